@@ -1,0 +1,37 @@
+//! Tidegate: a low-latency WHIP/WHEP broadcast gateway.
+//!
+//! The modules, in the order in which a packet meets them:
+//!
+//! | module | what it is | kind |
+//! |---|---|---|
+//! | [`shard`] | one event loop per core: the UDP socket, timers, hand-over between cores | shell |
+//! | [`transport`] | one WebRTC transport of one session: ICE-lite, DTLS, SRTP | pure |
+//! | [`rtp`] | packets, sequence numbers, header extensions, codecs | pure |
+//! | [`ingest`] | a publisher: loss repair, feedback, which track a packet belongs to | pure |
+//! | [`stream`] | what a stream keeps: the packet ring, keyframe requests, the fan-out | pure |
+//! | [`egress::whep`] | a subscriber: rewriting, retransmission, sender reports | pure |
+//! | [`egress::hls`] | segments, playlists and their store | pure |
+//! | [`media`] | the only user of GStreamer: remuxing for HLS, the test publisher | shell |
+//!
+//! and around them the control plane:
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`sdp`] | offers in, answers out; trickle fragments (pure) |
+//! | [`gateway`] | the one owner of the directory of streams and sessions |
+//! | [`http`] | WHIP, WHEP, HLS and the pages, over axum |
+//! | [`config`] | file, environment and flags to validated settings |
+//! | [`telemetry`] | logs and counters |
+//! | [`cli`] | the commands `serve`, `publish` and `watch` |
+//! | [`app`] | the composition root: start and shutdown order |
+//!
+//! # The contract of the pure state machines
+//!
+//! They own no socket and never read a clock. Inputs are `handle_*(now, …)`; after each input the
+//! caller drains `poll_*` until it returns `None`, then sleeps until `poll_timeout` and calls
+//! `handle_timeout(now)`. The same bytes at the same instants give the same outputs, which is what
+//! lets a simulated network test them in virtual time.
+
+pub mod rtp;
+pub mod sdp;
+pub mod stream;

@@ -1,0 +1,7 @@
+//! RTP as it stands on the wire (RFC 3550): pure parsing and arithmetic, no state of a session.
+
+pub mod codec;
+pub mod extension;
+
+pub use codec::{Codec, MediaKind};
+pub use extension::{Extension, ExtensionMap};

@@ -1,0 +1,9 @@
+//! A stream: a named broadcast with at most one publisher and any number of subscribers.
+//!
+//! Knows neither its publisher ([`crate::ingest`]) nor its subscribers ([`crate::egress`]).
+
+pub mod name;
+pub mod track;
+
+pub use name::StreamName;
+pub use track::{TrackId, TrackInfo};
