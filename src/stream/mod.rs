@@ -3,7 +3,9 @@
 //! Knows neither its publisher ([`crate::ingest`]) nor its subscribers ([`crate::egress`]).
 
 pub mod name;
+pub mod packet;
 pub mod track;
 
 pub use name::StreamName;
+pub use packet::{ExtensionValues, Packet};
 pub use track::{TrackId, TrackInfo};
