@@ -2,6 +2,9 @@
 
 pub mod codec;
 pub mod extension;
+pub mod header;
+pub mod sequence;
 
 pub use codec::{Codec, MediaKind};
 pub use extension::{Extension, ExtensionMap};
+pub use header::{Header, HeaderError};
