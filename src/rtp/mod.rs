@@ -3,6 +3,7 @@
 pub mod codec;
 pub mod extension;
 pub mod header;
+pub mod rtcp;
 pub mod sequence;
 
 pub use codec::{Codec, MediaKind};

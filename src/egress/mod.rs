@@ -1,0 +1,3 @@
+//! What leaves: subscribers of a stream. They know the stream, the stream does not know them.
+
+pub mod whep;
