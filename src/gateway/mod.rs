@@ -4,8 +4,12 @@
 //! publishers of one name or a viewer that comes as the publisher leaves are decided in one place.
 //! Packets never pass here.
 
+mod directory;
 mod session;
+mod task;
 
+pub use directory::Limits;
+pub use task::{Config, start};
 pub use session::{Created, IfMatch, Patched, SessionId, SessionKind};
 
 use tokio::sync::{mpsc, oneshot};
