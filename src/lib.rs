@@ -32,6 +32,10 @@
 //! `handle_timeout(now)`. The same bytes at the same instants give the same outputs, which is what
 //! lets a simulated network test them in virtual time.
 
+pub mod app;
+pub mod cli;
+pub mod config;
 pub mod rtp;
 pub mod sdp;
 pub mod stream;
+pub mod telemetry;
