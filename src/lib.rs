@@ -33,6 +33,10 @@
 //! lets a simulated network test them in virtual time.
 
 pub mod egress;
+pub mod app;
+pub mod cli;
+pub mod config;
 pub mod rtp;
 pub mod sdp;
 pub mod stream;
+pub mod telemetry;
