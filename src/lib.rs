@@ -35,3 +35,4 @@
 pub mod rtp;
 pub mod sdp;
 pub mod stream;
+pub mod transport;
