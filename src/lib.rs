@@ -40,3 +40,4 @@ pub mod rtp;
 pub mod sdp;
 pub mod stream;
 pub mod telemetry;
+pub mod transport;
