@@ -3,6 +3,7 @@
 pub mod codec;
 pub mod extension;
 pub mod header;
+pub mod keyframe;
 pub mod sequence;
 
 pub use codec::{Codec, MediaKind};
