@@ -36,6 +36,7 @@ pub mod egress;
 pub mod app;
 pub mod cli;
 pub mod config;
+pub mod ingest;
 pub mod rtp;
 pub mod sdp;
 pub mod stream;

@@ -4,6 +4,7 @@ pub mod codec;
 pub mod extension;
 pub mod header;
 pub mod rtcp;
+pub mod keyframe;
 pub mod sequence;
 
 pub use codec::{Codec, MediaKind};
