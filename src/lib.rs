@@ -32,13 +32,17 @@
 //! `handle_timeout(now)`. The same bytes at the same instants give the same outputs, which is what
 //! lets a simulated network test them in virtual time.
 
-pub mod egress;
-pub mod app;
-pub mod cli;
-pub mod config;
-pub mod ingest;
-pub mod rtp;
-pub mod sdp;
-pub mod stream;
-pub mod telemetry;
+pub mod shard;
 pub mod transport;
+pub mod rtp;
+pub mod ingest;
+pub mod stream;
+pub mod egress;
+pub mod media;
+pub mod sdp;
+pub mod gateway;
+pub mod http;
+pub mod config;
+pub mod telemetry;
+pub mod cli;
+pub mod app;
