@@ -79,6 +79,8 @@ pub struct MediaSection {
     pub first_format: String,
     /// The port is 0 and the section is neither `a=bundle-only` nor in the bundle (RFC 8843, section 6).
     pub is_disabled: bool,
+    /// Its mid is in the offer's BUNDLE group.
+    pub is_bundled: bool,
     /// Its own direction, or that of the session.
     pub direction: Direction,
     /// The payload types that the `m=` line lists.
@@ -127,6 +129,7 @@ impl MediaSection {
             protocol: protocol.to_owned(),
             first_format: String::new(),
             is_disabled: false,
+            is_bundled: false,
             direction: Direction::SendRecv,
             formats: Vec::new(),
             extensions: Vec::new(),
@@ -202,6 +205,11 @@ impl MediaSection {
             format.feedback.fir |= any.fir;
             format.feedback.transport_cc |= any.transport_cc;
         }
+    }
+
+    /// Whether it is audio or video that can be answered with something else than a rejection.
+    pub fn is_active(&self) -> bool {
+        self.kind.is_some() && !self.is_disabled
     }
 
     /// The payload type of retransmissions of `payload_type` (RFC 4588, section 8.6).

@@ -1,23 +1,50 @@
 //! SDP for WHIP and WHEP: offers in, answers out (RFC 8866, RFC 8829, RFC 9725).
 //!
-//! Pure: no socket, no clock, no randomness of its own.
+//! | file | what it is about |
+//! |---|---|
+//! | `text` | lines and limits, for offers and fragments |
+//! | `offer`, `media_section`, `payload_format`, `transport_attributes` | what a client offers |
+//! | `publish`, `subscribe` | what comes of it: an answer with a spec, or a refusal |
+//! | `codec_choice` | which payload type is used |
+//! | `answer` | the text of answers |
+//! | `fragment`, `candidate` | trickle and ICE restarts |
+//! | `session` | what both sides agreed on, for the media path |
+//!
+//! Pure: no socket, no clock, no randomness of its own. Nothing here panics, and an offer costs
+//! time and memory in proportion to [`Limits`].
 
+mod answer;
+mod candidate;
+mod codec_choice;
+mod fragment;
 mod media_section;
 mod offer;
 mod payload_format;
+mod publish;
+mod refusal;
 pub mod session;
+mod subscribe;
 mod text;
 mod transport_attributes;
 
 #[cfg(test)]
 mod fixtures;
+#[cfg(test)]
+mod tests;
 
+pub use answer::{Accepted, Local};
+pub use candidate::Candidate;
+pub use codec_choice::CodecPolicy;
+pub use fragment::{Fragment, FragmentError};
 pub use media_section::{Direction, ExtensionOffer, MediaSection};
 pub use offer::{Offer, OfferError};
 pub use payload_format::PayloadFormat;
+pub use publish::accept_publisher;
+pub use refusal::{CodecList, MediaKinds, Refusal};
 pub use session::{
     DtlsRole, Feedback, Fingerprint, IceCredentials, PublishedTrack, PublisherSpec,
     SubscribedTrack, SubscriberSpec,
 };
+pub use subscribe::accept_subscriber;
 pub use text::{Limits, TextError};
 pub use transport_attributes::{Setup, TransportError};

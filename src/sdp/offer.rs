@@ -166,11 +166,12 @@ impl<'a> SessionLevel<'a> {
 
         // One transport: that of the bundle, or of the first section when nothing is bundled.
         let mut transport: Option<TransportAttributes<'a>> = None;
-        for (index, (section, attributes)) in sections.iter_mut().enumerate() {
+        for (section, attributes) in &mut sections {
             section.finish(self.direction);
-            let in_bundle = bundled.contains(section.mid.as_str());
-            section.is_disabled = section.port == 0 && !section.bundle_only && !in_bundle;
-            if in_bundle || (bundled.is_empty() && index == 0) {
+            section.is_bundled = section.has_mid && bundled.contains(section.mid.as_str());
+            section.is_disabled = section.port == 0 && !section.bundle_only && !section.is_bundled;
+            let stands_alone = bundled.is_empty() && transport.is_none() && section.is_active();
+            if section.is_bundled || stands_alone {
                 transport = Some(match transport {
                     None => attributes.clone(),
                     Some(transport) => transport.join(attributes)?,

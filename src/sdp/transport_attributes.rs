@@ -121,16 +121,16 @@ impl<'a> TransportAttributes<'a> {
 
     /// Like [`Self::inherit`] for another section of the same transport, which must not disagree.
     pub(super) fn join(self, other: &Self) -> Result<Self, TransportError> {
-        fn differ<T: PartialEq>(one: Option<T>, other: Option<T>) -> bool {
+        fn differ<T: PartialEq>(one: &Option<T>, other: &Option<T>) -> bool {
             one.is_some() && other.is_some() && one != other
         }
-        if differ(self.ufrag, other.ufrag) || differ(self.pwd, other.pwd) {
+        if differ(&self.ufrag, &other.ufrag) || differ(&self.pwd, &other.pwd) {
             return Err(TransportError::ConflictingIce);
         }
-        if differ(self.fingerprint, other.fingerprint) {
+        if differ(&self.fingerprint, &other.fingerprint) {
             return Err(TransportError::ConflictingFingerprint);
         }
-        if differ(self.setup, other.setup) {
+        if differ(&self.setup, &other.setup) {
             return Err(TransportError::ConflictingSetup);
         }
         Ok(self.inherit(other))

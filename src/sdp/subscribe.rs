@@ -1,0 +1,123 @@
+//! The answer to a WHEP offer (draft-ietf-wish-whep): we send the stream's tracks on the m-lines
+//! that can take them.
+//!
+//! An m-line for which the stream has no track is answered `inactive`; one whose codecs don't fit
+//! the track refuses the whole offer. What a subscriber can't use of a packet on the way to it is
+//! not negotiated: neither `mid`, since SSRCs are announced, nor `transport-cc`, for now.
+
+use super::answer::{self, Accepted, Local, MediaAnswer, SectionAnswer};
+use super::codec_choice;
+use super::media_section::{Direction, ExtensionOffer, MediaSection};
+use super::offer::Offer;
+use super::refusal::{CodecList, MediaKinds, Refusal};
+use super::session::{Feedback, SubscribedTrack, SubscriberSpec};
+use crate::rtp::MediaKind;
+use crate::stream::TrackInfo;
+
+/// Accepts a subscriber of a stream with `tracks`. `next_ssrc` gives SSRCs that this session
+/// doesn't use yet.
+///
+/// # Errors
+///
+/// See [`Refusal`]. There is no answer that leaves out a track which the subscriber asked for.
+pub fn accept_subscriber(
+    offer: &Offer,
+    local: &Local<'_>,
+    tracks: &[TrackInfo],
+    next_ssrc: &mut dyn FnMut() -> u32,
+) -> Result<Accepted<SubscriberSpec>, Refusal> {
+    let mut sections = Vec::with_capacity(offer.media.len());
+    let mut subscribed: Vec<SubscribedTrack> = Vec::new();
+    let dtls_role = answer::check_transport(offer)?;
+    if !offer.media.iter().any(asks) {
+        return Err(Refusal::NothingReceived);
+    }
+    for section in &offer.media {
+        let Some(kind) = section.kind.filter(|_| section.is_active()) else {
+            sections.push(SectionAnswer::Rejected);
+            continue;
+        };
+        let track = tracks.iter().find(|track| {
+            let is_taken = subscribed.iter().any(|other| other.track == track.id);
+            track.kind() == kind && !is_taken && section.direction.receives()
+        });
+        let Some(track) = track else {
+            sections.push(SectionAnswer::Inactive);
+            continue;
+        };
+        let (track, answer) = accept_section(section, kind, track, next_ssrc)?;
+        subscribed.push(track);
+        sections.push(SectionAnswer::Media(answer));
+    }
+    if subscribed.is_empty() {
+        let mut kinds: Vec<_> = tracks.iter().map(TrackInfo::kind).collect();
+        kinds.dedup();
+        return Err(Refusal::NoTrack(MediaKinds(kinds)));
+    }
+    Ok(Accepted {
+        answer: answer::write(offer, local, dtls_role, &sections)?,
+        spec: SubscriberSpec { tracks: subscribed },
+        dtls_role,
+        remote: offer.ice.clone(),
+        remote_fingerprint: offer.fingerprint,
+    })
+}
+
+/// Whether the subscriber wants something on this m-line.
+fn asks(section: &MediaSection) -> bool {
+    section.is_active() && section.direction.receives()
+}
+
+fn accept_section<'a>(
+    section: &'a MediaSection,
+    kind: MediaKind,
+    track: &TrackInfo,
+    next_ssrc: &mut dyn FnMut() -> u32,
+) -> Result<(SubscribedTrack, MediaAnswer<'a>), Refusal> {
+    let format = codec_choice::for_subscriber(section, track).ok_or_else(|| {
+        let codec = track.codec;
+        Refusal::CodecNotReceived {
+            kind,
+            codec,
+            sent: CodecList::one(codec_choice::describe(codec, &track.fmtp)),
+            offered: CodecList::offered(section, Some(codec)),
+        }
+    })?;
+    let feedback = Feedback {
+        transport_cc: false,
+        ..format.feedback
+    };
+    let (extensions, ids) = answer::extensions(section, |offer| {
+        answer::is_forwarded(offer.extension) && is_received(offer)
+    });
+    let rtx_payload_type = section.rtx_of(format.payload_type);
+    let ssrc = next_ssrc();
+    let rtx_ssrc = rtx_payload_type.map(|_| next_ssrc());
+    let subscribed = SubscribedTrack {
+        track: track.id,
+        clock_rate: format.clock_rate,
+        mid: section.mid.clone(),
+        payload_type: format.payload_type,
+        rtx_payload_type,
+        ssrc,
+        rtx_ssrc,
+        extensions: ids,
+        feedback,
+    };
+    let answer = MediaAnswer {
+        direction: Direction::SendOnly,
+        format,
+        // The subscriber's own words: clients look for their own profile in the answer.
+        fmtp: format.fmtp.clone(),
+        rtx_payload_type,
+        feedback,
+        extensions,
+        ssrcs: Some((ssrc, rtx_ssrc)),
+    };
+    Ok((subscribed, answer))
+}
+
+/// Whether the subscriber would take the extension.
+fn is_received(offer: &ExtensionOffer) -> bool {
+    offer.direction.is_none_or(Direction::receives)
+}
