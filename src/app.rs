@@ -114,8 +114,7 @@ fn shard_config(settings: &Settings, listen: SocketAddr) -> shard::Config {
 
 fn gateway_config(settings: &Settings, media: SocketAddr, identity: &Identity, library: &Library) -> gateway::Config {
     let limits = &settings.limits;
-    let addresses: Vec<SocketAddr> =
-        settings.media.addresses.iter().map(|ip| SocketAddr::new(*ip, media.port())).collect();
+    let addresses = settings.media.addresses.iter().map(|ip| SocketAddr::new(*ip, media.port()));
     gateway::Config {
         limits: gateway::Limits {
             sessions: limits.sessions,
@@ -123,7 +122,7 @@ fn gateway_config(settings: &Settings, media: SocketAddr, identity: &Identity, l
             streams: limits.streams,
             half_open_sessions: limits.half_open_sessions,
         },
-        candidates: Candidate::list(&addresses),
+        candidates: Candidate::list(addresses),
         codecs: CodecPolicy {
             allowed: Codec::ALL.to_vec(),
             // No HLS player takes VP8, so a publisher that has a choice is asked for something else.

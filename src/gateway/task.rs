@@ -112,7 +112,7 @@ impl Task {
         let (stream, origin, tracks) = (stream.key, stream.shard, Arc::clone(&stream.tracks));
         let shard = self.directory.least_loaded();
         let ice = new_credentials(shard);
-        let accepted = self.answer(name, &ice, |local| sdp::accept_subscriber(offer, local, &tracks))?;
+        let accepted = self.answer(name, &ice, |local| sdp::accept_subscriber(offer, local, &tracks, &mut new_ssrc))?;
         let (id, session, created) = self.new_session(SessionKind::Whep, name, shard, accepted.answer);
         let key = session.key;
         self.directory.add_subscriber(id, session);
@@ -128,18 +128,16 @@ impl Task {
         &self,
         name: &StreamName,
         ice: &IceCredentials,
-        accept: impl FnOnce(&mut sdp::Local<'_>) -> Result<sdp::Accepted<S>, sdp::Refusal>,
+        accept: impl FnOnce(&sdp::Local<'_>) -> Result<sdp::Accepted<S>, sdp::Refusal>,
     ) -> Result<sdp::Accepted<S>, CreateError> {
-        let mut next_ssrc = new_ssrc;
-        let mut local = sdp::Local {
+        let local = sdp::Local {
             ice,
             fingerprint: &self.config.fingerprint,
             candidates: &self.config.candidates,
-            session_id: rand::random::<u64>() >> 1, // a positive number for those who parse it as signed
+            session_id: rand::random(),
             stream: name,
-            ssrcs: &mut next_ssrc,
         };
-        Ok(accept(&mut local)?)
+        Ok(accept(&local)?)
     }
 
     fn new_session(&mut self, kind: SessionKind, name: &StreamName, shard: ShardId, answer: String) -> (SessionId, Session, Created) {
@@ -181,7 +179,7 @@ impl Task {
         session.etag = new_etag();
         let (etag, key, shard) = (session.etag.clone(), session.key, session.shard);
         let local = new_credentials(shard);
-        let fragment = sdp::Fragment::restart_answer(&local, &self.config.candidates);
+        let fragment = fragment.restart_answer(&local, &self.config.candidates);
         self.send(shard, Message::RestartIce { session: key, local, remote });
         Ok(Patched::Restarted { etag, fragment })
     }
