@@ -195,7 +195,7 @@ impl Default for Limits {
             sdp_bytes: 64 * 1024,
             body_bytes: 128 * 1024,
             connect_timeout: Duration::from_secs(15),
-            consent_timeout: Duration::from_secs(30),
+            consent_timeout: Duration::from_secs(15),
         }
     }
 }

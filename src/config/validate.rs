@@ -20,6 +20,9 @@ use crate::stream::StreamName;
 const ADDRESS_AND_PORT: &str = "an address and a port, such as 0.0.0.0:8080 or [::]:8080";
 const DEFAULT_LISTEN: SocketAddr =
     SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 8080);
+/// The first character of a session's ufrag names its shard, and there are 64 ice-chars (RFC 8839,
+/// section 5.4).
+const SHARDS: RangeInclusive<usize> = 1..=64;
 /// An answer lists all addresses, and clients exist that refuse an answer over 8,192 bytes.
 const MAX_ADDRESSES: usize = 8;
 /// Sequence numbers can tell apart half of their 65,536 values (RFC 3550, appendix A.1).
@@ -48,8 +51,8 @@ fn media(raw: raw::Media, http: SocketAddr, host: &Host) -> Result<Media, Error>
         shards: whole(
             "media.shards",
             raw.shards,
-            host.cores.clamp(1, 256),
-            1..=256,
+            host.cores.clamp(1, *SHARDS.end()),
+            SHARDS,
         )?,
         keyframe_request_interval: time(
             "media.keyframe_request_interval",
