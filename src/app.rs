@@ -25,7 +25,9 @@ use crate::{gateway, ingest, sdp};
 #[non_exhaustive]
 pub enum Error {
     /// An address can't be used.
-    #[error("can't listen on {address} for {what}: {source}; choose another address with --listen or end what uses it")]
+    #[error(
+        "can't listen on {address} for {what}: {source}; choose another address with --listen or end what uses it"
+    )]
     Bind {
         /// The address.
         address: SocketAddr,
@@ -62,9 +64,19 @@ pub async fn run(
     if settings.hls.enabled {
         media::init()?;
     }
-    let bind_error = |address, what| move |source| Error::Bind { address, what, source };
-    let listener = TcpListener::bind(settings.listen).await.map_err(bind_error(settings.listen, "HTTP"))?;
-    let http_address = listener.local_addr().map_err(bind_error(settings.listen, "HTTP"))?;
+    let bind_error = |address, what| {
+        move |source| Error::Bind {
+            address,
+            what,
+            source,
+        }
+    };
+    let listener = TcpListener::bind(settings.listen)
+        .await
+        .map_err(bind_error(settings.listen, "HTTP"))?;
+    let http_address = listener
+        .local_addr()
+        .map_err(bind_error(settings.listen, "HTTP"))?;
 
     let mut media_address = settings.media.listen;
     if media_address.port() == 0 {
@@ -112,9 +124,18 @@ fn shard_config(settings: &Settings, listen: SocketAddr) -> shard::Config {
     }
 }
 
-fn gateway_config(settings: &Settings, media: SocketAddr, identity: &Identity, library: &Library) -> gateway::Config {
+fn gateway_config(
+    settings: &Settings,
+    media: SocketAddr,
+    identity: &Identity,
+    library: &Library,
+) -> gateway::Config {
     let limits = &settings.limits;
-    let addresses = settings.media.addresses.iter().map(|ip| SocketAddr::new(*ip, media.port()));
+    let addresses = settings
+        .media
+        .addresses
+        .iter()
+        .map(|ip| SocketAddr::new(*ip, media.port()));
     gateway::Config {
         limits: gateway::Limits {
             sessions: limits.sessions,
@@ -126,11 +147,21 @@ fn gateway_config(settings: &Settings, media: SocketAddr, identity: &Identity, l
         codecs: CodecPolicy {
             allowed: Codec::ALL.to_vec(),
             // No HLS player takes VP8, so a publisher that has a choice is asked for something else.
-            deprioritized: if settings.hls.enabled { vec![Codec::Vp8] } else { Vec::new() },
+            deprioritized: if settings.hls.enabled {
+                vec![Codec::Vp8]
+            } else {
+                Vec::new()
+            },
         },
-        timeouts: Timeouts { connect: limits.connect_timeout, consent: limits.consent_timeout },
+        timeouts: Timeouts {
+            connect: limits.connect_timeout,
+            consent: limits.consent_timeout,
+        },
         fingerprint: *identity.fingerprint(),
-        hls: settings.hls.enabled.then(|| (hls_settings(settings), library.clone())),
+        hls: settings
+            .hls
+            .enabled
+            .then(|| (hls_settings(settings), library.clone())),
     }
 }
 
@@ -149,7 +180,10 @@ fn http_settings(settings: &Settings) -> http::Settings {
             CorsOrigins::Any => Origins::Any,
             CorsOrigins::Only(origins) => Origins::Only(origins.clone()),
         },
-        sdp_limits: sdp::Limits { bytes: settings.limits.sdp_bytes, ..sdp::Limits::default() },
+        sdp_limits: sdp::Limits {
+            bytes: settings.limits.sdp_bytes,
+            ..sdp::Limits::default()
+        },
         max_body: settings.limits.body_bytes,
         allow_query_token: settings.auth.allow_query_token,
         ..http::Settings::default()
@@ -161,11 +195,20 @@ fn tokens(settings: &Settings) -> Result<Tokens, TokenError> {
     let every = |secret: &Option<Secret>| secret.iter().map(token).collect::<Result<Vec<_>, _>>();
     let auth = &settings.auth;
     let mut tokens = Tokens {
-        publish: Rules { every_stream: every(&auth.publish_token)?, ..Rules::default() },
-        play: Rules { every_stream: every(&auth.play_token)?, ..Rules::default() },
+        publish: Rules {
+            every_stream: every(&auth.publish_token)?,
+            ..Rules::default()
+        },
+        play: Rules {
+            every_stream: every(&auth.play_token)?,
+            ..Rules::default()
+        },
     };
     for (stream, own) in &auth.streams {
-        for (rules, secret) in [(&mut tokens.publish, &own.publish_token), (&mut tokens.play, &own.play_token)] {
+        for (rules, secret) in [
+            (&mut tokens.publish, &own.publish_token),
+            (&mut tokens.play, &own.play_token),
+        ] {
             if secret.is_some() {
                 rules.one_stream.insert(stream.clone(), every(secret)?);
             }

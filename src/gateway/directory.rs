@@ -91,23 +91,40 @@ impl Directory {
     pub(super) fn may_subscribe(&self, name: &StreamName) -> Result<&Stream, CreateError> {
         let stream = self.streams.get(name).filter(|stream| stream.live);
         let stream = stream.ok_or_else(|| CreateError::Offline(name.clone()))?;
-        self.room("limits.sessions_per_stream", stream.subscribers.len(), self.limits.sessions_per_stream)?;
+        self.room(
+            "limits.sessions_per_stream",
+            stream.subscribers.len(),
+            self.limits.sessions_per_stream,
+        )?;
         self.room_for_session()?;
         Ok(stream)
     }
 
     fn room_for_session(&self) -> Result<(), CreateError> {
         self.room("limits.sessions", self.sessions.len(), self.limits.sessions)?;
-        self.room("limits.half_open_sessions", self.half_open, self.limits.half_open_sessions)
+        self.room(
+            "limits.half_open_sessions",
+            self.half_open,
+            self.limits.half_open_sessions,
+        )
     }
 
     fn room(&self, setting: &'static str, count: usize, limit: usize) -> Result<(), CreateError> {
-        if count < limit { Ok(()) } else { Err(CreateError::Full { setting, limit }) }
+        if count < limit {
+            Ok(())
+        } else {
+            Err(CreateError::Full { setting, limit })
+        }
     }
 
     /// The shard with the fewest sessions.
     pub(super) fn least_loaded(&self) -> ShardId {
-        let (index, _) = self.load.iter().enumerate().min_by_key(|(_, load)| **load).unwrap_or((0, &0));
+        let (index, _) = self
+            .load
+            .iter()
+            .enumerate()
+            .min_by_key(|(_, load)| **load)
+            .unwrap_or((0, &0));
         ShardId(index as u8)
     }
 
@@ -117,7 +134,12 @@ impl Directory {
     }
 
     /// A new publisher of `name`, who has to connect yet.
-    pub(super) fn add_publisher(&mut self, id: SessionId, session: Session, tracks: Arc<[TrackInfo]>) -> StreamKey {
+    pub(super) fn add_publisher(
+        &mut self,
+        id: SessionId,
+        session: Session,
+        tracks: Arc<[TrackInfo]>,
+    ) -> StreamKey {
         let key = StreamKey(session.key.0);
         let stream = Stream {
             key,
@@ -149,7 +171,12 @@ impl Directory {
     }
 
     /// The session that a request means: by its id, of its kind and its stream.
-    pub(super) fn session(&mut self, kind: SessionKind, stream: &StreamName, id: SessionId) -> Result<&mut Session, SessionError> {
+    pub(super) fn session(
+        &mut self,
+        kind: SessionKind,
+        stream: &StreamName,
+        id: SessionId,
+    ) -> Result<&mut Session, SessionError> {
         self.sessions
             .get_mut(&id)
             .filter(|session| session.kind == kind && session.stream == *stream)
@@ -185,7 +212,11 @@ impl Directory {
         let mut orphans = Orphans::default();
         match session.kind {
             SessionKind::Whip => {
-                if self.streams.get(&session.stream).is_some_and(|stream| stream.publisher == id) {
+                if self
+                    .streams
+                    .get(&session.stream)
+                    .is_some_and(|stream| stream.publisher == id)
+                {
                     let stream = self.streams.remove(&session.stream);
                     for subscriber in stream.into_iter().flat_map(|stream| stream.subscribers) {
                         if let Some(subscriber) = self.forget(subscriber) {
@@ -227,8 +258,21 @@ impl Directory {
 }
 
 impl Session {
-    pub(super) fn new(key: SessionKey, kind: SessionKind, stream: StreamName, shard: ShardId, etag: String) -> Self {
-        Self { key, kind, stream, shard, etag, connected: false }
+    pub(super) fn new(
+        key: SessionKey,
+        kind: SessionKind,
+        stream: StreamName,
+        shard: ShardId,
+        etag: String,
+    ) -> Self {
+        Self {
+            key,
+            kind,
+            stream,
+            shard,
+            etag,
+            connected: false,
+        }
     }
 }
 
@@ -236,7 +280,12 @@ impl Session {
 mod tests {
     use super::*;
 
-    const LIMITS: Limits = Limits { sessions: 4, sessions_per_stream: 2, streams: 2, half_open_sessions: 3 };
+    const LIMITS: Limits = Limits {
+        sessions: 4,
+        sessions_per_stream: 2,
+        streams: 2,
+        half_open_sessions: 3,
+    };
 
     fn name(name: &str) -> StreamName {
         name.parse().unwrap()
@@ -244,7 +293,11 @@ mod tests {
 
     fn publish(directory: &mut Directory, stream: &str) -> (SessionId, SessionKey) {
         directory.may_publish(&name(stream)).unwrap();
-        let (id, key, shard) = (SessionId::random(), directory.next_session_key(), directory.least_loaded());
+        let (id, key, shard) = (
+            SessionId::random(),
+            directory.next_session_key(),
+            directory.least_loaded(),
+        );
         let session = Session::new(key, SessionKind::Whip, name(stream), shard, String::new());
         directory.add_publisher(id, session, Arc::new([]));
         (id, key)
@@ -252,8 +305,15 @@ mod tests {
 
     fn subscribe(directory: &mut Directory, stream: &str) -> (SessionId, SessionKey) {
         directory.may_subscribe(&name(stream)).unwrap();
-        let (id, key, shard) = (SessionId::random(), directory.next_session_key(), directory.least_loaded());
-        directory.add_subscriber(id, Session::new(key, SessionKind::Whep, name(stream), shard, String::new()));
+        let (id, key, shard) = (
+            SessionId::random(),
+            directory.next_session_key(),
+            directory.least_loaded(),
+        );
+        directory.add_subscriber(
+            id,
+            Session::new(key, SessionKind::Whep, name(stream), shard, String::new()),
+        );
         (id, key)
     }
 
@@ -261,7 +321,10 @@ mod tests {
     fn a_stream_is_offline_until_its_publisher_has_connected() {
         let mut directory = Directory::new(LIMITS, 2);
         let (_, key) = publish(&mut directory, "demo");
-        assert!(matches!(directory.may_subscribe(&name("demo")), Err(CreateError::Offline(_))));
+        assert!(matches!(
+            directory.may_subscribe(&name("demo")),
+            Err(CreateError::Offline(_))
+        ));
         assert!(directory.streams().is_empty());
         assert!(directory.connected(key).is_some());
         assert!(directory.connected(key).is_none(), "only once");
@@ -273,7 +336,10 @@ mod tests {
     fn a_name_has_one_publisher_at_a_time() {
         let mut directory = Directory::new(LIMITS, 1);
         let (_, key) = publish(&mut directory, "demo");
-        assert!(matches!(directory.may_publish(&name("demo")), Err(CreateError::AlreadyPublished(_))));
+        assert!(matches!(
+            directory.may_publish(&name("demo")),
+            Err(CreateError::AlreadyPublished(_))
+        ));
         directory.remove(key).unwrap();
         publish(&mut directory, "demo");
     }
@@ -289,7 +355,11 @@ mod tests {
         let (_, orphans) = directory.remove(publisher).unwrap();
         assert_eq!(orphans.0.len(), 1);
         assert_eq!(orphans.0[0].0, subscriber);
-        assert!(directory.session(SessionKind::Whep, &name("demo"), id).is_err());
+        assert!(
+            directory
+                .session(SessionKind::Whep, &name("demo"), id)
+                .is_err()
+        );
         assert_eq!((directory.half_open, &directory.load[..]), (0, &[0, 0][..]));
     }
 
@@ -297,9 +367,21 @@ mod tests {
     fn a_session_answers_only_to_its_kind_and_stream() {
         let mut directory = Directory::new(LIMITS, 1);
         let (id, _) = publish(&mut directory, "demo");
-        assert!(directory.session(SessionKind::Whip, &name("demo"), id).is_ok());
-        assert!(directory.session(SessionKind::Whep, &name("demo"), id).is_err());
-        assert!(directory.session(SessionKind::Whip, &name("other"), id).is_err());
+        assert!(
+            directory
+                .session(SessionKind::Whip, &name("demo"), id)
+                .is_ok()
+        );
+        assert!(
+            directory
+                .session(SessionKind::Whep, &name("demo"), id)
+                .is_err()
+        );
+        assert!(
+            directory
+                .session(SessionKind::Whip, &name("other"), id)
+                .is_err()
+        );
     }
 
     #[test]
@@ -311,17 +393,41 @@ mod tests {
         let mut directory = Directory::new(LIMITS, 1);
         let (_, first) = publish(&mut directory, "a");
         publish(&mut directory, "b");
-        assert_eq!(full(directory.may_publish(&name("c"))), ("limits.streams", 2));
+        assert_eq!(
+            full(directory.may_publish(&name("c"))),
+            ("limits.streams", 2)
+        );
         directory.connected(first);
         subscribe(&mut directory, "a");
         subscribe(&mut directory, "a");
-        assert_eq!(full(directory.may_subscribe(&name("a")).map(drop)), ("limits.sessions_per_stream", 2));
-        let mut directory = Directory::new(Limits { half_open_sessions: 1, ..LIMITS }, 1);
+        assert_eq!(
+            full(directory.may_subscribe(&name("a")).map(drop)),
+            ("limits.sessions_per_stream", 2)
+        );
+        let mut directory = Directory::new(
+            Limits {
+                half_open_sessions: 1,
+                ..LIMITS
+            },
+            1,
+        );
         publish(&mut directory, "a");
-        assert_eq!(full(directory.may_publish(&name("b"))), ("limits.half_open_sessions", 1));
-        let mut directory = Directory::new(Limits { sessions: 1, ..LIMITS }, 1);
+        assert_eq!(
+            full(directory.may_publish(&name("b"))),
+            ("limits.half_open_sessions", 1)
+        );
+        let mut directory = Directory::new(
+            Limits {
+                sessions: 1,
+                ..LIMITS
+            },
+            1,
+        );
         publish(&mut directory, "a");
-        assert_eq!(full(directory.may_publish(&name("b"))), ("limits.sessions", 1));
+        assert_eq!(
+            full(directory.may_publish(&name("b"))),
+            ("limits.sessions", 1)
+        );
     }
 
     #[test]

@@ -3,8 +3,8 @@
 pub mod codec;
 pub mod extension;
 pub mod header;
-pub mod rtcp;
 pub mod keyframe;
+pub mod rtcp;
 pub mod sequence;
 
 pub use codec::{Codec, MediaKind};

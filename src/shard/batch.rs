@@ -23,13 +23,22 @@ pub(super) struct Batch {
 
 impl Batch {
     pub(super) fn new() -> Self {
-        Self { bytes: vec![0; CAPACITY], len: 0, segment: 0, count: 0, closed: false }
+        Self {
+            bytes: vec![0; CAPACITY],
+            len: 0,
+            segment: 0,
+            count: 0,
+            closed: false,
+        }
     }
 
     /// Whether a packet of `len` bytes can follow.
     fn takes(&self, len: usize, max_segments: usize) -> bool {
         self.count == 0
-            || (!self.closed && len <= self.segment && self.count < max_segments && self.len + len <= CAPACITY)
+            || (!self.closed
+                && len <= self.segment
+                && self.count < max_segments
+                && self.len + len <= CAPACITY)
     }
 
     /// Room for a packet of `len` bytes, which then is part of the run.

@@ -46,6 +46,8 @@ counters! {
     foreign,
     /// Binding requests and responses that were not authenticated.
     unauthenticated,
+    /// DTLS datagrams of no use, or beyond the budget of a handshake.
+    handshake,
     /// SRTP and SRTCP that did not decrypt or came before the keys.
     undecryptable,
     /// SRTP and SRTCP that came before.
@@ -67,7 +69,10 @@ pub(super) struct Counter(AtomicU64);
 impl Counter {
     /// One writer, so that a load and a store do; a locked addition costs twenty times as much.
     pub(super) fn add(&self, count: u64) {
-        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(count), Ordering::Relaxed);
+        self.0.store(
+            self.0.load(Ordering::Relaxed).wrapping_add(count),
+            Ordering::Relaxed,
+        );
     }
 
     pub(super) fn get(&self) -> u64 {

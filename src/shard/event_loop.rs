@@ -63,7 +63,14 @@ impl EventLoop {
             fresh: Vec::new(),
             compound: Vec::new(),
         };
-        Ok(Self { poll, socket, buffer: ReceiveBuffer::new(), state, inbox, readable: true })
+        Ok(Self {
+            poll,
+            socket,
+            buffer: ReceiveBuffer::new(),
+            state,
+            inbox,
+            readable: true,
+        })
     }
 
     /// Runs until [`Message::Shutdown`].
@@ -98,7 +105,9 @@ impl EventLoop {
             }
             let now = Instant::now();
             let state = &mut self.state;
-            match self.socket.receive(&mut self.buffer, |from, datagram| state.handle_datagram(now, from, datagram)) {
+            match self.socket.receive(&mut self.buffer, |from, datagram| {
+                state.handle_datagram(now, from, datagram)
+            }) {
                 Ok(ReceiveBuffer::SLOTS) => {}
                 // Fewer than there was room for: the socket is empty, and will tell when it is not.
                 Ok(_) => self.readable = false,
@@ -120,7 +129,9 @@ impl EventLoop {
             }
         }
         for count in 0.. {
-            let Some(handover) = self.inbox.next_handover() else { break };
+            let Some(handover) = self.inbox.next_handover() else {
+                break;
+            };
             let mut bytes = handover.bytes;
             self.state.handle_handover(now, handover.from, &mut bytes);
             self.inbox.give_back(bytes);
@@ -130,7 +141,9 @@ impl EventLoop {
             }
         }
         for count in 0.. {
-            let Some((stream, packet)) = self.inbox.next_media() else { break };
+            let Some((stream, packet)) = self.inbox.next_media() else {
+                break;
+            };
             self.state.handle_media(stream, packet);
             if count == INBOX_PER_ROUND {
                 drained = false;
@@ -144,7 +157,7 @@ impl EventLoop {
         let state = &mut self.state;
         match message {
             Message::Open(session) => state.open(now, *session),
-            Message::RestartIce { session, local, remote } => state.restart_ice(now, session, local, remote),
+            Message::RestartIce { session, local } => state.restart_ice(now, session, &local),
             Message::Close(session) => state.close(now, session),
             Message::AttachHls(stream, feed) => state.attach_hls(stream, feed),
             Message::Subscribe(stream, shard) => state.subscribe(stream, shard),
@@ -159,7 +172,11 @@ impl EventLoop {
 
     /// Sleeps until something comes or is due. Returns false where that has become impossible.
     fn wait(&mut self, events: &mut mio::Events) -> bool {
-        let until = self.state.timers.next().map_or(IDLE, |at| at.saturating_duration_since(Instant::now()));
+        let until = self
+            .state
+            .timers
+            .next()
+            .map_or(IDLE, |at| at.saturating_duration_since(Instant::now()));
         self.poll_events(events, until)
     }
 

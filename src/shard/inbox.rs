@@ -33,8 +33,6 @@ pub enum Message {
         session: SessionKey,
         /// Ours.
         local: IceCredentials,
-        /// The peer's.
-        remote: IceCredentials,
     },
     /// End a session, so that the peer sees it.
     Close(SessionKey),
@@ -129,7 +127,10 @@ impl ShardHandle {
             awake: AtomicBool::new(true),
             counters: Counters::default(),
         };
-        Ok(Self { id, inbox: Arc::new(inbox) })
+        Ok(Self {
+            id,
+            inbox: Arc::new(inbox),
+        })
     }
 
     /// Which shard this is.
@@ -191,7 +192,9 @@ impl ShardHandle {
     /// From now on, whoever brings something rings. Returns false when something is there already.
     pub(super) fn fall_asleep(&self) -> bool {
         self.inbox.awake.store(false, Ordering::SeqCst);
-        let empty = self.inbox.messages.is_empty() && self.inbox.media.is_empty() && self.inbox.handovers.is_empty();
+        let empty = self.inbox.messages.is_empty()
+            && self.inbox.media.is_empty()
+            && self.inbox.handovers.is_empty();
         if !empty {
             self.stay_awake();
         }

@@ -63,7 +63,11 @@ impl LocalStream {
                 clock: None,
             })
             .collect();
-        Self { tracks, subscribers: Vec::new(), source }
+        Self {
+            tracks,
+            subscribers: Vec::new(),
+            source,
+        }
     }
 
     pub(super) fn track(&self, track: TrackId) -> Option<&LocalTrack> {
@@ -76,7 +80,12 @@ impl LocalStream {
 
     /// Audio first: a packet of it is small and must not wait behind a keyframe.
     pub(super) fn in_sending_order(&self) -> impl Iterator<Item = (TrackId, &LocalTrack)> {
-        let numbered = || self.tracks.iter().enumerate().map(|(index, track)| (TrackId(index as u8), track));
+        let numbered = || {
+            self.tracks
+                .iter()
+                .enumerate()
+                .map(|(index, track)| (TrackId(index as u8), track))
+        };
         numbered()
             .filter(|(_, track)| track.kind == MediaKind::Audio)
             .chain(numbered().filter(|(_, track)| track.kind == MediaKind::Video))

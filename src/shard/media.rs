@@ -19,13 +19,18 @@ impl State {
     /// A decrypted RTP packet of a session.
     pub(super) fn handle_rtp(&mut self, now: Instant, slot: usize, bytes: &[u8]) {
         let counters = self.shards[usize::from(self.id.0)].counters();
-        let Some(session) = self.sessions.get_mut(slot) else { return };
-        let (Media::Publisher(publisher), Some(stream)) = (&mut session.media, self.streams.get_mut(&session.stream))
+        let Some(session) = self.sessions.get_mut(slot) else {
+            return;
+        };
+        let (Media::Publisher(publisher), Some(stream)) =
+            (&mut session.media, self.streams.get_mut(&session.stream))
         else {
             counters.discarded.add(1);
             return;
         };
-        let Source::Publisher { recycler, .. } = &mut stream.source else { return };
+        let Source::Publisher { recycler, .. } = &mut stream.source else {
+            return;
+        };
         let mut allocated = 0;
         let mut packet = recycler.take(|| {
             allocated += 1;
@@ -33,7 +38,9 @@ impl State {
         });
         counters.packets_allocated.add(allocated);
         // The recycler gives nothing that somebody else holds.
-        let Some(filling) = Arc::get_mut(&mut packet) else { return };
+        let Some(filling) = Arc::get_mut(&mut packet) else {
+            return;
+        };
         match publisher.handle_rtp(now, bytes, filling) {
             Ingested::Media => {
                 let key = session.stream;
@@ -51,16 +58,30 @@ impl State {
     /// Decrypted RTCP of a session.
     pub(super) fn handle_rtcp(&mut self, now: Instant, slot: usize, bytes: &[u8]) {
         let counters = self.shards[usize::from(self.id.0)].counters();
-        let Some(session) = self.sessions.get_mut(slot) else { return };
+        let Some(session) = self.sessions.get_mut(slot) else {
+            return;
+        };
         let key = session.stream;
         let subscriber = match &mut session.media {
             Media::Publisher(publisher) => return publisher.handle_rtcp(now, bytes),
             Media::Subscriber(subscriber) => subscriber,
         };
-        let Some((srtp, to)) = session.transport.outbound() else { return };
-        let mut outlet = SealedOutlet { batch: &mut self.batch, socket: &self.socket, srtp, to, counters };
+        let Some((srtp, to)) = Session::outbound(&mut session.transport) else {
+            return;
+        };
+        let mut outlet = SealedOutlet {
+            batch: &mut self.batch,
+            socket: &self.socket,
+            srtp,
+            to,
+            counters,
+        };
         let stream = self.streams.get(&key);
-        let ring = |track| stream.and_then(|stream| stream.track(track)).map(|track| &track.ring);
+        let ring = |track| {
+            stream
+                .and_then(|stream| stream.track(track))
+                .map(|track| &track.ring)
+        };
         let wanted = subscriber.handle_rtcp(now, bytes, ring, &mut outlet);
         outlet.flush();
         for track in wanted.keyframes() {
@@ -69,14 +90,21 @@ impl State {
     }
 
     /// What a publisher's state has to say: RTCP for the publisher, and its clock.
-    pub(super) fn drain_publisher(&mut self, now: Instant, slot: usize, ended: &mut Option<CloseReason>) {
-        let Some(Session { media: Media::Publisher(publisher), transport, stream: key, .. }) = self.sessions.get_mut(slot)
+    pub(super) fn drain_publisher(&mut self, slot: usize, ended: &mut Option<CloseReason>) {
+        let Some(Session {
+            media: Media::Publisher(publisher),
+            transport,
+            stream: key,
+            ..
+        }) = self.sessions.get_mut(slot)
         else {
             return;
         };
         let counters = self.shards[usize::from(self.id.0)].counters();
         while let Some(mut compound) = publisher.poll_rtcp() {
-            let Some((srtp, to)) = transport.outbound() else { break };
+            let Some((srtp, to)) = Session::outbound(transport) else {
+                break;
+            };
             if srtp.protect_rtcp(&mut compound).is_ok() {
                 send_one(&self.socket, to, &compound, counters);
             }
@@ -84,13 +112,21 @@ impl State {
         let key = *key;
         while let Some(event) = publisher.poll_event() {
             match event {
-                ingest::Event::SenderReport { track, rtp_timestamp, ntp, received } => {
-                    let Some(stream) = self.streams.get_mut(&key) else { continue };
+                ingest::Event::SenderReport {
+                    track,
+                    rtp_timestamp,
+                    ntp,
+                    received,
+                } => {
+                    let Some(stream) = self.streams.get_mut(&key) else {
+                        continue;
+                    };
                     if let Source::Publisher { hls: Some(hls), .. } = &stream.source {
                         hls.sender_report(track, rtp_timestamp, ntp);
                     }
                     if let Some(local) = stream.track_mut(track) {
-                        let clock = SenderClock::new(ntp, rtp_timestamp, received, local.clock_rate);
+                        let clock =
+                            SenderClock::new(ntp, rtp_timestamp, received, local.clock_rate);
                         local.clock = Some(clock);
                         tell_clock(stream, &self.shards, key, track, clock);
                     }
@@ -98,7 +134,6 @@ impl State {
                 ingest::Event::Ended => *ended = Some(CloseReason::PeerClosed),
             }
         }
-        let _ = now;
     }
 
     /// Sends on all packets that came since the last time, viewer by viewer.
@@ -109,9 +144,14 @@ impl State {
     }
 
     fn flush_stream(&mut self, now: Instant, key: StreamKey) {
-        let Some(stream) = self.streams.get_mut(&key) else { return };
+        let Some(stream) = self.streams.get_mut(&key) else {
+            return;
+        };
         let counters = self.shards[usize::from(self.id.0)].counters();
-        let missing_clocks = stream.tracks.iter().any(|track| track.clock.is_none() && !track.fresh.is_empty());
+        let missing_clocks = stream
+            .tracks
+            .iter()
+            .any(|track| track.clock.is_none() && !track.fresh.is_empty());
         if missing_clocks {
             guess_clocks(stream, &self.shards, key);
         }
@@ -134,10 +174,22 @@ impl State {
             }
         }
         for slot in &stream.subscribers {
-            let Some(session) = self.sessions.get_mut(*slot) else { continue };
-            let Media::Subscriber(subscriber) = &mut session.media else { continue };
-            let Some((srtp, to)) = session.transport.outbound() else { continue };
-            let mut outlet = SealedOutlet { batch: &mut self.batch, socket: &self.socket, srtp, to, counters };
+            let Some(session) = self.sessions.get_mut(*slot) else {
+                continue;
+            };
+            let Media::Subscriber(subscriber) = &mut session.media else {
+                continue;
+            };
+            let Some((srtp, to)) = Session::outbound(&mut session.transport) else {
+                continue;
+            };
+            let mut outlet = SealedOutlet {
+                batch: &mut self.batch,
+                socket: &self.socket,
+                srtp,
+                to,
+                counters,
+            };
             let idle = subscriber.poll_timeout().is_none();
             for (id, track) in stream.in_sending_order() {
                 if !track.fresh.is_empty() {
@@ -147,7 +199,8 @@ impl State {
             outlet.flush();
             if idle {
                 let deadline = session.poll_timeout();
-                self.timers.schedule(session.key, &mut session.scheduled, deadline);
+                self.timers
+                    .schedule(session.key, &mut session.scheduled, deadline);
             }
         }
         for track in &mut stream.tracks {
@@ -166,31 +219,50 @@ impl State {
 
     /// The publisher's clock, from its shard.
     pub(super) fn handle_clock(&mut self, key: StreamKey, track: TrackId, clock: SenderClock) {
-        if let Some(track) = self.streams.get_mut(&key).and_then(|stream| stream.track_mut(track)) {
+        if let Some(track) = self
+            .streams
+            .get_mut(&key)
+            .and_then(|stream| stream.track_mut(track))
+        {
             track.clock = Some(clock);
         }
     }
 
     /// Sends the sender reports of a subscriber that are due.
     pub(super) fn send_reports(&mut self, now: Instant, slot: usize) {
-        let Some(session) = self.sessions.get_mut(slot) else { return };
-        let Media::Subscriber(subscriber) = &mut session.media else { return };
+        let Some(session) = self.sessions.get_mut(slot) else {
+            return;
+        };
+        let Media::Subscriber(subscriber) = &mut session.media else {
+            return;
+        };
         let stream = self.streams.get(&session.stream);
-        let clocks = |track| stream.and_then(|stream| stream.track(track)).and_then(|track| track.clock.as_ref());
+        let clocks = |track| {
+            stream
+                .and_then(|stream| stream.track(track))
+                .and_then(|track| track.clock.as_ref())
+        };
         self.compound.clear();
         if !subscriber.handle_timeout(now, clocks, &mut self.compound) {
             return;
         }
-        if let Some((srtp, to)) = session.transport.outbound()
+        if let Some((srtp, to)) = Session::outbound(&mut session.transport)
             && srtp.protect_rtcp(&mut self.compound).is_ok()
         {
-            send_one(&self.socket, to, &self.compound, self.shards[usize::from(self.id.0)].counters());
+            send_one(
+                &self.socket,
+                to,
+                &self.compound,
+                self.shards[usize::from(self.id.0)].counters(),
+            );
         }
     }
 
     /// A connected subscriber gets the stream from now on.
     pub(super) fn attach_subscriber(&mut self, now: Instant, slot: usize, key: StreamKey) {
-        let Some(stream) = self.streams.get_mut(&key) else { return };
+        let Some(stream) = self.streams.get_mut(&key) else {
+            return;
+        };
         stream.subscribers.push(slot);
         if let Source::Replica(origin) = stream.source
             && stream.subscribers.len() == 1
@@ -198,7 +270,13 @@ impl State {
         {
             shard.send(Message::Subscribe(key, self.id));
         }
-        let Some(Session { media: Media::Subscriber(subscriber), .. }) = self.sessions.get_mut(slot) else { return };
+        let Some(Session {
+            media: Media::Subscriber(subscriber),
+            ..
+        }) = self.sessions.get_mut(slot)
+        else {
+            return;
+        };
         let waiting: Vec<TrackId> = subscriber.waiting_for_keyframe().collect();
         for track in waiting {
             self.request_keyframe(now, key, track);
@@ -206,7 +284,9 @@ impl State {
     }
 
     pub(super) fn detach_subscriber(&mut self, slot: usize, key: StreamKey) {
-        let Some(stream) = self.streams.get_mut(&key) else { return };
+        let Some(stream) = self.streams.get_mut(&key) else {
+            return;
+        };
         let before = stream.subscribers.len();
         stream.subscribers.retain(|other| *other != slot);
         if let Source::Replica(origin) = stream.source
@@ -223,7 +303,9 @@ impl State {
 
     /// Another shard has subscribers of a stream whose publisher is here.
     pub(super) fn subscribe(&mut self, key: StreamKey, shard: ShardId) {
-        let Some(stream) = self.streams.get_mut(&key) else { return };
+        let Some(stream) = self.streams.get_mut(&key) else {
+            return;
+        };
         let clocks: Vec<_> = stream.tracks.iter().map(|track| track.clock).collect();
         if let Source::Publisher { targets, .. } = &mut stream.source
             && !targets.contains(&shard)
@@ -238,13 +320,21 @@ impl State {
     }
 
     pub(super) fn unsubscribe(&mut self, key: StreamKey, shard: ShardId) {
-        if let Some(LocalStream { source: Source::Publisher { targets, .. }, .. }) = self.streams.get_mut(&key) {
+        if let Some(LocalStream {
+            source: Source::Publisher { targets, .. },
+            ..
+        }) = self.streams.get_mut(&key)
+        {
             targets.retain(|target| *target != shard);
         }
     }
 
     pub(super) fn attach_hls(&mut self, key: StreamKey, feed: HlsFeed) {
-        if let Some(LocalStream { source: Source::Publisher { hls, .. }, .. }) = self.streams.get_mut(&key) {
+        if let Some(LocalStream {
+            source: Source::Publisher { hls, .. },
+            ..
+        }) = self.streams.get_mut(&key)
+        {
             *hls = Some(feed);
         }
     }
@@ -254,7 +344,11 @@ impl State {
         match self.streams.get(&key).map(|stream| &stream.source) {
             Some(Source::Publisher { slot, .. }) => {
                 let slot = *slot;
-                if let Some(Session { media: Media::Publisher(publisher), .. }) = self.sessions.get_mut(slot) {
+                if let Some(Session {
+                    media: Media::Publisher(publisher),
+                    ..
+                }) = self.sessions.get_mut(slot)
+                {
                     publisher.request_keyframe(now, track);
                     self.settle(now, slot);
                 }
@@ -278,14 +372,25 @@ fn guess_clocks(stream: &mut LocalStream, shards: &[super::ShardHandle], key: St
     for index in 0..stream.tracks.len() {
         let track = &mut stream.tracks[index];
         if let (None, Some(packet)) = (track.clock, track.fresh.first()) {
-            let clock = SenderClock::new(ntp_now(), packet.timestamp, packet.received, track.clock_rate);
+            let clock = SenderClock::new(
+                ntp_now(),
+                packet.timestamp,
+                packet.received,
+                track.clock_rate,
+            );
             track.clock = Some(clock);
             tell_clock(stream, shards, key, TrackId(index as u8), clock);
         }
     }
 }
 
-fn tell_clock(stream: &LocalStream, shards: &[super::ShardHandle], key: StreamKey, track: TrackId, clock: SenderClock) {
+fn tell_clock(
+    stream: &LocalStream,
+    shards: &[super::ShardHandle],
+    key: StreamKey,
+    track: TrackId,
+    clock: SenderClock,
+) {
     if let Source::Publisher { targets, .. } = &stream.source {
         for target in targets {
             if let Some(shard) = shards.get(usize::from(target.0)) {
@@ -299,6 +404,9 @@ fn tell_clock(stream: &LocalStream, shards: &[super::ShardHandle], key: StreamKe
 fn ntp_now() -> u64 {
     /// Seconds from 1900 to 1970.
     const UNIX_EPOCH_IN_NTP: u64 = 2_208_988_800;
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    (since.as_secs() + UNIX_EPOCH_IN_NTP) << 32 | (u64::from(since.subsec_nanos()) << 32) / 1_000_000_000
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    (since.as_secs() + UNIX_EPOCH_IN_NTP) << 32
+        | (u64::from(since.subsec_nanos()) << 32) / 1_000_000_000
 }

@@ -62,7 +62,8 @@ impl ShardId {
 }
 
 /// The 64 ice-chars.
-pub const ICE_CHARS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+pub const ICE_CHARS: &[u8; 64] =
+    b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 /// A session, as the shards and the control plane name it to each other. Never shown outside: not a secret, but no use there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -85,8 +86,8 @@ pub enum Event {
     Closed {
         /// Which.
         session: SessionKey,
-        /// Why.
-        reason: CloseReason,
+        /// Why; none when we were told to close it.
+        reason: Option<CloseReason>,
     },
 }
 
@@ -118,7 +119,11 @@ impl Shards {
     /// # Errors
     ///
     /// When the address can't be bound or a thread can't be made.
-    pub fn start(config: &Config, identity: &Arc<Identity>, events: &mpsc::UnboundedSender<Event>) -> io::Result<Self> {
+    pub fn start(
+        config: &Config,
+        identity: &Arc<Identity>,
+        events: &mpsc::UnboundedSender<Event>,
+    ) -> io::Result<Self> {
         let mut listen = config.listen;
         let mut starting = Vec::new();
         for _ in 0..config.shards.clamp(1, ShardId::MAX) {
@@ -148,7 +153,11 @@ impl Shards {
                     .spawn(move || shard.run())?,
             );
         }
-        Ok(Self { handles, threads, local_address: listen })
+        Ok(Self {
+            handles,
+            threads,
+            local_address: listen,
+        })
     }
 
     /// Where messages for the shards go, by [`ShardId`].
@@ -175,7 +184,9 @@ impl Shards {
 
 impl fmt::Debug for Shards {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shards").field("count", &self.threads.len()).finish_non_exhaustive()
+        f.debug_struct("Shards")
+            .field("count", &self.threads.len())
+            .finish_non_exhaustive()
     }
 }
 

@@ -7,6 +7,7 @@ use super::{SessionKey, StreamKey};
 use crate::egress::whep::Subscriber;
 use crate::ingest::Publisher;
 use crate::transport::Transport;
+use crate::transport::srtp::Outbound;
 
 /// One WHIP or WHEP session.
 pub(super) struct Session {
@@ -32,6 +33,12 @@ pub(super) enum Media {
 }
 
 impl Session {
+    /// The keys for sending, and where to; none while it is not connected.
+    pub(super) fn outbound(transport: &mut Transport) -> Option<(&mut Outbound, SocketAddr)> {
+        let to = transport.remote_address()?;
+        Some((transport.outbound()?, to))
+    }
+
     /// When the session wants to be woken.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         let media = match &self.media {

@@ -8,9 +8,6 @@ use slab::Slab;
 use super::session::Session;
 use super::{SessionKey, ShardId};
 
-/// How many addresses of one peer are remembered: its current one, and those it had before a move.
-const ADDRESSES: usize = 4;
-
 /// The table of sessions. A slot number is valid until its session is removed.
 #[derive(Default)]
 pub(super) struct Sessions {
@@ -76,19 +73,24 @@ impl Sessions {
         self.slots.iter().map(|(slot, _)| slot)
     }
 
-    /// A peer proved that it is at `address`. Returns an address of it that is forgotten for it.
-    pub(super) fn add_address(&mut self, slot: usize, address: SocketAddr) -> Option<SocketAddr> {
-        let session = self.slots.get_mut(slot)?;
-        session.addresses.retain(|known| *known != address);
-        session.addresses.push(address);
-        let forgotten = (session.addresses.len() > ADDRESSES).then(|| session.addresses.remove(0));
-        if let Some(old) = forgotten
-            && self.by_address.get(&old) == Some(&Route::Here(slot))
-        {
-            self.by_address.remove(&old);
+    /// A peer proved that it is at `address`.
+    pub(super) fn add_address(&mut self, slot: usize, address: SocketAddr) {
+        if let Some(session) = self.slots.get_mut(slot) {
+            if !session.addresses.contains(&address) {
+                session.addresses.push(address);
+            }
+            self.by_address.insert(address, Route::Here(slot));
         }
-        self.by_address.insert(address, Route::Here(slot));
-        forgotten
+    }
+
+    /// It has used too many others since.
+    pub(super) fn remove_address(&mut self, slot: usize, address: SocketAddr) {
+        if let Some(session) = self.slots.get_mut(slot) {
+            session.addresses.retain(|known| *known != address);
+            if self.by_address.get(&address) == Some(&Route::Here(slot)) {
+                self.by_address.remove(&address);
+            }
+        }
     }
 
     /// A peer of another shard proved that it is at `address`.
@@ -105,7 +107,9 @@ impl Sessions {
 
     /// Another fragment leads to the session too: after an ICE restart. The two newest are kept.
     pub(super) fn add_ufrag(&mut self, slot: usize, ufrag: &str) {
-        let Some(session) = self.slots.get_mut(slot) else { return };
+        let Some(session) = self.slots.get_mut(slot) else {
+            return;
+        };
         if session.ufrags.len() > 1 {
             let old = session.ufrags.remove(0);
             self.by_ufrag.remove(&old);

@@ -32,7 +32,11 @@ pub(super) struct ReceiveBuffer {
 impl Socket {
     /// A non-blocking socket that shares its port with the other shards.
     pub(super) fn bind(address: SocketAddr) -> io::Result<Self> {
-        let socket = socket2::Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+        let socket = socket2::Socket::new(
+            Domain::for_address(address),
+            Type::DGRAM,
+            Some(Protocol::UDP),
+        )?;
         socket.set_reuse_port(true)?;
         // An IPv6 wildcard takes IPv4 too, so that one socket serves both families.
         if let IpAddr::V6(ip) = address.ip() {
@@ -54,8 +58,11 @@ impl Socket {
 
     pub(super) fn register(&self, poll: &mio::Poll, token: mio::Token) -> io::Result<()> {
         let fd = self.socket.as_raw_fd();
-        poll.registry()
-            .register(&mut mio::unix::SourceFd(&fd), token, mio::Interest::READABLE)
+        poll.registry().register(
+            &mut mio::unix::SourceFd(&fd),
+            token,
+            mio::Interest::READABLE,
+        )
     }
 
     /// How many packets one send call may hold: 1 where the kernel or the interface refuses GSO.
@@ -72,7 +79,8 @@ impl Socket {
             segment_size: (segment < contents.len()).then_some(segment),
             src_ip: None,
         };
-        self.state.try_send(UdpSockRef::from(&self.socket), &transmit)
+        self.state
+            .try_send(UdpSockRef::from(&self.socket), &transmit)
     }
 
     /// Receives what is there, once, and shows each datagram with its sender. Returns how many receive slots were filled.
@@ -84,8 +92,17 @@ impl Socket {
         let mut slots = buffer.bytes.chunks_exact_mut(RECEIVE_SLOT);
         let mut slices: [IoSliceMut<'_>; RECEIVE_BATCH] =
             std::array::from_fn(|_| IoSliceMut::new(slots.next().unwrap_or_default()));
-        let count = self.state.recv(UdpSockRef::from(&self.socket), &mut slices, &mut buffer.metas)?;
-        for (slot, meta) in buffer.bytes.chunks_exact_mut(RECEIVE_SLOT).zip(&buffer.metas).take(count) {
+        let count = self.state.recv(
+            UdpSockRef::from(&self.socket),
+            &mut slices,
+            &mut buffer.metas,
+        )?;
+        for (slot, meta) in buffer
+            .bytes
+            .chunks_exact_mut(RECEIVE_SLOT)
+            .zip(&buffer.metas)
+            .take(count)
+        {
             let from = SocketAddr::new(meta.addr.ip().to_canonical(), meta.addr.port());
             let filled = meta.len.min(slot.len());
             for datagram in slot[..filled].chunks_mut(meta.stride.max(1)) {
@@ -101,6 +118,9 @@ impl ReceiveBuffer {
     pub(super) const SLOTS: usize = RECEIVE_BATCH;
 
     pub(super) fn new() -> Self {
-        Self { bytes: vec![0; RECEIVE_BATCH * RECEIVE_SLOT], metas: [RecvMeta::default(); RECEIVE_BATCH] }
+        Self {
+            bytes: vec![0; RECEIVE_BATCH * RECEIVE_SLOT],
+            metas: [RecvMeta::default(); RECEIVE_BATCH],
+        }
     }
 }

@@ -86,7 +86,9 @@ impl State {
     }
 
     fn hand_over(&self, to: ShardId, from: SocketAddr, datagram: &[u8]) {
-        let taken = self.shard(to).is_some_and(|shard| shard.hand_over(from, datagram));
+        let taken = self
+            .shard(to)
+            .is_some_and(|shard| shard.hand_over(from, datagram));
         let counters = self.me().counters();
         if taken {
             counters.handed_over.add(1);
@@ -96,7 +98,9 @@ impl State {
     }
 
     fn handle_here(&mut self, now: Instant, slot: usize, from: SocketAddr, datagram: &mut [u8]) {
-        let Some(session) = self.sessions.get_mut(slot) else { return };
+        let Some(session) = self.sessions.get_mut(slot) else {
+            return;
+        };
         match session.transport.handle_datagram(now, from, datagram) {
             Received::Rtp { len } => self.handle_rtp(now, slot, &datagram[..len]),
             Received::Rtcp { len } => self.handle_rtcp(now, slot, &datagram[..len]),
@@ -107,68 +111,112 @@ impl State {
 
     /// Takes a session that the control plane made.
     pub(super) fn open(&mut self, now: Instant, opened: OpenSession) {
-        let OpenSession { key, transport, role } = opened;
+        let OpenSession {
+            key,
+            transport,
+            role,
+        } = opened;
         let ufrags = vec![transport.local.ufrag.as_str().into()];
-        let transport = Transport::new(now, &self.identity, transport);
+        let transport = match Transport::new(now, &self.identity, transport) {
+            Ok(transport) => transport,
+            Err(reason) => {
+                let _ = self.events.send(Event::Closed {
+                    session: key,
+                    reason: Some(reason),
+                });
+                return;
+            }
+        };
         let (stream, media) = match role {
             Role::Publisher { stream, spec } => {
-                let tracks: Vec<TrackInfo> = spec.tracks.iter().map(|track| track.info.clone()).collect();
+                let tracks: Vec<TrackInfo> =
+                    spec.tracks.iter().map(|track| track.info.clone()).collect();
                 let source = Source::Publisher {
                     slot: usize::MAX,
                     recycler: Recycler::default(),
                     targets: Vec::new(),
                     hls: None,
                 };
-                self.streams.insert(stream, LocalStream::new(&tracks, source, &self.config));
-                let publisher = Publisher::new(now, spec, self.config.ingest.clone(), rand::random());
+                self.streams
+                    .insert(stream, LocalStream::new(&tracks, source, &self.config));
+                let publisher =
+                    Publisher::new(now, spec, self.config.ingest.clone(), rand::random());
                 (stream, Media::Publisher(Box::new(publisher)))
             }
-            Role::Subscriber { stream, origin, tracks, spec, cname } => {
-                self.streams
-                    .entry(stream)
-                    .or_insert_with(|| LocalStream::new(&tracks, Source::Replica(origin), &self.config));
-                (stream, Media::Subscriber(Subscriber::new(&spec, &cname, rand::random)))
+            Role::Subscriber {
+                stream,
+                origin,
+                tracks,
+                spec,
+                cname,
+            } => {
+                self.streams.entry(stream).or_insert_with(|| {
+                    LocalStream::new(&tracks, Source::Replica(origin), &self.config)
+                });
+                (
+                    stream,
+                    Media::Subscriber(Subscriber::new(&spec, &cname, rand::random)),
+                )
             }
         };
-        let session =
-            Session { key, stream, transport, media, ufrags, addresses: Vec::new(), scheduled: None };
+        let session = Session {
+            key,
+            stream,
+            transport,
+            media,
+            ufrags,
+            addresses: Vec::new(),
+            scheduled: None,
+        };
         let publishes = matches!(session.media, Media::Publisher(_));
         let slot = self.sessions.insert(session);
         if publishes
-            && let Some(LocalStream { source: Source::Publisher { slot: of_publisher, .. }, .. }) =
-                self.streams.get_mut(&stream)
+            && let Some(LocalStream {
+                source:
+                    Source::Publisher {
+                        slot: of_publisher, ..
+                    },
+                ..
+            }) = self.streams.get_mut(&stream)
         {
             *of_publisher = slot;
         }
         self.settle(now, slot);
     }
 
-    pub(super) fn restart_ice(&mut self, now: Instant, key: SessionKey, local: IceCredentials, remote: IceCredentials) {
-        let Some(slot) = self.sessions.slot_of_key(key) else { return };
+    pub(super) fn restart_ice(&mut self, now: Instant, key: SessionKey, local: &IceCredentials) {
+        let Some(slot) = self.sessions.slot_of_key(key) else {
+            return;
+        };
         self.sessions.add_ufrag(slot, &local.ufrag);
         if let Some(session) = self.sessions.get_mut(slot) {
-            session.transport.restart_ice(local, remote);
+            session.transport.restart_ice(local);
         }
         self.settle(now, slot);
     }
 
     /// Ends a session by our own wish; the peer sees it.
     pub(super) fn close(&mut self, now: Instant, key: SessionKey) {
-        let Some(slot) = self.sessions.slot_of_key(key) else { return };
+        let Some(slot) = self.sessions.slot_of_key(key) else {
+            return;
+        };
         if let Some(session) = self.sessions.get_mut(slot) {
             session.transport.close(now);
         }
         self.settle(now, slot);
         // Settling ended it if the transport said so; it must end in any case.
         if let Some(slot) = self.sessions.slot_of_key(key) {
-            self.end(slot, CloseReason::Local);
+            self.end(slot, None);
         }
     }
 
     pub(super) fn close_all(&mut self, now: Instant) {
         let keys: Vec<SessionKey> = {
             let slots: Vec<usize> = self.sessions.slots().collect();
-            slots.into_iter().filter_map(|slot| self.sessions.get_mut(slot).map(|session| session.key)).collect()
+            slots
+                .into_iter()
+                .filter_map(|slot| self.sessions.get_mut(slot).map(|session| session.key))
+                .collect()
         };
         for key in keys {
             self.close(now, key);
@@ -177,8 +225,12 @@ impl State {
 
     pub(super) fn handle_timeouts(&mut self, now: Instant) {
         while let Some((at, key)) = self.timers.pop(now) {
-            let Some(slot) = self.sessions.slot_of_key(key) else { continue };
-            let Some(session) = self.sessions.get_mut(slot) else { continue };
+            let Some(slot) = self.sessions.slot_of_key(key) else {
+                continue;
+            };
+            let Some(session) = self.sessions.get_mut(slot) else {
+                continue;
+            };
             if session.scheduled != Some(at) {
                 continue; // replaced by an earlier one
             }
@@ -194,34 +246,46 @@ impl State {
 
     /// Drains what a session has to say after it was told something, and sees to its next deadline.
     pub(super) fn settle(&mut self, now: Instant, slot: usize) {
-        let Some(session) = self.sessions.get_mut(slot) else { return };
+        let Some(session) = self.sessions.get_mut(slot) else {
+            return;
+        };
         while let Some((to, datagram)) = session.transport.poll_transmit() {
-            send_one(&self.socket, to, &datagram, self.shards[usize::from(self.id.0)].counters());
+            send_one(
+                &self.socket,
+                to,
+                &datagram,
+                self.shards[usize::from(self.id.0)].counters(),
+            );
         }
         let mut ended = None;
-        while let Some(event) = self.sessions.get_mut(slot).and_then(|session| session.transport.poll_event()) {
+        while let Some(event) = self
+            .sessions
+            .get_mut(slot)
+            .and_then(|session| session.transport.poll_event())
+        {
             match event {
-                transport::Event::AddressValidated(address) => self.learn_address(slot, address),
+                transport::Event::AddressValidated(address) => {
+                    self.sessions.add_address(slot, address);
+                    self.tell_others(|id| Message::Route(address, id));
+                }
+                transport::Event::AddressForgotten(address) => {
+                    self.sessions.remove_address(slot, address);
+                    self.tell_others(|id| Message::Unroute(address, id));
+                }
+                transport::Event::AddressChanged(_) => {}
                 transport::Event::Connected => self.connected(now, slot),
                 transport::Event::Closed(reason) => ended = Some(reason),
             }
         }
-        self.drain_publisher(now, slot, &mut ended);
+        self.drain_publisher(slot, &mut ended);
         if let Some(reason) = ended {
-            self.end(slot, reason);
+            self.end(slot, Some(reason));
             return;
         }
         if let Some(session) = self.sessions.get_mut(slot) {
             let deadline = session.poll_timeout();
-            self.timers.schedule(session.key, &mut session.scheduled, deadline);
-        }
-    }
-
-    fn learn_address(&mut self, slot: usize, address: SocketAddr) {
-        let forgotten = self.sessions.add_address(slot, address);
-        self.tell_others(|id| Message::Route(address, id));
-        if let Some(old) = forgotten {
-            self.tell_others(|id| Message::Unroute(old, id));
+            self.timers
+                .schedule(session.key, &mut session.scheduled, deadline);
         }
     }
 
@@ -232,7 +296,9 @@ impl State {
     }
 
     fn connected(&mut self, now: Instant, slot: usize) {
-        let Some(session) = self.sessions.get_mut(slot) else { return };
+        let Some(session) = self.sessions.get_mut(slot) else {
+            return;
+        };
         let (key, stream) = (session.key, session.stream);
         // The receiver is gone only while the process ends.
         let _ = self.events.send(Event::Connected { session: key });
@@ -242,14 +308,21 @@ impl State {
     }
 
     /// Forgets a session; its transport has nothing more to say.
-    fn end(&mut self, slot: usize, reason: CloseReason) {
+    fn end(&mut self, slot: usize, reason: Option<CloseReason>) {
         if let Some(session) = self.sessions.get_mut(slot) {
             // A close_notify may be left to send.
             while let Some((to, datagram)) = session.transport.poll_transmit() {
-                send_one(&self.socket, to, &datagram, self.shards[usize::from(self.id.0)].counters());
+                send_one(
+                    &self.socket,
+                    to,
+                    &datagram,
+                    self.shards[usize::from(self.id.0)].counters(),
+                );
             }
         }
-        let Some(session) = self.sessions.remove(slot) else { return };
+        let Some(session) = self.sessions.remove(slot) else {
+            return;
+        };
         for address in &session.addresses {
             self.tell_others(|id| Message::Unroute(*address, id));
         }
@@ -260,13 +333,24 @@ impl State {
             }
             Media::Subscriber(_) => self.detach_subscriber(slot, session.stream),
         }
-        let _ = self.events.send(Event::Closed { session: session.key, reason });
+        let _ = self.events.send(Event::Closed {
+            session: session.key,
+            reason,
+        });
     }
 
     fn count_drops(&self, transport: &Transport) {
         let (counters, dropped) = (self.me().counters(), transport.counters());
-        counters.unauthenticated.add(dropped.unauthenticated);
-        counters.undecryptable.add(dropped.undecryptable);
-        counters.replayed.add(dropped.replayed);
+        counters
+            .unauthenticated
+            .add(dropped.stun_unauthenticated + dropped.stun_refused);
+        counters
+            .foreign
+            .add(dropped.foreign_address + dropped.unknown);
+        counters.handshake.add(dropped.dtls_dropped);
+        counters
+            .undecryptable
+            .add(dropped.srtp_unauthenticated + dropped.early_media);
+        counters.replayed.add(dropped.srtp_replayed);
     }
 }

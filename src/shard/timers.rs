@@ -16,7 +16,12 @@ pub(super) struct Timers {
 impl Timers {
     /// Sees to it that `session` is woken at `deadline`. `scheduled` is the deadline it has in the
     /// heap; a later one is not entered, because the earlier one will lead to it.
-    pub(super) fn schedule(&mut self, session: SessionKey, scheduled: &mut Option<Instant>, deadline: Option<Instant>) {
+    pub(super) fn schedule(
+        &mut self,
+        session: SessionKey,
+        scheduled: &mut Option<Instant>,
+        deadline: Option<Instant>,
+    ) {
         let Some(deadline) = deadline else { return };
         if scheduled.is_none_or(|at| deadline < at) {
             *scheduled = Some(deadline);

@@ -75,8 +75,12 @@ fn any_one_lost_datagram_of_the_handshake_is_repaired() {
             let mut pair = Pair::new(role, &[GCM]);
             pair.begin();
             pair.run(6 * SECOND, |number| number == lost);
-            if !pair.transport.is_connected() || !pair.peer.is_connected() { eprintln!("FAIL {role:?} without {lost} {:?} {}", pair.events, pair.sent); }
-            
+            if !pair.transport.is_connected() || !pair.peer.is_connected() {
+                eprintln!(
+                    "FAIL {role:?} without {lost} {:?} {}",
+                    pair.events, pair.sent
+                );
+            }
         }
     }
 }
@@ -88,8 +92,9 @@ fn a_handshake_gets_through_a_network_that_loses_every_third_datagram() {
             let mut pair = Pair::new(role, &[GCM]);
             pair.begin();
             pair.run(14 * SECOND, |number| number % 3 == offset);
-            if !pair.transport.is_connected() || !pair.peer.is_connected() { eprintln!("FAIL {role:?} {offset} {:?} {}", pair.events, pair.sent); }
-            
+            if !pair.transport.is_connected() || !pair.peer.is_connected() {
+                eprintln!("FAIL {role:?} {offset} {:?} {}", pair.events, pair.sent);
+            }
         }
     }
 }
