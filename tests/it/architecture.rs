@@ -20,7 +20,10 @@ const IMPORTERS: &[(&[&str], &[&str])] = &[
         ],
         &["src/media/"],
     ),
-    (&["axum", "tower_http", "tower"], &["src/http/"]),
+    (
+        &["axum", "hyper", "hyper_util", "tower", "tower_http"],
+        &["src/http/"],
+    ),
     (&["hls_m3u8"], &["src/egress/hls/playlist.rs"]),
     (
         &["webrtc"],
