@@ -20,7 +20,7 @@ fn main() -> ExitCode {
         }
     };
     match cli.run() {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(status) => status,
         Err(error) => {
             let _ = writeln!(io::stderr(), "tidegate: {error}");
             error.exit_status().into()

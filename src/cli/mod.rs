@@ -5,6 +5,7 @@ mod serve;
 mod settings;
 
 use std::io;
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
@@ -50,16 +51,17 @@ pub enum Error {
 }
 
 impl Cli {
-    /// Does what was asked.
+    /// Does what was asked; the exit status is 0 only if that came about.
     ///
     /// # Errors
     ///
     /// See [`Error`]; nothing was printed about it yet.
-    pub fn run(self) -> Result<(), Error> {
+    pub fn run(self) -> Result<ExitCode, Error> {
         match self.command {
-            Command::Serve(args) => serve::run(args),
-            Command::Config(args) => config::run(args),
+            Command::Serve(args) => serve::run(args)?,
+            Command::Config(args) => config::run(args)?,
         }
+        Ok(ExitCode::SUCCESS)
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Error;
 use super::settings::{self, SettingsArgs};
-use crate::config::{Settings, unknown_variables};
+use crate::config::{Secret, Settings, unknown_variables};
 use crate::stream::StreamName;
 use crate::{app, telemetry};
 
@@ -100,13 +100,18 @@ fn greeting(settings: &Settings, http: SocketAddr) -> String {
     let mut text = format!(
         "tidegate: HTTP on {http}, media on UDP port {media_port}. Open for the stream \"{name}\":\n\n"
     );
-    for (what, path) in [
-        ("Publish page", format!("/publish/{name}")),
-        ("Watch page", format!("/watch/{name}")),
-        ("WHIP endpoint", format!("/whip/{name}")),
-        ("WHEP endpoint", format!("/whep/{name}")),
+    let (publish, play) = tokens(settings, name);
+    for (what, path, token) in [
+        ("Publish page", "publish", publish),
+        ("Watch page", "watch", play),
+        ("WHIP endpoint", "whip", None),
+        ("WHEP endpoint", "whep", None),
     ] {
-        let _ = writeln!(text, "  {what:<14} {base}{path}");
+        // Browsers keep what is behind the # to themselves. Tokens have no characters to escape there but +.
+        let token = token.map_or_else(String::new, |token| {
+            format!("#token={}", token.expose().replace('+', "%2B"))
+        });
+        let _ = writeln!(text, "  {what:<14} {base}/{path}/{name}{token}");
     }
     if settings.hls.enabled {
         let _ = writeln!(
@@ -115,10 +120,17 @@ fn greeting(settings: &Settings, http: SocketAddr) -> String {
             "HLS playlist"
         );
     }
-    let (publish, play) = tokens(settings, name);
+    let for_obs = publish.map_or(
+        "(leave it empty; without --publish-token only this machine may publish)",
+        Secret::expose,
+    );
+    let for_viewers = play.map_or_else(
+        || "open to all (--play-token T asks for a token)".to_owned(),
+        |token| format!("with the bearer token {}", token.expose()),
+    );
     let _ = writeln!(
         text,
-        "\n  OBS: Settings > Stream, Service \"WHIP\", Server {base}/whip/{name}, Bearer Token {publish}\n  Watching: {play}"
+        "\n  OBS: Settings > Stream, Service \"WHIP\", Server {base}/whip/{name}, Bearer Token {for_obs}\n  Watching: {for_viewers}"
     );
     if http.ip().is_unspecified()
         && let Some(address) = settings
@@ -137,30 +149,21 @@ fn greeting(settings: &Settings, http: SocketAddr) -> String {
     text
 }
 
-fn tokens(settings: &Settings, name: &str) -> (String, String) {
-    let name: Option<StreamName> = name.parse().ok();
-    let publish = name
-        .as_ref()
-        .and_then(|name| settings.auth.publish_token(name));
-    let play = name
-        .as_ref()
-        .and_then(|name| settings.auth.play_token(name));
+/// What publishing and playing the stream asks for.
+fn tokens<'a>(settings: &'a Settings, name: &str) -> (Option<&'a Secret>, Option<&'a Secret>) {
+    let Ok(name) = name.parse::<StreamName>() else {
+        return (None, None);
+    };
     (
-        publish.map_or_else(
-            || "(leave it empty; without --publish-token only this machine may publish)".to_owned(),
-            |token| token.expose().to_owned(),
-        ),
-        play.map_or_else(
-            || "open to all (--play-token T asks for a token)".to_owned(),
-            |token| format!("with the bearer token {}", token.expose()),
-        ),
+        settings.auth.publish_token(&name),
+        settings.auth.play_token(&name),
     )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Host, Secret};
+    use crate::config::Host;
 
     fn printed(change: impl FnOnce(&mut Settings), http: &str) -> String {
         let mut settings = Settings::defaults(&Host::example());
@@ -192,6 +195,18 @@ mod tests {
             |settings: &mut Settings| settings.auth.publish_token = Some(Secret::new("hunter2"));
         assert!(printed(token, "[::]:8080").contains("Bearer Token hunter2\n"));
         assert!(printed(|_| {}, "[::]:8080").contains("Bearer Token (leave it empty"));
+    }
+
+    #[test]
+    fn the_pages_get_their_tokens_where_browsers_keep_them() {
+        let tokens = |settings: &mut Settings| {
+            settings.auth.publish_token = Some(Secret::new("one"));
+            settings.auth.play_token = Some(Secret::new("a+b="));
+        };
+        let text = printed(tokens, "127.0.0.1:8080");
+        assert!(text.contains("/publish/demo#token=one\n"), "{text}");
+        assert!(text.contains("/watch/demo#token=a%2Bb=\n"), "{text}");
+        assert!(text.contains("/whep/demo\n"), "{text}");
     }
 
     #[test]

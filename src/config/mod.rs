@@ -147,6 +147,19 @@ mod tests {
         assert_eq!(settings, Settings::defaults(&Host::example()));
     }
 
+    #[test]
+    fn the_readme_names_every_key() {
+        let readme = include_str!("../../README.md");
+        let missing: Vec<_> = raw::KEYS
+            .iter()
+            .filter(|key| !readme.contains(&format!("| `{key}` |")))
+            .collect();
+        assert!(
+            missing.is_empty(),
+            "not in the table of README.md: {missing:?}"
+        );
+    }
+
     /// Keys without a default stand there as a comment, with a value that is allowed.
     #[test]
     fn the_example_file_names_every_key_and_the_commented_ones_are_valid() {

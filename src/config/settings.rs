@@ -61,7 +61,7 @@ pub struct Auth {
     pub publish_token: Option<Secret>,
     /// Asked for by WHEP and HLS; without one, playing is open to all.
     pub play_token: Option<Secret>,
-    /// Whether `?token=` in the URL is taken where there is no `Authorization` header.
+    /// Whether HLS takes `?token=` in the URL where there is no `Authorization` header.
     pub allow_query_token: bool,
     /// Streams with tokens of their own.
     pub streams: BTreeMap<StreamName, StreamAuth>,

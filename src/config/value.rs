@@ -11,7 +11,7 @@ use toml::Value;
 
 use super::{Error, Secret, duration};
 
-const MAX_TOKEN_LEN: usize = 512;
+const MAX_TOKEN_LEN: usize = 256;
 
 pub(super) fn parsed<T: FromStr>(
     key: &str,
@@ -99,25 +99,25 @@ pub(super) fn time(
     })
 }
 
-/// A bearer token can only be what fits the header: visible characters (RFC 6750, section 2.1).
+/// A bearer token can only be what the header may carry (RFC 6750, section 2.1).
 pub(super) fn token(key: &str, value: Option<Value>) -> Result<Option<Secret>, Error> {
     let Some(value) = value else { return Ok(None) };
     let wrong = match value.as_str() {
         None => "no text",
         Some("") => "empty",
         Some(text) if text.len() > MAX_TOKEN_LEN => "too long",
-        Some(text) if !text.bytes().all(|c| c.is_ascii_graphic()) => {
-            "text with a space or a character outside of ASCII"
-        }
+        Some(text) if !text.bytes().all(is_token_byte) => "text with other characters",
         Some(text) => return Ok(Some(Secret::new(text))),
     };
     Err(Error::Invalid {
         key: key.to_owned(),
         value: wrong.to_owned(),
-        allowed: format!(
-            "1 to {MAX_TOKEN_LEN} letters, digits and signs in quotes, without spaces"
-        ),
+        allowed: format!("1 to {MAX_TOKEN_LEN} letters, digits and - . _ ~ + / = in quotes"),
     })
+}
+
+fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte)
 }
 
 fn number(value: &Value) -> Option<usize> {

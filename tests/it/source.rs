@@ -1,7 +1,7 @@
 //! The project's own files as text, for the tests about their form.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// One file of the repository.
 pub(crate) struct Source {
@@ -42,7 +42,7 @@ fn collect(directory: &Path, extension: &str, found: &mut Vec<Source>) {
     }
 }
 
-fn name(path: &PathBuf) -> String {
+fn name(path: &Path) -> String {
     path.strip_prefix(root())
         .unwrap()
         .to_str()
@@ -116,7 +116,7 @@ fn opaque_len(text: &str, before: Option<char>) -> usize {
         return quoted_len(text, '"');
     }
     let in_word = before.is_some_and(|c| c.is_alphanumeric() || c == '_');
-    if text.starts_with('r') && !in_word || text.starts_with("br") && !in_word {
+    if !in_word && (text.starts_with('r') || text.starts_with("br")) {
         let hashes = text.trim_start_matches('b').trim_start_matches('r');
         let count = hashes.len() - hashes.trim_start_matches('#').len();
         if hashes[count..].starts_with('"') {
