@@ -75,12 +75,8 @@ fn any_one_lost_datagram_of_the_handshake_is_repaired() {
             let mut pair = Pair::new(role, &[GCM]);
             pair.begin();
             pair.run(6 * SECOND, |number| number == lost);
-            if !pair.transport.is_connected() || !pair.peer.is_connected() {
-                eprintln!(
-                    "FAIL {role:?} without {lost} {:?} {}",
-                    pair.events, pair.sent
-                );
-            }
+            assert!(pair.transport.is_connected(), "{role:?} without {lost}");
+            assert!(pair.peer.is_connected(), "{role:?} without {lost}");
         }
     }
 }
@@ -92,9 +88,8 @@ fn a_handshake_gets_through_a_network_that_loses_every_third_datagram() {
             let mut pair = Pair::new(role, &[GCM]);
             pair.begin();
             pair.run(14 * SECOND, |number| number % 3 == offset);
-            if !pair.transport.is_connected() || !pair.peer.is_connected() {
-                eprintln!("FAIL {role:?} {offset} {:?} {}", pair.events, pair.sent);
-            }
+            assert!(pair.transport.is_connected(), "{role:?} {offset}");
+            assert!(pair.peer.is_connected(), "{role:?} {offset}");
         }
     }
 }
@@ -489,6 +484,35 @@ fn a_transport_can_move_between_threads() {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// What the library parses is the peer's, too: it must not panic on it.
+    #[test]
+    fn a_handshake_with_changed_bytes_never_panics(
+        is_client: bool,
+        changes in prop::collection::vec((0usize..8, 0usize..1200, any::<u8>()), 1..4),
+    ) {
+        let role = if is_client { DtlsRole::Client } else { DtlsRole::Server };
+        let mut pair = Pair::new(role, &[GCM]);
+        pair.begin();
+        let mut number = 0;
+        for _ in 0..6 {
+            while let Some((_, datagram)) = pair.transport.poll_transmit() {
+                pair.peer.handle_datagram(pair.now, &datagram);
+            }
+            while let Some(mut datagram) = pair.peer.poll_transmit() {
+                for (_, at, value) in changes.iter().filter(|(at, ..)| *at == number) {
+                    let len = datagram.len();
+                    datagram[at % len] = *value;
+                }
+                number += 1;
+                pair.deliver(datagram);
+            }
+            pair.now += Duration::from_millis(1300);
+            pair.transport.handle_timeout(pair.now);
+            pair.peer.handle_timeout(pair.now);
+        }
+    }
+
     #[test]
     fn random_datagrams_never_panic(
         datagrams in prop::collection::vec((0usize..6, prop::collection::vec(any::<u8>(), 0..100)), 1..40),
@@ -514,5 +538,52 @@ proptest! {
             pair.transport.handle_timeout(pair.now);
         }
         prop_assert_eq!(pair.transport.is_connected(), connected);
+    }
+}
+
+/// The targets are for a release build; run it alone, as it reads the memory of the process:
+/// `cargo test --lib a_connected_session_is_small_and_cheap -- --ignored`.
+#[test]
+#[ignore = "measures the process"]
+fn a_connected_session_is_small_and_cheap() {
+    const SESSIONS: u32 = 1000;
+    const WARM_UP: u32 = 500;
+    let resident = || {
+        let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+        let pages: usize = statm.split(' ').nth(1).unwrap().parse().unwrap();
+        pages * 4096
+    };
+    let mut kept = Vec::new();
+    for role in [DtlsRole::Server, DtlsRole::Client] {
+        let mut time = Duration::ZERO;
+        let mut before = 0;
+        for session in 0..WARM_UP + SESSIONS {
+            if session == WARM_UP {
+                before = resident();
+                time = Duration::ZERO;
+            }
+            let mut pair = Pair::new(role, &[GCM]);
+            pair.begin();
+            while !pair.peer.is_connected() || !pair.transport.is_connected() {
+                let begin = Instant::now();
+                let out: Vec<_> = std::iter::from_fn(|| pair.transport.poll_transmit()).collect();
+                time += Instant::now() - begin;
+                for (_, datagram) in out {
+                    pair.peer.handle_datagram(pair.now, &datagram);
+                }
+                while let Some(datagram) = pair.peer.poll_transmit() {
+                    let begin = Instant::now();
+                    pair.deliver(datagram);
+                    time += Instant::now() - begin;
+                }
+            }
+            while pair.transport.poll_transmit().is_some() {}
+            kept.push(pair.transport);
+        }
+        let bytes = (resident() - before) / SESSIONS as usize;
+        let cpu = time / SESSIONS;
+        eprintln!("{role:?}: {bytes} bytes, {cpu:?}");
+        assert!(bytes < 32 * 1024, "{role:?}: {bytes} bytes");
+        assert!(cpu < Duration::from_micros(1500), "{role:?}: {cpu:?}");
     }
 }

@@ -31,10 +31,11 @@ const EXPORTER_LABEL: &str = "EXTRACTOR-dtls_srtp";
 /// When the first ClientHello is sent again, doubled each time. FFmpeg drops one that comes right
 /// after ICE.
 const HELLO_RETRANSMIT: Duration = Duration::from_millis(75);
-/// The same for later flights. Longer than the second of RFC 6347, section 4.2.4.1, so that the
-/// peer's own repeat, which is answered at once, comes first: peers made of `rtc::dtls` never
-/// repeat a flight once they got ours twice.
-const FLIGHT_RETRANSMIT: Duration = Duration::from_millis(1200);
+/// The same for a client's later flights, and for a server's. Longer than the second of RFC 6347,
+/// section 4.2.4.1: the peer's own repeats, which are answered at once, shall come first. Peers
+/// made of `rtc::dtls` stop repeating a flight when they get ours twice.
+const CLIENT_RETRANSMIT: Duration = Duration::from_millis(1200);
+const SERVER_RETRANSMIT: Duration = Duration::from_secs(3);
 /// The library fails a handshake on the retransmission after this one; the connect deadline is
 /// ours to keep, so it is not asked for more. The last one comes after 9.5 s at least.
 const MAX_RETRANSMISSIONS: u32 = 7;
@@ -131,7 +132,11 @@ impl Dtls {
             Verdict::Dropped => return Ok(Progress::Dropped),
         };
         let result = self.read(now, records);
-        self.note_flight(now, FLIGHT_RETRANSMIT);
+        let interval = match self.role {
+            DtlsRole::Client => CLIENT_RETRANSMIT,
+            DtlsRole::Server => SERVER_RETRANSMIT,
+        };
+        self.note_flight(now, interval);
         match result? {
             true => self.establish(now, identity),
             false => Ok(Progress::None),

@@ -153,7 +153,11 @@ impl Records {
         let mut rest = record.body;
         while let Some(fragment) = next_fragment(&mut rest) {
             let bit = 1 << fragment.sequence;
-            if self.passed & bit != 0 && !self.wants_again(&fragment) {
+            let is_known = self.passed & bit != 0;
+            if self.established && !is_known {
+                continue;
+            }
+            if is_known && !self.wants_again(&fragment) {
                 repeated = true;
                 continue;
             }
@@ -190,7 +194,7 @@ impl Records {
             .position(|partial| partial.header[4..] == fragment.header[4..]);
         let index = match known {
             Some(index) => index,
-            None if self.established || self.partial.len() >= MAX_PARTIAL => return None,
+            None if self.partial.len() >= MAX_PARTIAL => return None,
             None => {
                 self.partial.push(Partial {
                     header: fragment.header,
