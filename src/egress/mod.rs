@@ -1,0 +1,3 @@
+//! The ways out of a stream.
+
+pub mod hls;
