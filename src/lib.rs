@@ -39,6 +39,7 @@ pub mod egress;
 pub mod gateway;
 pub mod http;
 pub mod ingest;
+pub mod egress;
 pub mod media;
 pub mod rtp;
 pub mod sdp;

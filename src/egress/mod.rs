@@ -2,3 +2,6 @@
 
 pub mod hls;
 pub mod whep;
+//! The ways out of a stream.
+
+pub mod hls;
