@@ -93,6 +93,13 @@ pub(crate) enum Request {
 }
 
 impl Gateway {
+    /// A handle and the queue that its requests arrive on. When `capacity` requests wait, further
+    /// callers wait for a place.
+    pub(crate) fn channel(capacity: usize) -> (Self, mpsc::Receiver<Request>) {
+        let (requests, inbox) = mpsc::channel(capacity);
+        (Self { requests }, inbox)
+    }
+
     /// Makes a session of `kind` on `stream` out of a parsed offer.
     ///
     /// # Errors

@@ -6,6 +6,6 @@ pub mod name;
 pub mod packet;
 pub mod track;
 
-pub use name::StreamName;
+pub use name::{StreamName, StreamNameError};
 pub use packet::{ExtensionValues, Packet};
 pub use track::{TrackId, TrackInfo};
