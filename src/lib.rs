@@ -32,6 +32,8 @@
 //! `handle_timeout(now)`. The same bytes at the same instants give the same outputs, which is what
 //! lets a simulated network test them in virtual time.
 
+pub mod gateway;
+pub mod http;
 pub mod rtp;
 pub mod sdp;
 pub mod stream;
