@@ -41,6 +41,8 @@ pub mod http;
 pub mod ingest;
 pub mod egress;
 pub mod media;
+pub mod gateway;
+pub mod http;
 pub mod rtp;
 pub mod sdp;
 pub mod shard;

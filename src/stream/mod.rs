@@ -9,7 +9,7 @@ pub mod ring;
 pub(crate) mod testing;
 pub mod track;
 
-pub use name::StreamName;
+pub use name::{StreamName, StreamNameError};
 pub use packet::{ExtensionValues, Packet};
 pub use ring::{Recycler, Ring};
 pub use track::{TrackId, TrackInfo};

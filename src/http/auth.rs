@@ -1,0 +1,277 @@
+//! Who may publish and play: static bearer tokens (RFC 6750), for every stream or for one.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::str::FromStr;
+
+use axum::extract::{ConnectInfo, Query};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Uri, header};
+use serde::Deserialize;
+use subtle::{Choice, ConstantTimeEq};
+
+use crate::gateway::SessionKind;
+use crate::stream::StreamName;
+
+/// The rules of both directions.
+#[derive(Clone, Debug, Default)]
+pub struct Tokens {
+    /// Who may publish. A stream that asks for no token is open to clients of this machine only.
+    pub publish: Rules,
+    /// Who may play. A stream that asks for no token is open to everyone.
+    pub play: Rules,
+}
+
+/// The tokens of one direction.
+#[derive(Clone, Debug, Default)]
+pub struct Rules {
+    /// Good for every stream that has no tokens of its own.
+    pub every_stream: Vec<Token>,
+    /// Good for the named stream, in the place of those for every stream.
+    pub one_stream: HashMap<StreamName, Vec<Token>>,
+}
+
+/// A bearer token. It is compared in constant time and shows itself in no log.
+#[derive(Clone)]
+pub struct Token {
+    bytes: [u8; Self::MAX_LEN],
+    len: u16,
+}
+
+/// Why a text can't be a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TokenError {
+    /// It is empty.
+    #[error("the token is empty; remove it or put in at least 16 random characters")]
+    Empty,
+    /// It is too long.
+    #[error("the token has {0} characters; at most {max} are allowed", max = Token::MAX_LEN)]
+    TooLong(usize),
+    /// RFC 6750 doesn't allow one of its characters.
+    #[error("the token holds {0:?}; allowed are letters, digits and - . _ ~ + / =")]
+    BadCharacter(char),
+}
+
+/// Why a request was turned away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Denied {
+    /// No token came.
+    Missing,
+    /// The token is none of ours.
+    Unknown,
+    /// The token is good for another stream.
+    OtherStream,
+    /// Publishing needs no token here, but is open to this machine only.
+    NotLocal,
+}
+
+impl Tokens {
+    /// Whether the request may use `stream` in this direction.
+    pub(super) fn check(
+        &self,
+        kind: SessionKind,
+        stream: &StreamName,
+        request: &Parts,
+    ) -> Result<(), Denied> {
+        let presented = bearer(&request.headers);
+        match kind {
+            SessionKind::Whip if !self.publish.ask(stream) && !is_local(request) => {
+                Err(Denied::NotLocal)
+            }
+            SessionKind::Whip => self.publish.check(stream, &presented),
+            SessionKind::Whep => self.play.check(stream, &presented),
+        }
+    }
+}
+
+impl Rules {
+    /// Whether `stream` asks for a token.
+    pub(super) fn ask(&self, stream: &StreamName) -> bool {
+        !self.every_stream.is_empty() || self.own(stream)
+    }
+
+    /// Whether what the request presented opens `stream`.
+    pub(super) fn check(&self, stream: &StreamName, presented: &Presented) -> Result<(), Denied> {
+        if !self.ask(stream) {
+            return Ok(());
+        }
+        let key = self.own(stream).then_some(stream);
+        match self.search(key, presented)? {
+            Found::Here => Ok(()),
+            Found::Elsewhere => Err(Denied::OtherStream),
+            Found::Nowhere => Err(Denied::Unknown),
+        }
+    }
+
+    /// Whether what the request presented is good for anything.
+    pub(super) fn check_any(&self, presented: &Presented) -> Result<(), Denied> {
+        if self.every_stream.is_empty() {
+            return Ok(());
+        }
+        match self.search(None, presented)? {
+            Found::Here | Found::Elsewhere => Ok(()),
+            Found::Nowhere => Err(Denied::Unknown),
+        }
+    }
+
+    fn own(&self, stream: &StreamName) -> bool {
+        let tokens = self.one_stream.get(stream);
+        tokens.is_some_and(|tokens| !tokens.is_empty())
+    }
+
+    /// Looks for the token among those of `stream`, or among those for every stream. All are
+    /// compared, so that the time taken doesn't tell which one came close.
+    fn search(&self, stream: Option<&StreamName>, presented: &Presented) -> Result<Found, Denied> {
+        let presented = match presented {
+            Presented::Nothing => return Err(Denied::Missing),
+            Presented::NoToken => return Ok(Found::Nowhere),
+            Presented::Token(token) => token,
+        };
+        let own = self.one_stream.iter().map(|(name, own)| (Some(name), own));
+        let (mut here, mut elsewhere) = (Choice::from(0), Choice::from(0));
+        for (name, tokens) in own.chain([(None, &self.every_stream)]) {
+            for token in tokens {
+                let same = token.is(presented);
+                if name == stream {
+                    here |= same;
+                } else {
+                    elsewhere |= same;
+                }
+            }
+        }
+        match (here.into(), elsewhere.into()) {
+            (true, _) => Ok(Found::Here),
+            (false, true) => Ok(Found::Elsewhere),
+            (false, false) => Ok(Found::Nowhere),
+        }
+    }
+}
+
+/// Where a token is good.
+enum Found {
+    Here,
+    Elsewhere,
+    Nowhere,
+}
+
+impl Token {
+    /// The longest token, in characters.
+    pub const MAX_LEN: usize = 256;
+
+    fn is(&self, other: &Self) -> Choice {
+        self.bytes.ct_eq(&other.bytes) & self.len.ct_eq(&other.len)
+    }
+}
+
+impl FromStr for Token {
+    type Err = TokenError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || "-._~+/=".contains(c);
+        if let Some(bad) = text.chars().find(|c| !allowed(*c)) {
+            return Err(TokenError::BadCharacter(bad));
+        }
+        let len = u16::try_from(text.len()).unwrap_or(u16::MAX);
+        let mut bytes = [0; Self::MAX_LEN];
+        match bytes.get_mut(..text.len()) {
+            None => Err(TokenError::TooLong(text.len())),
+            Some([]) => Err(TokenError::Empty),
+            Some(place) => {
+                place.copy_from_slice(text.as_bytes());
+                Ok(Self { bytes, len })
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(…)")
+    }
+}
+
+/// What a request brought to show its right.
+#[derive(Debug)]
+pub(super) enum Presented {
+    Nothing,
+    /// Something that can't be a token of ours.
+    NoToken,
+    Token(Box<Token>),
+}
+
+impl Presented {
+    fn from_text(text: &str) -> Self {
+        text.parse()
+            .map_or(Self::NoToken, |token| Self::Token(Box::new(token)))
+    }
+}
+
+/// The token of `Authorization: Bearer …`; the scheme's case doesn't matter (RFC 9110, 11.1).
+pub(super) fn bearer(headers: &HeaderMap) -> Presented {
+    let Some(value) = headers.get(header::AUTHORIZATION) else {
+        return Presented::Nothing;
+    };
+    match value.to_str().unwrap_or_default().trim().split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
+            Presented::from_text(token.trim())
+        }
+        _ => Presented::NoToken,
+    }
+}
+
+/// The token of `?token=…`.
+pub(super) fn query_token(uri: &Uri) -> Presented {
+    #[derive(Deserialize)]
+    struct TokenQuery {
+        token: Option<String>,
+    }
+    match Query::<TokenQuery>::try_from_uri(uri) {
+        Ok(Query(TokenQuery { token: Some(token) })) => Presented::from_text(&token),
+        _ => Presented::Nothing,
+    }
+}
+
+/// Whether the client is on this machine. A request that came through a proxy is not, though the
+/// proxy itself may be.
+fn is_local(request: &Parts) -> bool {
+    let proxied = ["forwarded", "x-forwarded-for", "x-real-ip", "via"]
+        .iter()
+        .any(|name| request.headers.contains_key(*name));
+    let peer = request.extensions.get::<ConnectInfo<SocketAddr>>();
+    !proxied && peer.is_some_and(|peer| peer.ip().to_canonical().is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_are_compared_whole() {
+        let token = |text: &str| text.parse::<Token>().unwrap();
+        assert!(bool::from(token("secret").is(&token("secret"))));
+        for other in ["secre", "secrets", "Secret", "x"] {
+            assert!(!bool::from(token("secret").is(&token(other))), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_text_that_can_not_be_a_token_is_refused() {
+        for (text, error) in [
+            ("", TokenError::Empty),
+            ("a b", TokenError::BadCharacter(' ')),
+            ("a\0", TokenError::BadCharacter('\0')),
+            (&"x".repeat(257), TokenError::TooLong(257)),
+        ] {
+            assert_eq!(text.parse::<Token>().unwrap_err(), error);
+        }
+        assert!("x".repeat(256).parse::<Token>().is_ok());
+    }
+
+    #[test]
+    fn a_token_does_not_show_itself() {
+        let token: Token = "secret".parse().unwrap();
+        assert!(!format!("{token:?}").contains("secret"));
+    }
+}

@@ -1,0 +1,111 @@
+//! Request bodies: read within bounds of size and time, and swept up when they are not wanted.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, header};
+use axum::response::{IntoResponse, Response};
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use tokio::time::timeout;
+
+use super::problem::Problem;
+
+/// An unwanted body is read up to this size, in bytes, before the refusal is sent.
+const SWEEP_LIMIT: usize = 16 * 1024 * 1024;
+
+/// An unwanted body is read for so long.
+const SWEEP_TIME: Duration = Duration::from_secs(2);
+
+/// Checks the media type of the body; parameters and case don't matter (RFC 9110, section 8.3.1).
+pub(super) fn require_type(
+    headers: &HeaderMap,
+    accepted: &'static str,
+    header: HeaderName,
+) -> Result<(), Problem> {
+    let value = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|v| v.to_str().ok());
+    let essence = value.and_then(|v| v.split(';').next()).unwrap_or_default();
+    if essence.trim().eq_ignore_ascii_case(accepted) {
+        Ok(())
+    } else {
+        Err(Problem::ContentType { accepted, header })
+    }
+}
+
+/// The whole body.
+pub(super) async fn read(
+    headers: &HeaderMap,
+    body: &mut Body,
+    limit: usize,
+    time: Duration,
+) -> Result<Bytes, Problem> {
+    let announced = headers.get(header::CONTENT_LENGTH);
+    let announced = announced.and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|size| size > limit as u64) {
+        return Err(Problem::BodyTooLarge { limit });
+    }
+    let all = async {
+        let mut whole = BytesMut::new();
+        while let Some(frame) = body.frame().await {
+            let Ok(data) = frame.map_err(|_| Problem::BodyBroken)?.into_data() else {
+                continue;
+            };
+            if whole.len() + data.len() > limit {
+                return Err(Problem::BodyTooLarge { limit });
+            }
+            whole.extend_from_slice(&data);
+        }
+        Ok(whole.freeze())
+    };
+    timeout(time, all)
+        .await
+        .unwrap_or(Err(Problem::BodyTooSlow(time)))
+}
+
+/// The answer to a request whose body may still be on its way. The rest of it is read first, within
+/// bounds: closing a socket with unread data resets it, and the client would not see why. A client
+/// that said `Expect: 100-continue` holds its body back, and gets its answer at once.
+pub(super) async fn answer(
+    result: Result<Response, Problem>,
+    headers: &HeaderMap,
+    mut body: Body,
+) -> Response {
+    match result {
+        Ok(response) => response,
+        Err(problem) => {
+            if !headers.contains_key(header::EXPECT) {
+                let _ = timeout(SWEEP_TIME, sweep(&mut body)).await;
+            }
+            problem.into_response()
+        }
+    }
+}
+
+/// What a known URL says to a method that it doesn't take.
+pub(super) async fn method_not_allowed(request: Request) -> Response {
+    refuse(request, Problem::MethodNotAllowed).await
+}
+
+/// What an unknown URL says.
+pub(super) async fn no_route(request: Request) -> Response {
+    refuse(request, Problem::NoRoute).await
+}
+
+async fn refuse(request: Request, problem: Problem) -> Response {
+    let (Parts { headers, .. }, body) = request.into_parts();
+    answer(Err(problem), &headers, body).await
+}
+
+async fn sweep(body: &mut Body) {
+    let mut size = 0;
+    while let Some(Ok(frame)) = body.frame().await {
+        size += frame.data_ref().map_or(0, Bytes::len);
+        if size > SWEEP_LIMIT {
+            return;
+        }
+    }
+}

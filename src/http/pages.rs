@@ -1,0 +1,133 @@
+//! The pages and their scripts, embedded in the binary. They hold no secret and name no stream: the
+//! scripts read the stream from the URL and the token from its fragment, which browsers keep to
+//! themselves.
+
+use axum::Router;
+use axum::extract::Request;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+
+use super::problem::Problem;
+use super::{AppState, path};
+
+const HTML: &str = "text/html; charset=utf-8";
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+const STYLE: &str = "text/css; charset=utf-8";
+const SVG: &str = "image/svg+xml";
+
+/// Scripts, styles and connections of this origin only; nothing inline.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; media-src 'self' blob:; \
+    object-src 'none'; base-uri 'none'; form-action 'self'";
+
+/// Devices are for the page itself, not for what it might embed.
+const PERMISSIONS: &str = "camera=(self), microphone=(self), display-capture=(self)";
+
+struct Page {
+    name: &'static str,
+    content_type: &'static str,
+    content: &'static str,
+}
+
+const INDEX: Page = page("index.html", HTML, include_str!("../web/index.html"));
+const PUBLISH: Page = page("publish.html", HTML, include_str!("../web/publish.html"));
+const WATCH: Page = page("watch.html", HTML, include_str!("../web/watch.html"));
+
+const ASSETS: &[Page] = &[
+    page("favicon.svg", SVG, include_str!("../web/favicon.svg")),
+    page(
+        "hls-player.js",
+        SCRIPT,
+        include_str!("../web/hls-player.js"),
+    ),
+    page("index.js", SCRIPT, include_str!("../web/index.js")),
+    page("page.js", SCRIPT, include_str!("../web/page.js")),
+    page("publish.js", SCRIPT, include_str!("../web/publish.js")),
+    page("session.js", SCRIPT, include_str!("../web/session.js")),
+    page("style.css", STYLE, include_str!("../web/style.css")),
+    page(
+        "test-picture.js",
+        SCRIPT,
+        include_str!("../web/test-picture.js"),
+    ),
+    page("watch.js", SCRIPT, include_str!("../web/watch.js")),
+    page("whep.js", SCRIPT, include_str!("../web/whep.js")),
+    page("whip.js", SCRIPT, include_str!("../web/whip.js")),
+];
+
+/// The routes of the pages.
+pub(super) fn routes() -> Router<AppState> {
+    Router::new()
+        .route("/", get(async |headers: HeaderMap| INDEX.answer(&headers)))
+        .route("/publish/{stream}", get(publish))
+        .route("/publish/{stream}/", get(publish))
+        .route("/watch/{stream}", get(watch))
+        .route("/watch/{stream}/", get(watch))
+        .route("/assets/{file}", get(asset))
+}
+
+async fn publish(request: Request) -> Response {
+    of_stream(&PUBLISH, request).await
+}
+
+async fn watch(request: Request) -> Response {
+    of_stream(&WATCH, request).await
+}
+
+async fn of_stream(page: &Page, request: Request) -> Response {
+    let (mut parts, _) = request.into_parts();
+    match path::stream(&mut parts).await {
+        Ok(_) => page.answer(&parts.headers),
+        Err(problem) => problem.into_response(),
+    }
+}
+
+async fn asset(request: Request) -> Response {
+    let name = request.uri().path().trim_start_matches("/assets/");
+    match ASSETS.iter().find(|asset| asset.name == name) {
+        Some(asset) => asset.answer(request.headers()),
+        None => Problem::NoAsset.into_response(),
+    }
+}
+
+impl Page {
+    /// The content, or 304 when the browser has it.
+    fn answer(&self, request: &HeaderMap) -> Response {
+        let etag = format!("\"{:016x}\"", fingerprint(self.content.as_bytes()));
+        let known = request.get_all(header::IF_NONE_MATCH).iter().any(|value| {
+            let mut tags = value.to_str().unwrap_or_default().split(',');
+            tags.any(|tag| tag.trim().trim_start_matches("W/") == etag)
+        });
+        let headers = [
+            (header::ETAG, etag.as_str()),
+            (header::CACHE_CONTROL, "no-cache"),
+            (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
+            (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+            (header::REFERRER_POLICY, "no-referrer"),
+            (
+                header::HeaderName::from_static("permissions-policy"),
+                PERMISSIONS,
+            ),
+        ];
+        if known {
+            return (StatusCode::NOT_MODIFIED, headers).into_response();
+        }
+        let content_type = [(header::CONTENT_TYPE, self.content_type)];
+        (headers, content_type, self.content).into_response()
+    }
+}
+
+const fn page(name: &'static str, content_type: &'static str, content: &'static str) -> Page {
+    Page {
+        name,
+        content_type,
+        content,
+    }
+}
+
+/// FNV-1a: tells versions of a file apart, guards nothing.
+fn fingerprint(content: &[u8]) -> u64 {
+    content.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}

@@ -1,0 +1,229 @@
+//! The one place where errors become HTTP answers: problem details (RFC 9457).
+//!
+//! The type is always `about:blank`, so the title is the phrase of the status; what went wrong, and
+//! what to do about it, stands in the detail.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use super::auth::Denied;
+use crate::gateway::{CreateError, SessionError};
+use crate::sdp;
+use crate::stream::{StreamName, StreamNameError};
+
+/// The setting that a refused publisher of another machine is told of.
+const PUBLISH_TOKEN: &str = "auth.publish_token";
+
+pub(super) const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
+pub(super) const ACCEPT_PATCH: HeaderName = HeaderName::from_static("accept-patch");
+pub(super) const SDP: &str = "application/sdp";
+pub(super) const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
+
+/// Everything that a request may be refused for.
+#[derive(Debug)]
+pub(super) enum Problem {
+    NoHost,
+    NoRoute,
+    MethodNotAllowed,
+    Path,
+    Name(StreamNameError),
+    NotASession,
+    Denied(Denied),
+    /// The body is of another type than this one, which the named header announces.
+    ContentType {
+        accepted: &'static str,
+        header: HeaderName,
+    },
+    BodyTooLarge {
+        limit: usize,
+    },
+    BodyTooSlow(Duration),
+    BodyBroken,
+    PreconditionMissing,
+    PreconditionMalformed,
+    /// Only weak tags, which never match.
+    PreconditionWeak,
+    Offer(sdp::OfferError),
+    Fragment(sdp::FragmentError),
+    Create(CreateError),
+    Session(SessionError),
+    HlsOffline(StreamName),
+    HlsNotYet,
+    HlsUnavailable(String),
+    HlsNotFound,
+    /// The range lies beyond the end of a body of so many bytes.
+    Range {
+        size: usize,
+    },
+    NoAsset,
+}
+
+/// The members of RFC 9457, section 3.1.
+#[derive(Serialize)]
+struct Details {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    title: &'static str,
+    status: u16,
+    detail: String,
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = self.status();
+        let details = Details {
+            kind: "about:blank",
+            title: status.canonical_reason().unwrap_or("Error"),
+            status: status.as_u16(),
+            detail: self.detail(),
+        };
+        let mut response = (status, Json(details)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, text("application/problem+json"));
+        headers.insert(header::CACHE_CONTROL, text("no-store"));
+        headers.extend(self.header());
+        response
+    }
+}
+
+impl Problem {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::NoHost
+            | Self::Path
+            | Self::Name(_)
+            | Self::BodyBroken
+            | Self::PreconditionMalformed
+            | Self::Offer(_)
+            | Self::Fragment(_)
+            | Self::Session(SessionError::Fragment(_)) => StatusCode::BAD_REQUEST,
+            Self::Denied(Denied::Missing | Denied::Unknown) => StatusCode::UNAUTHORIZED,
+            Self::Denied(Denied::OtherStream | Denied::NotLocal) => StatusCode::FORBIDDEN,
+            Self::NoRoute
+            | Self::NotASession
+            | Self::Session(SessionError::NotFound)
+            | Self::HlsOffline(_)
+            | Self::HlsUnavailable(_)
+            | Self::HlsNotFound
+            | Self::NoAsset => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::BodyTooSlow(_) => StatusCode::REQUEST_TIMEOUT,
+            Self::Create(CreateError::Offline(_) | CreateError::AlreadyPublished(_)) => {
+                StatusCode::CONFLICT
+            }
+            Self::PreconditionWeak | Self::Session(SessionError::Stale) => {
+                StatusCode::PRECONDITION_FAILED
+            }
+            Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::ContentType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Range { .. } => StatusCode::RANGE_NOT_SATISFIABLE,
+            Self::Create(CreateError::Refused(_)) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::PreconditionMissing => StatusCode::PRECONDITION_REQUIRED,
+            Self::Create(CreateError::Full { .. } | CreateError::ShuttingDown)
+            | Self::Session(SessionError::ShuttingDown)
+            | Self::HlsNotYet => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    fn detail(&self) -> String {
+        match self {
+            Self::NoHost => "the request has no Host header, which HTTP/1.1 asks for".into(),
+            Self::NoRoute => "there is nothing at this URL; \
+                publish at /whip/{stream}, play at /whep/{stream} or /hls/{stream}/index.m3u8"
+                .into(),
+            Self::MethodNotAllowed => {
+                "this URL does not take this method; the Allow header lists those it takes".into()
+            }
+            Self::Path => "the path of the URL is not UTF-8 text when decoded".into(),
+            Self::Name(error) => error.to_string(),
+            Self::NotASession => SessionError::NotFound.to_string(),
+            Self::Denied(denied) => denied_detail(*denied),
+            Self::ContentType { accepted, .. } => {
+                format!("the body must have the Content-Type {accepted}")
+            }
+            Self::BodyTooLarge { limit } => {
+                format!("the body is larger than {limit} bytes; offer fewer codecs or candidates")
+            }
+            Self::BodyTooSlow(time) => {
+                format!(
+                    "the body did not arrive within {} s; send it at once",
+                    time.as_secs()
+                )
+            }
+            Self::BodyBroken => "the body broke off before its end".into(),
+            Self::PreconditionMissing => "If-Match is missing; send the ETag of the session, \
+                or \"*\" to restart ICE"
+                .into(),
+            Self::PreconditionMalformed => {
+                "If-Match can't be read; it must be the ETag as it was sent, or *".into()
+            }
+            Self::PreconditionWeak => {
+                "a weak tag never matches; send the ETag as it was sent, without W/".into()
+            }
+            Self::Offer(error) => error.to_string(),
+            Self::Fragment(error) => error.to_string(),
+            Self::Create(error) => error.to_string(),
+            Self::Session(error) => error.to_string(),
+            Self::HlsOffline(stream) => {
+                format!("nobody publishes {stream} now; try again when the broadcast has begun")
+            }
+            Self::HlsNotYet => "the first segment is not ready; try again in a second".into(),
+            Self::HlsUnavailable(reason) => reason.clone(),
+            Self::HlsNotFound => "there is no such file in this stream's playlists now; \
+                begin at index.m3u8"
+                .into(),
+            Self::Range { size } => {
+                format!("the range begins after the end of the file, which has {size} bytes")
+            }
+            Self::NoAsset => "there is no such file".into(),
+        }
+    }
+
+    fn header(&self) -> Option<(HeaderName, HeaderValue)> {
+        let retry_after = |seconds| Some((header::RETRY_AFTER, text(seconds)));
+        match self {
+            Self::Denied(Denied::Missing) => challenge("Bearer realm=\"tidegate\""),
+            Self::Denied(Denied::Unknown) => {
+                challenge("Bearer realm=\"tidegate\", error=\"invalid_token\"")
+            }
+            Self::Denied(Denied::OtherStream) => {
+                challenge("Bearer realm=\"tidegate\", error=\"insufficient_scope\"")
+            }
+            Self::ContentType { accepted, header } => Some((header.clone(), text(accepted))),
+            Self::Range { size } => HeaderValue::from_str(&format!("bytes */{size}"))
+                .ok()
+                .map(|value| (header::CONTENT_RANGE, value)),
+            Self::Create(CreateError::Offline(_)) | Self::HlsOffline(_) => retry_after("2"),
+            Self::HlsNotYet => retry_after("1"),
+            Self::Create(CreateError::Full { .. } | CreateError::ShuttingDown)
+            | Self::Session(SessionError::ShuttingDown) => retry_after("10"),
+            _ => None,
+        }
+    }
+}
+
+fn denied_detail(denied: Denied) -> String {
+    match denied {
+        Denied::Missing => {
+            "a token is needed here; send it as Authorization: Bearer <token>".into()
+        }
+        Denied::Unknown => "the token is not known to this server".into(),
+        Denied::OtherStream => "the token is good for another stream, not for this one".into(),
+        Denied::NotLocal => format!(
+            "publishing is open to this machine only, as no token is configured; \
+             set {PUBLISH_TOKEN} to let others publish"
+        ),
+    }
+}
+
+fn challenge(value: &'static str) -> Option<(HeaderName, HeaderValue)> {
+    Some((header::WWW_AUTHENTICATE, text(value)))
+}
+
+fn text(value: &'static str) -> HeaderValue {
+    HeaderValue::from_static(value)
+}

@@ -1,0 +1,160 @@
+//! The session URLs `/whip/{stream}/{session}` and `/whep/{stream}/{session}`: trickle ICE, ICE
+//! restarts and the end (RFC 9725, sections 4.2 and 4.3).
+
+use axum::Extension;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, get};
+
+use super::problem::{ACCEPT_PATCH, FRAGMENT, Problem};
+use super::{AppState, MissingIfMatch, body, cors, path, precondition};
+use crate::gateway::{IfMatch, Patched, SessionError, SessionKind};
+use crate::sdp;
+
+/// What a session URL takes.
+pub(super) fn methods() -> MethodRouter<AppState> {
+    get(exists)
+        .patch(patch)
+        .delete(delete)
+        .options(options)
+        .fallback(body::method_not_allowed)
+}
+
+async fn patch(
+    State(state): State<AppState>,
+    Extension(kind): Extension<SessionKind>,
+    request: Request,
+) -> Response {
+    let (mut parts, mut body) = request.into_parts();
+    let result = try_patch(&state, kind, &mut parts, &mut body).await;
+    body::answer(result, &parts.headers, body).await
+}
+
+async fn try_patch(
+    state: &AppState,
+    kind: SessionKind,
+    request: &mut Parts,
+    body: &mut Body,
+) -> Result<Response, Problem> {
+    let (stream, id) = path::session(request).await?;
+    state
+        .tokens
+        .check(kind, &stream, request)
+        .map_err(Problem::Denied)?;
+    let exists = state.gateway.exists(kind, stream.clone(), id).await;
+    exists.map_err(Problem::Session)?;
+    body::require_type(&request.headers, FRAGMENT, ACCEPT_PATCH)?;
+    let alternatives = preconditions(state, request)?;
+    let settings = &state.settings;
+    let text = body::read(
+        &request.headers,
+        body,
+        settings.max_body,
+        settings.body_timeout,
+    );
+    let text = text.await?;
+    // RFC 9725 wants one tag; with a list, the first that holds decides.
+    let mut failed = Problem::PreconditionWeak;
+    for if_match in alternatives {
+        let fragment =
+            sdp::Fragment::parse(&text, &settings.sdp_limits).map_err(Problem::Fragment)?;
+        match state
+            .gateway
+            .patch(kind, stream.clone(), id, if_match, fragment)
+            .await
+        {
+            Ok(patched) => return Ok(patched_response(patched)),
+            Err(SessionError::Stale) => failed = Problem::Session(SessionError::Stale),
+            Err(error) => return Err(Problem::Session(error)),
+        }
+    }
+    Err(failed)
+}
+
+fn preconditions(state: &AppState, request: &Parts) -> Result<Vec<IfMatch>, Problem> {
+    match precondition::if_match(&request.headers) {
+        Ok(Some(alternatives)) => Ok(alternatives),
+        Ok(None) => match state.settings.missing_if_match {
+            MissingIfMatch::Refuse => Err(Problem::PreconditionMissing),
+            MissingIfMatch::Any => Ok(vec![IfMatch::Any]),
+        },
+        Err(precondition::Malformed) => Err(Problem::PreconditionMalformed),
+    }
+}
+
+fn patched_response(patched: Patched) -> Response {
+    match patched {
+        Patched::Candidates => StatusCode::NO_CONTENT.into_response(),
+        Patched::Restarted { etag, fragment } => {
+            let headers = [
+                (header::CONTENT_TYPE, FRAGMENT.to_owned()),
+                (header::ETAG, format!("\"{etag}\"")),
+            ];
+            (headers, fragment).into_response()
+        }
+    }
+}
+
+/// 200 rather than 204: some publishers take only the former for success.
+async fn delete(
+    State(state): State<AppState>,
+    Extension(kind): Extension<SessionKind>,
+    request: Request,
+) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let result = try_delete(&state, kind, &mut parts).await;
+    body::answer(result, &parts.headers, body).await
+}
+
+async fn try_delete(
+    state: &AppState,
+    kind: SessionKind,
+    request: &mut Parts,
+) -> Result<Response, Problem> {
+    let (stream, id) = path::session(request).await?;
+    state
+        .tokens
+        .check(kind, &stream, request)
+        .map_err(Problem::Denied)?;
+    let deleted = state.gateway.delete(kind, stream, id).await;
+    deleted.map_err(Problem::Session)?;
+    Ok(StatusCode::OK.into_response())
+}
+
+/// GET and HEAD: no content. The URL itself shows the right to ask, as it can't be guessed.
+async fn exists(
+    State(state): State<AppState>,
+    Extension(kind): Extension<SessionKind>,
+    request: Request,
+) -> Response {
+    match find(&state, kind, request).await {
+        Ok(()) => StatusCode::NO_CONTENT.into_response(),
+        Err(problem) => problem.into_response(),
+    }
+}
+
+async fn options(
+    State(state): State<AppState>,
+    Extension(kind): Extension<SessionKind>,
+    request: Request,
+) -> Response {
+    let accepted = [(ACCEPT_PATCH, FRAGMENT)];
+    // A preflight must pass for its real request to be able to see the 404.
+    if cors::is_preflight(request.method(), request.headers()) {
+        return accepted.into_response();
+    }
+    match find(&state, kind, request).await {
+        Ok(()) => accepted.into_response(),
+        Err(problem) => problem.into_response(),
+    }
+}
+
+async fn find(state: &AppState, kind: SessionKind, request: Request) -> Result<(), Problem> {
+    let (mut parts, _) = request.into_parts();
+    let (stream, id) = path::session(&mut parts).await?;
+    let exists = state.gateway.exists(kind, stream, id).await;
+    exists.map_err(Problem::Session)
+}

@@ -1,0 +1,60 @@
+//! `/streams`: what is live now, as JSON.
+
+use axum::extract::{Request, State};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use serde::Serialize;
+
+use super::AppState;
+use super::auth::bearer;
+use super::problem::Problem;
+use crate::gateway::StreamStatus;
+
+/// The route of the list.
+pub(super) fn routes() -> Router<AppState> {
+    Router::new().route("/streams", get(list))
+}
+
+#[derive(Serialize)]
+struct Stream {
+    name: String,
+    tracks: Vec<Track>,
+    subscribers: usize,
+}
+
+#[derive(Serialize)]
+struct Track {
+    id: u8,
+    kind: &'static str,
+    codec: &'static str,
+}
+
+impl From<StreamStatus> for Stream {
+    fn from(status: StreamStatus) -> Self {
+        let tracks = status.tracks.iter().map(|track| Track {
+            id: track.id.0,
+            kind: track.kind().as_str(),
+            codec: track.codec.name(),
+        });
+        Self {
+            name: status.name.to_string(),
+            tracks: tracks.collect(),
+            subscribers: status.subscribers,
+        }
+    }
+}
+
+/// The streams that the request's token opens; an unknown token opens the door to none.
+async fn list(State(state): State<AppState>, request: Request) -> Response {
+    let play = &state.tokens.play;
+    let presented = bearer(request.headers());
+    if let Err(denied) = play.check_any(&presented) {
+        return Problem::Denied(denied).into_response();
+    }
+    let streams = state.gateway.streams().await;
+    let mine = |status: &StreamStatus| play.check(&status.name, &presented).is_ok();
+    let streams: Vec<Stream> = streams.into_iter().filter(mine).map(Stream::from).collect();
+    ([(header::CACHE_CONTROL, "no-store")], Json(streams)).into_response()
+}

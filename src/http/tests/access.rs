@@ -1,0 +1,181 @@
+//! Who may do what: rows E5, E8 and S12.
+
+use super::*;
+use crate::http::Rules;
+use double::WHIP_SESSION as SESSION;
+
+const REMOTE: (&str, &str) = ("test-remote", "yes");
+const NOBODY: (&str, &str) = ("authorization", "Bearer nobody");
+const ALL: (&str, &str) = ("authorization", "Bearer all");
+const LIVE: (&str, &str) = ("authorization", "bearer live");
+const OTHER: (&str, &str) = ("authorization", "Bearer other");
+
+const CLOSED: &[Row] = &[
+    Row::new("E8: no token", "POST", "/whip/live", 401)
+        .with(&[SDP])
+        .body(OFFER)
+        .answers(&[("www-authenticate", "Bearer realm=\"tidegate\"")]),
+    Row::new("E8: an unknown token", "POST", "/whep/live", 401)
+        .with(&[SDP, NOBODY])
+        .body(OFFER)
+        .answers(&[("www-authenticate", "error=\"invalid_token\"")]),
+    Row::new("E8: another scheme", "POST", "/whip/live", 401)
+        .with(&[SDP, ("authorization", "Basic YWxsOmFsbA==")])
+        .body(OFFER)
+        .answers(&[("www-authenticate", "Bearer")]),
+    Row::new("E8: a token with a tail", "POST", "/whip/live", 401)
+        .with(&[SDP, ("authorization", "Bearer all all")])
+        .body(OFFER),
+    Row::new("E8: a token of another stream", "POST", "/whip/live", 403)
+        .with(&[SDP, OTHER])
+        .body(OFFER)
+        .answers(&[("www-authenticate", "error=\"insufficient_scope\"")]),
+    Row::new("a token of this stream", "POST", "/whip/live", 201)
+        .with(&[SDP, LIVE])
+        .body(OFFER)
+        .holds("v=0"),
+    Row::new(
+        "a token of every stream, from afar",
+        "POST",
+        "/whep/third",
+        201,
+    )
+    .with(&[SDP, ALL, REMOTE])
+    .body(OFFER)
+    .holds("v=0"),
+    Row::new("E8 comes before E2", "POST", "/whip/live", 401).body(OFFER),
+    Row::new("E5: OPTIONS needs no token", "OPTIONS", "/whip/live", 200),
+    Row::new("E7: HEAD needs no token", "HEAD", "/whep/live", 200).answers(&[SDP]),
+    Row::new("S12: PATCH", "PATCH", SESSION, 401)
+        .with(&[FRAGMENT, ("if-match", "\"generation-1\"")])
+        .body(CANDIDATES),
+    Row::new("S12: PATCH with the token", "PATCH", SESSION, 204)
+        .with(&[FRAGMENT, ("if-match", "\"generation-1\""), LIVE])
+        .body(CANDIDATES),
+    Row::new("S12: DELETE", "DELETE", SESSION, 401),
+    Row::new(
+        "S12: DELETE with a token of another stream",
+        "DELETE",
+        SESSION,
+        403,
+    )
+    .with(&[OTHER]),
+    Row::new("S12: DELETE with the token", "DELETE", SESSION, 200).with(&[LIVE]),
+    Row::new(
+        "S12: the unknown stays hidden",
+        "DELETE",
+        "/whip/live/ffffffffffffffffffffffffffffffff",
+        401,
+    ),
+    Row::new("HLS", "GET", "/hls/live/index.m3u8", 401).answers(&[
+        ("www-authenticate", "Bearer"),
+        ("cache-control", "no-store"),
+    ]),
+    Row::new(
+        "HLS with a token in the URL",
+        "GET",
+        "/hls/live/index.m3u8?token=all",
+        401,
+    ),
+    Row::new("HLS with the token", "GET", "/hls/live/video-1.m4s", 200)
+        .with(&[LIVE])
+        .answers(&[("cache-control", "private, max-age=60")])
+        .holds("0123456789"),
+    Row::new("the list", "GET", "/streams", 401).answers(&[("www-authenticate", "Bearer")]),
+    Row::new("the list with an unknown token", "GET", "/streams", 401).with(&[NOBODY]),
+    Row::new("the list for one stream", "GET", "/streams", 200)
+        .with(&[OTHER])
+        .holds("[{\"name\":\"other\","),
+    Row::new(
+        "the list of those without their own",
+        "GET",
+        "/streams",
+        200,
+    )
+    .with(&[ALL])
+    .holds("[]"),
+    Row::new("the list for another", "GET", "/streams", 200)
+        .with(&[LIVE])
+        .holds("[{\"name\":\"live\","),
+];
+
+const OPEN: &[Row] = &[
+    Row::new("publishing from here", "POST", "/whip/live", 201)
+        .with(&[SDP])
+        .body(OFFER)
+        .holds("v=0"),
+    Row::new("publishing from afar", "POST", "/whip/live", 403)
+        .with(&[SDP, REMOTE])
+        .body(OFFER)
+        .holds("auth.publish_token"),
+    Row::new(
+        "publishing from afar through a proxy here",
+        "POST",
+        "/whip/live",
+        403,
+    )
+    .with(&[SDP, ("x-forwarded-for", "192.0.2.7")])
+    .body(OFFER),
+    Row::new("ending a broadcast from afar", "DELETE", SESSION, 403).with(&[REMOTE]),
+    Row::new("playing from afar", "POST", "/whep/live", 201)
+        .with(&[SDP, REMOTE])
+        .body(OFFER)
+        .holds("v=0"),
+    Row::new("a token that isn't needed", "POST", "/whep/live", 201)
+        .with(&[SDP, NOBODY])
+        .body(OFFER)
+        .holds("v=0"),
+];
+
+#[tokio::test]
+async fn with_tokens_every_door_but_the_announcements_is_closed() {
+    check_all(&app(tokens(), Settings::default()), CLOSED).await;
+}
+
+#[tokio::test]
+async fn without_tokens_all_may_play_and_this_machine_may_publish() {
+    check_all(&open_app(), OPEN).await;
+}
+
+#[tokio::test]
+async fn a_token_in_the_query_must_be_allowed() {
+    let settings = Settings {
+        allow_query_token: true,
+        ..Settings::default()
+    };
+    let router = app(tokens(), settings);
+    let rows = [
+        Row::new("right", "GET", "/hls/live/index.m3u8?a=b&token=live", 200).holds("#EXTM3U"),
+        Row::new("wrong", "GET", "/hls/live/index.m3u8?token=nobody", 401),
+        Row::new(
+            "of another stream",
+            "GET",
+            "/hls/live/index.m3u8?token=other",
+            403,
+        ),
+        Row::new(
+            "the header decides",
+            "GET",
+            "/hls/live/index.m3u8?token=all",
+            401,
+        )
+        .with(&[NOBODY]),
+        Row::new("HLS only", "POST", "/whep/live?token=all", 401)
+            .with(&[SDP])
+            .body(OFFER),
+    ];
+    check_all(&router, &rows).await;
+}
+
+fn tokens() -> Tokens {
+    let rules = || Rules {
+        every_stream: vec!["all".parse().unwrap()],
+        one_stream: ["live", "other"]
+            .map(|name| (name.parse().unwrap(), vec![name.parse().unwrap()]))
+            .into(),
+    };
+    Tokens {
+        publish: rules(),
+        play: rules(),
+    }
+}

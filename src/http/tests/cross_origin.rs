@@ -1,0 +1,103 @@
+//! Pages of other origins: rows E5 and E11.
+
+use super::*;
+use crate::http::{Origins, Rules};
+use double::WHIP_SESSION as SESSION;
+
+const ORIGIN: (&str, &str) = ("origin", "https://page.test");
+const STRANGER: (&str, &str) = ("origin", "https://stranger.test");
+const ASKS: (&str, &str) = ("access-control-request-method", "PATCH");
+const ALLOWED: &[(&str, &str)] = &[
+    ("access-control-allow-origin", "*"),
+    ("access-control-allow-methods", "PATCH, DELETE"),
+    (
+        "access-control-allow-headers",
+        "Authorization, Content-Type, If-Match",
+    ),
+    (
+        "access-control-expose-headers",
+        "Location, ETag, Link, Retry-After",
+    ),
+    ("access-control-max-age", "86400"),
+];
+
+const ANY_ORIGIN: &[Row] = &[
+    Row::new("the endpoint", "OPTIONS", "/whip/live", 204)
+        .with(&[ORIGIN, ASKS])
+        .answers(ALLOWED),
+    Row::new("it still says what it takes", "OPTIONS", "/whep/live", 204)
+        .with(&[ORIGIN, ASKS])
+        .answers(&[("accept-post", "application/sdp")]),
+    Row::new("a session", "OPTIONS", SESSION, 204)
+        .with(&[ORIGIN, ASKS])
+        .answers(ALLOWED),
+    Row::new("a session that has ended", "OPTIONS", "/whip/live/x", 204)
+        .with(&[ORIGIN, ASKS])
+        .answers(ALLOWED),
+    Row::new("HLS", "OPTIONS", "/hls/live/index.m3u8", 204)
+        .with(&[ORIGIN, ASKS])
+        .answers(ALLOWED),
+    Row::new("an answer", "POST", "/whip/live", 201)
+        .with(&[ORIGIN, SDP, ("authorization", "Bearer all")])
+        .body(OFFER)
+        .answers(&[
+            ("access-control-allow-origin", "*"),
+            (
+                "access-control-expose-headers",
+                "Location, ETag, Link, Retry-After",
+            ),
+            ("access-control-allow-credentials", ""),
+        ])
+        .holds("v=0"),
+    Row::new("a refusal is readable too", "POST", "/whip/live", 401)
+        .with(&[ORIGIN, SDP])
+        .body(OFFER)
+        .answers(&[("access-control-allow-origin", "*")]),
+    Row::new("a route that is not there", "GET", "/nothing", 404)
+        .with(&[ORIGIN])
+        .answers(&[("access-control-allow-origin", "*")]),
+];
+
+const ONE_ORIGIN: &[Row] = &[
+    Row::new("a known origin", "OPTIONS", "/whip/live", 204)
+        .with(&[ORIGIN, ASKS])
+        .answers(&[
+            ("access-control-allow-origin", ORIGIN.1),
+            ("vary", "Origin"),
+        ]),
+    Row::new("an unknown origin", "OPTIONS", "/whip/live", 204)
+        .with(&[STRANGER, ASKS])
+        .answers(&[("access-control-allow-origin", ""), ("vary", "Origin")]),
+    Row::new(
+        "an unknown origin reads nothing",
+        "GET",
+        "/hls/live/index.m3u8",
+        200,
+    )
+    .with(&[STRANGER])
+    .answers(&[("access-control-allow-origin", ""), ("vary", "Origin")])
+    .holds("#EXTM3U"),
+];
+
+#[tokio::test]
+async fn every_origin_may_ask_by_default_and_no_preflight_needs_a_token() {
+    let rules = Rules {
+        every_stream: vec!["all".parse().unwrap()],
+        ..Rules::default()
+    };
+    let tokens = Tokens {
+        publish: rules,
+        play: Rules::default(),
+    };
+    check_all(&app(tokens, Settings::default()), ANY_ORIGIN).await;
+}
+
+#[tokio::test]
+async fn origins_can_be_listed() {
+    let origins = Origins::only(["https://page.test"]).unwrap();
+    let settings = Settings {
+        origins,
+        ..Settings::default()
+    };
+    check_all(&app(Tokens::default(), settings), ONE_ORIGIN).await;
+}

@@ -1,0 +1,141 @@
+//! What is fetched: HLS, the list of streams and the pages.
+
+use super::*;
+
+const ROWS: &[Row] = &[
+    Row::new("a playlist", "GET", "/hls/live/index.m3u8", 200)
+        .answers(&[("content-type", "mpegurl"), ("cache-control", "no-cache")])
+        .holds("#EXTM3U"),
+    Row::new("a segment", "GET", "/hls/live/video-1.m4s", 200)
+        .answers(&[
+            ("content-type", "video/mp4"),
+            ("cache-control", "public, max-age=60"),
+            ("accept-ranges", "bytes"),
+        ])
+        .holds("0123456789"),
+    Row::new("HEAD of a segment", "HEAD", "/hls/live/video-1.m4s", 200)
+        .answers(&[("content-length", "10"), ("content-type", "video/mp4")]),
+    Row::new("a range", "GET", "/hls/live/video-1.m4s", 206)
+        .with(&[("range", "bytes=2-4")])
+        .answers(&[("content-range", "bytes 2-4/10"), ("content-length", "3")])
+        .holds("234"),
+    Row::new(
+        "several ranges get the whole",
+        "GET",
+        "/hls/live/video-1.m4s",
+        200,
+    )
+    .with(&[("range", "bytes=0-1,4-5")])
+    .holds("0123456789"),
+    Row::new("a range after the end", "GET", "/hls/live/video-1.m4s", 416)
+        .with(&[("range", "bytes=10-")])
+        .answers(&[("content-range", "bytes */10")]),
+    Row::new("a file that has gone", "GET", "/hls/live/video-0.m4s", 404)
+        .answers(&[("cache-control", "no-store")]),
+    Row::new(
+        "before the first segment",
+        "GET",
+        "/hls/fresh/index.m3u8",
+        503,
+    )
+    .answers(&[("retry-after", "1"), ("cache-control", "no-store")]),
+    Row::new(
+        "a codec that HLS has not",
+        "GET",
+        "/hls/vp8/index.m3u8",
+        404,
+    )
+    .holds("VP8"),
+    Row::new("nobody publishes", "GET", "/hls/offline/index.m3u8", 404)
+        .answers(&[("retry-after", "2")])
+        .holds("nobody publishes offline"),
+    Row::new("nothing is put there", "PUT", "/hls/live/index.m3u8", 405)
+        .answers(&[("allow", "GET,HEAD")]),
+    Row::new("the list", "GET", "/streams", 200)
+        .answers(&[
+            ("content-type", "application/json"),
+            ("cache-control", "no-store"),
+        ])
+        .holds(
+            "[{\"name\":\"live\",\"tracks\":[{\"id\":0,\"kind\":\"audio\",\"codec\":\"opus\"},\
+             {\"id\":1,\"kind\":\"video\",\"codec\":\"H264\"}],\"subscribers\":2}",
+        ),
+    Row::new("health", "GET", "/healthz", 200).holds("ok"),
+    Row::new("the first page", "GET", "/", 200)
+        .answers(&[
+            ("content-type", "text/html"),
+            ("content-security-policy", "default-src 'self'"),
+            ("x-content-type-options", "nosniff"),
+            ("referrer-policy", "no-referrer"),
+        ])
+        .holds("<html"),
+    Row::new("the publisher's page", "GET", "/publish/live", 200).holds("<html"),
+    Row::new("the viewer's page", "GET", "/watch/live/", 200).holds("<html"),
+    Row::new("a page of no stream", "GET", "/watch/a%20b", 400),
+    Row::new("a script", "GET", "/assets/whip.js", 200)
+        .answers(&[("content-type", "text/javascript"), ("etag", "\"")])
+        .holds("class WhipClient"),
+    Row::new("the style", "GET", "/assets/style.css", 200)
+        .answers(&[("content-type", "text/css")])
+        .holds(":root"),
+    Row::new(
+        "a file that is none of ours",
+        "GET",
+        "/assets/..%2Fmod.rs",
+        404,
+    ),
+];
+
+#[tokio::test]
+async fn files_are_served() {
+    check_all(&open_app(), ROWS).await;
+}
+
+#[tokio::test]
+async fn a_browser_that_has_the_file_is_not_sent_it_again() {
+    let router = open_app();
+    let first = send(&router, "GET", "/assets/style.css", &[], "").await;
+    let etag = first.headers["etag"].to_str().unwrap();
+    let again = send(
+        &router,
+        "GET",
+        "/assets/style.css",
+        &[("if-none-match", etag)],
+        "",
+    )
+    .await;
+    assert_eq!((again.status.as_u16(), again.body.as_str()), (304, ""));
+    let other = send(
+        &router,
+        "GET",
+        "/assets/whip.js",
+        &[("if-none-match", etag)],
+        "",
+    )
+    .await;
+    assert_eq!(other.status, 200);
+}
+
+/// The policy forbids what is inline, so a page with it would be broken in browsers only.
+#[tokio::test]
+async fn no_page_has_anything_inline_and_all_it_names_exists() {
+    let router = open_app();
+    for path in ["/", "/publish/live", "/watch/live"] {
+        let page = send(&router, "GET", path, &[], "").await.body;
+        for inline in ["<script>", "<style", " style=\"", " onclick", "javascript:"] {
+            assert!(!page.contains(inline), "{path} has {inline}");
+        }
+        let assets = page
+            .match_indices("\"/assets/")
+            .map(|(at, _)| &page[at + 1..]);
+        let assets: Vec<_> = assets.map(|rest| rest.split('"').next().unwrap()).collect();
+        assert!(!assets.is_empty(), "{path}");
+        for asset in assets {
+            assert_eq!(
+                send(&router, "GET", asset, &[], "").await.status,
+                200,
+                "{asset}"
+            );
+        }
+    }
+}

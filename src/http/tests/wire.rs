@@ -1,0 +1,134 @@
+//! What only shows on a socket: row E18, and the end of the server.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use super::*;
+use crate::http::serve;
+
+struct Server {
+    address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<std::io::Result<()>>,
+}
+
+impl Server {
+    async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let task = tokio::spawn(serve(listener, open_app(), async {
+            let _ = stopped.await;
+        }));
+        Self {
+            address,
+            stop,
+            task,
+        }
+    }
+
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.unwrap()
+    }
+}
+
+/// Reads until the head of an answer of this status has come.
+async fn read_until(stream: &mut TcpStream, text: &str) -> String {
+    let mut got = Vec::new();
+    while !String::from_utf8_lossy(&got).contains(text) {
+        let read = stream.read_buf(&mut got);
+        let read = tokio::time::timeout(Duration::from_secs(20), read).await;
+        assert_ne!(
+            read.expect("an answer").unwrap(),
+            0,
+            "{}",
+            String::from_utf8_lossy(&got)
+        );
+    }
+    String::from_utf8_lossy(&got).into_owned()
+}
+
+#[tokio::test]
+async fn a_client_that_waits_for_100_gets_it_at_once() {
+    let server = Server::start().await;
+    let mut stream = server.connect().await;
+    let head = format!(
+        "POST /whip/live HTTP/1.1\r\nHost: a\r\nContent-Type: application/sdp\r\n\
+         Content-Length: {}\r\nExpect: 100-continue\r\n\r\n",
+        OFFER.len()
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    read_until(&mut stream, "100 Continue").await;
+    stream.write_all(OFFER.as_bytes()).await.unwrap();
+    read_until(&mut stream, "201 Created").await;
+}
+
+#[tokio::test]
+async fn a_client_that_waits_for_100_is_refused_before_it_sends() {
+    let server = Server::start().await;
+    let mut stream = server.connect().await;
+    let head = "POST /whip/live HTTP/1.1\r\nHost: a\r\nContent-Type: application/sdp\r\n\
+                Content-Length: 10485760\r\nExpect: 100-continue\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let answer = read_until(&mut stream, "413").await;
+    assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_client_that_sends_a_large_body_reads_why_it_is_refused() {
+    let server = Server::start().await;
+    for (head, status) in [
+        (
+            "POST /whip/live HTTP/1.1\r\nContent-Type: application/sdp",
+            "413",
+        ),
+        (
+            "POST /whip/live HTTP/1.1\r\nContent-Type: text/plain",
+            "415",
+        ),
+        ("PUT /whip/live HTTP/1.1", "405"),
+        ("POST /nothing HTTP/1.1", "404"),
+    ] {
+        let mut stream = server.connect().await;
+        let head = format!("{head}\r\nHost: a\r\nContent-Length: 10485760\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(&vec![b'a'; 10_485_760]).await.unwrap();
+        let answer = read_until(&mut stream, "\"status\"").await;
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status}")),
+            "{answer}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_peer_is_known_to_the_routes() {
+    let server = Server::start().await;
+    let mut stream = server.connect().await;
+    let request = format!(
+        "POST /whip/live HTTP/1.1\r\nHost: a\r\nContent-Type: application/sdp\r\n\
+         Content-Length: {}\r\n\r\n{OFFER}",
+        OFFER.len()
+    );
+    // Publishing without a token is open to loopback peers only.
+    stream.write_all(request.as_bytes()).await.unwrap();
+    read_until(&mut stream, "201 Created").await;
+}
+
+#[tokio::test]
+async fn the_end_waits_for_no_idle_connection() {
+    let server = Server::start().await;
+    let mut idle = server.connect().await;
+    idle.write_all(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
+        .await
+        .unwrap();
+    read_until(&mut idle, "ok").await;
+    server.stop.send(()).unwrap();
+    let ended = tokio::time::timeout(Duration::from_secs(4), server.task).await;
+    ended.expect("the server ends").unwrap().unwrap();
+    assert_eq!(idle.read(&mut [0; 16]).await.unwrap(), 0);
+}

@@ -1,0 +1,356 @@
+// A small HLS player (RFC 8216) for the playlists of this server: CMAF segments, video and audio
+// apart, appended to a MediaSource, or the browser's own player where there is no MediaSource.
+
+import { problemOf, request } from "./session.js";
+
+/** How far behind the newest segment playback begins, in target durations. */
+const START_BEHIND = 1.5;
+
+/** Further behind than this, in target durations, playback jumps ahead. */
+const TOO_FAR_BEHIND = 5;
+
+/** What has been played is kept for so long, in seconds. */
+const KEEP_BEHIND = 12;
+
+/** The longest pause after a failure, in milliseconds. */
+const LONGEST_PAUSE = 8000;
+
+/**
+ * Plays `/hls/{stream}/index.m3u8` in a video element.
+ *
+ * Events: `state` (detail: { state, problem }): "connecting", "playing" (there is media; calling
+ * `play()` is up to the page, as browsers may want a tap first), "waiting" (before the next attempt),
+ * "ended" or "stopped".
+ */
+export class HlsPlayer extends EventTarget {
+  #video;
+  #url;
+  #token;
+  #abort = null;
+  #mediaUrl = null;
+  #renditions = [];
+  #state = "stopped";
+
+  constructor(video, url, { token = "" } = {}) {
+    super();
+    this.#video = video;
+    this.#url = new URL(url, location.href).href;
+    this.#token = token;
+  }
+
+  get state() {
+    return this.#state;
+  }
+
+  /** How far the picture is behind the clock of the server's playlists, in seconds, or NaN. */
+  get latency() {
+    const time = this.#video.currentTime;
+    for (const { dates } of this.#renditions) {
+      const last = dates.findLast(({ start }) => start <= time);
+      if (last) return (Date.now() - last.date) / 1000 - (time - last.start);
+    }
+    return NaN;
+  }
+
+  /** Bytes of media loaded since the start. */
+  get bytesLoaded() {
+    return this.#renditions.reduce((sum, rendition) => sum + rendition.bytes, 0);
+  }
+
+  /** Starts, and tries again until `stop`. */
+  async start() {
+    await this.stop();
+    const abort = new AbortController();
+    this.#abort = abort;
+    let failures = 0;
+    while (!abort.signal.aborted) {
+      this.#setState("connecting");
+      try {
+        await this.#play(abort.signal, () => (failures = 0));
+        if (!abort.signal.aborted) this.#setState("ended");
+      } catch (error) {
+        if (abort.signal.aborted) return;
+        if (error instanceof TimelineBreak) continue;
+        const problem = problemOf(error);
+        this.#release();
+        this.#setState(problem.final ? "stopped" : "waiting", { problem });
+        if (problem.final) return;
+        const pause = problem.retryAfter ?? Math.min(LONGEST_PAUSE, 500 * 2 ** failures);
+        failures += 1;
+        await sleep(pause, abort.signal);
+        continue;
+      }
+      // The broadcast has ended; the same stream may come back.
+      await sleep(3000, abort.signal);
+    }
+  }
+
+  /** Stops loading and lets go of the video element. */
+  async stop() {
+    this.#abort?.abort();
+    this.#abort = null;
+    this.#release();
+    if (this.#state !== "stopped") this.#setState("stopped");
+  }
+
+  async #play(signal, succeeded) {
+    const text = await this.#load(this.#url, signal, "text");
+    const { video, audio } = parseMultivariant(text, this.#url);
+    const Source = globalThis.ManagedMediaSource ?? globalThis.MediaSource;
+    if (!Source) {
+      await this.#playNatively(signal, succeeded);
+      return;
+    }
+    const wanted = [video, audio].filter((rendition) => rendition !== null);
+    const missing = wanted.find(({ type }) => !Source.isTypeSupported(type));
+    if (missing) throw new Error(`This browser can't play ${missing.type}.`);
+    const source = await this.#open(Source, signal);
+    this.#renditions = wanted.map((each) => new Rendition(each, source.addSourceBuffer(each.type)));
+    const begun = () => {
+      succeeded();
+      this.#begin();
+    };
+    // One rendition that fails must not leave the other running, to be played twice.
+    const group = new AbortController();
+    signal.addEventListener("abort", () => group.abort(), { once: true });
+    const loops = this.#renditions.map((each) => this.#follow(each, group.signal, begun));
+    try {
+      await Promise.all(loops);
+    } catch (error) {
+      group.abort();
+      await Promise.allSettled(loops);
+      throw error;
+    }
+    if (source.readyState === "open") source.endOfStream();
+  }
+
+  /** Browsers without MediaSource play HLS themselves; a header can't be given to them. */
+  async #playNatively(signal, succeeded) {
+    this.#video.src = this.#url;
+    await new Promise((resolve, reject) => {
+      const ready = () => {
+        succeeded();
+        this.#setState("playing");
+      };
+      const failed = () => reject(new Error("The browser's own HLS player failed."));
+      this.#video.addEventListener("loadedmetadata", ready, { signal });
+      this.#video.addEventListener("ended", resolve, { signal });
+      this.#video.addEventListener("error", failed, { signal });
+      signal.addEventListener("abort", resolve, { once: true });
+    });
+  }
+
+  async #open(Source, signal) {
+    const source = new Source();
+    this.#mediaUrl = URL.createObjectURL(source);
+    // A managed source starts only when remote playback is off.
+    this.#video.disableRemotePlayback = true;
+    this.#video.srcObject = null;
+    this.#video.src = this.#mediaUrl;
+    await new Promise((resolve, reject) => {
+      source.addEventListener("sourceopen", resolve, { once: true, signal });
+      signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+    });
+    return source;
+  }
+
+  /** Loads the playlist of a rendition again and again, and all segments that are new in it. */
+  async #follow(rendition, signal, begun) {
+    for (;;) {
+      const asked = performance.now();
+      const text = await this.#load(rendition.url, signal, "text");
+      const list = parseMedia(text, rendition.url);
+      let fresh = false;
+      for (const segment of rendition.missing(list)) {
+        const load = (url) => this.#load(url, signal, "arrayBuffer");
+        await rendition.append(segment, load);
+        fresh = true;
+        rendition.targetDuration = list.targetDuration;
+        begun();
+        await rendition.trim(this.#video.currentTime - KEEP_BEHIND);
+      }
+      if (list.ended) return;
+      // Half the target duration when nothing was new (RFC 8216, section 6.3.4).
+      const pause = list.targetDuration * (fresh ? 700 : 350) - (performance.now() - asked);
+      await sleep(Math.max(pause, 150), signal);
+    }
+  }
+
+  /** Moves to where all renditions have media, near the newest. */
+  #begin() {
+    const video = this.#video;
+    if (this.#renditions.some(({ buffer }) => buffer.buffered.length === 0)) return;
+    const ranges = this.#renditions.map(({ buffer }) => lastRange(buffer.buffered));
+    const [from, to] = [Math.max(...ranges.map((r) => r.start)), Math.min(...ranges.map((r) => r.end))];
+    if (to <= from) return;
+    const target = Math.max(...this.#renditions.map(({ targetDuration }) => targetDuration));
+    const outside = video.currentTime < from || video.currentTime > to;
+    if (outside || to - video.currentTime > TOO_FAR_BEHIND * target) {
+      video.currentTime = Math.max(from, to - START_BEHIND * target);
+    }
+    if (this.#state !== "playing") this.#setState("playing");
+  }
+
+  async #load(url, signal, form) {
+    const headers = this.#token ? { Authorization: `Bearer ${this.#token}` } : {};
+    const response = await request(url, { headers, signal });
+    return response[form]();
+  }
+
+  #release() {
+    this.#renditions = [];
+    if (this.#mediaUrl) URL.revokeObjectURL(this.#mediaUrl);
+    if (this.#mediaUrl || this.#video.src) {
+      this.#video.removeAttribute("src");
+      this.#video.load();
+    }
+    this.#mediaUrl = null;
+  }
+
+  #setState(state, detail = {}) {
+    this.#state = state;
+    this.dispatchEvent(new CustomEvent("state", { detail: { state, ...detail } }));
+  }
+}
+
+/** The media goes on under another clock, so that a new MediaSource is needed. */
+class TimelineBreak extends Error {}
+
+/** One of video and audio: its playlist, its buffer, and what has gone into it. */
+class Rendition {
+  targetDuration = 2;
+  bytes = 0;
+  /** Where on the media timeline a segment starts, and when it was made. */
+  dates = [];
+  #next = null;
+  #map = null;
+
+  constructor({ url }, buffer) {
+    this.url = url;
+    this.buffer = buffer;
+  }
+
+  /** The segments of the list that are to be loaded; at first only the newest ones. */
+  missing(list) {
+    const newest = list.segments.at(-1)?.sequence ?? -1;
+    if (this.#next === null) {
+      const last = list.segments.slice(-2);
+      return last.slice(Math.max(0, last.findLastIndex(({ discontinuity }) => discontinuity)));
+    }
+    // A list that begins again belongs to a server that did.
+    if (newest < this.#next - 1) throw new TimelineBreak();
+    const fresh = list.segments.filter(({ sequence }) => sequence >= this.#next);
+    if (fresh.some(({ discontinuity }) => discontinuity)) throw new TimelineBreak();
+    return fresh.length > 4 ? fresh.slice(-2) : fresh;
+  }
+
+  async append(segment, load) {
+    if (segment.map && segment.map !== this.#map) {
+      await this.#put(await load(segment.map));
+      this.#map = segment.map;
+    }
+    const data = await load(segment.url);
+    this.bytes += data.byteLength;
+    const before = this.buffer.buffered.length ? lastRange(this.buffer.buffered).end : NaN;
+    await this.#put(data);
+    this.#next = segment.sequence + 1;
+    if (this.buffer.buffered.length === 0 || !segment.date) return;
+    const { end } = lastRange(this.buffer.buffered);
+    // Continuous media grows the range that was last; otherwise the segment made a new one.
+    const start = end > before && end - before < segment.duration * 1.5 ? before : end - segment.duration;
+    this.dates.push({ start, date: segment.date });
+    this.dates.splice(0, this.dates.length - 32);
+  }
+
+  async trim(before) {
+    if (this.buffer.buffered.length === 0 || this.buffer.buffered.start(0) >= before - 2) return;
+    this.buffer.remove(0, before);
+    await updated(this.buffer);
+  }
+
+  async #put(data) {
+    this.buffer.appendBuffer(data);
+    await updated(this.buffer);
+  }
+}
+
+/** Reads a multivariant playlist: its first variant and that one's audio. */
+export function parseMultivariant(text, base) {
+  const lines = linesOf(text);
+  const at = lines.findIndex((line) => line.startsWith("#EXT-X-STREAM-INF:"));
+  const uri = lines.slice(at + 1).find((line) => !line.startsWith("#"));
+  if (at < 0 || !uri) throw new Error("The playlist has no variant.");
+  const variant = attributes(lines[at]);
+  const codecs = (variant.CODECS ?? "").split(",").map((codec) => codec.trim());
+  const isAudio = (codec) => /^(opus|mp4a|flac|ac-3|ec-3)/i.test(codec);
+  const [ofAudio, ofVideo] = [codecs.find(isAudio), codecs.find((codec) => codec && !isAudio(codec))];
+  const groups = lines.filter((line) => line.startsWith("#EXT-X-MEDIA:")).map(attributes);
+  const group = groups.find((media) => media.TYPE === "AUDIO" && media["GROUP-ID"] === variant.AUDIO);
+  const rendition = (kind, codec, path) => ({
+    url: new URL(path, base).href,
+    type: `${kind}/mp4; codecs="${codec}"`,
+  });
+  if (!ofVideo) return { video: null, audio: rendition("audio", ofAudio, uri) };
+  if (!group?.URI) {
+    const all = ofAudio ? `${ofVideo},${ofAudio}` : ofVideo;
+    return { video: rendition("video", all, uri), audio: null };
+  }
+  return { video: rendition("video", ofVideo, uri), audio: rendition("audio", ofAudio, group.URI) };
+}
+
+/** Reads a media playlist. */
+export function parseMedia(text, base) {
+  const list = { targetDuration: 2, ended: false, segments: [] };
+  let [sequence, map, date, duration, discontinuity] = [0, null, null, 0, false];
+  for (const line of linesOf(text)) {
+    const value = line.slice(line.indexOf(":") + 1);
+    if (line.startsWith("#EXT-X-TARGETDURATION:")) list.targetDuration = Number(value) || 2;
+    else if (line.startsWith("#EXT-X-MEDIA-SEQUENCE:")) sequence = Number(value) || 0;
+    else if (line.startsWith("#EXT-X-MAP:")) map = new URL(attributes(line).URI, base).href;
+    else if (line.startsWith("#EXT-X-PROGRAM-DATE-TIME:")) date = Date.parse(value);
+    else if (line.startsWith("#EXTINF:")) duration = Number.parseFloat(value) || 0;
+    else if (line === "#EXT-X-DISCONTINUITY") discontinuity = true;
+    else if (line === "#EXT-X-ENDLIST") list.ended = true;
+    else if (!line.startsWith("#")) {
+      const url = new URL(line, base).href;
+      list.segments.push({ sequence, url, map, date, duration, discontinuity });
+      sequence += 1;
+      // A segment without a date of its own follows the one before.
+      date = date === null ? null : date + duration * 1000;
+      discontinuity = false;
+    }
+  }
+  return list;
+}
+
+function linesOf(text) {
+  const lines = text.split(/\r?\n/).map((line) => line.trim());
+  return lines.filter((line) => line !== "");
+}
+
+/** The attribute list of a tag (RFC 8216, section 4.2). */
+function attributes(line) {
+  const pairs = line.matchAll(/([A-Z0-9-]+)=("[^"]*"|[^",]*)/g);
+  return Object.fromEntries([...pairs].map(([, key, value]) => [key, value.replace(/"/g, "")]));
+}
+
+function lastRange(ranges) {
+  const last = ranges.length - 1;
+  return { start: ranges.start(last), end: ranges.end(last) };
+}
+
+async function updated(buffer) {
+  if (!buffer.updating) return;
+  await new Promise((resolve, reject) => {
+    buffer.addEventListener("updateend", resolve, { once: true });
+    buffer.addEventListener("error", () => reject(new Error("The media can't be decoded.")), { once: true });
+  });
+}
+
+async function sleep(time, signal) {
+  if (signal.aborted) return;
+  await new Promise((resolve) => {
+    const timer = setTimeout(resolve, time);
+    signal.addEventListener("abort", () => (clearTimeout(timer), resolve()), { once: true });
+  });
+}

@@ -1,0 +1,306 @@
+// What WHIP and WHEP clients have in common: one session, made again when it is lost.
+//
+// The offer waits a short time for candidates and goes with those that are there. Later ones follow
+// by PATCH, so that neither a slow network interface nor a silent STUN server delays the start.
+
+/** How long the offer waits for candidates, in milliseconds. */
+const GATHERING = 300;
+
+/** How long a connection may be interrupted before it is made anew, in milliseconds. */
+const PATIENCE = 3000;
+
+/** The longest pause between two attempts, in milliseconds. */
+const LONGEST_PAUSE = 15000;
+
+const FRAGMENT = "application/trickle-ice-sdpfrag";
+
+/**
+ * A session of an endpoint, kept up until `stop`.
+ *
+ * Events:
+ * - `state` (detail: { state, problem, retryIn }): "connecting", "connected", "offline" (the server
+ *   has nothing for us yet), "waiting" (before the next attempt) or "stopped";
+ * - `unreachable` (detail: { problem }): the server answers, but media can't get through. The client
+ *   tries on unless it is stopped.
+ */
+export class SessionClient extends EventTarget {
+  #url;
+  #token;
+  #connectTime;
+  #peer = null;
+  #session = null;
+  #state = "stopped";
+  // A number that changes with every attempt, so that what an old one still has to say is ignored.
+  #attempt = 0;
+  #failures = 0;
+  #retryTimer = 0;
+  #onHide = () => this.#close({ keepalive: true });
+  #onShow = (event) => {
+    if (event.persisted) this.#connect();
+  };
+
+  /**
+   * `url` is the endpoint, as in `/whip/demo`; `connectTime` how long ICE and DTLS may take, in
+   * milliseconds.
+   */
+  constructor(url, { token = "", connectTime = 6000 } = {}) {
+    super();
+    this.#url = new URL(url, location.href).href;
+    this.#token = token;
+    this.#connectTime = connectTime;
+  }
+
+  get state() {
+    return this.#state;
+  }
+
+  /** The RTCPeerConnection of now; null between attempts. */
+  get peer() {
+    return this.#peer;
+  }
+
+  /** The session's URL, once there is one. */
+  get sessionUrl() {
+    return this.#session?.url ?? null;
+  }
+
+  /** Starts, and tries again until `stop`. */
+  start() {
+    this.#failures = 0;
+    addEventListener("pagehide", this.#onHide);
+    addEventListener("pageshow", this.#onShow);
+    return this.#connect();
+  }
+
+  /** Ends the session and tells the server. */
+  async stop() {
+    removeEventListener("pagehide", this.#onHide);
+    removeEventListener("pageshow", this.#onShow);
+    const closed = this.#close();
+    this.#setState("stopped");
+    await closed;
+  }
+
+  /** For the two kinds: adds the transceivers to offer. */
+  prepare(_peer) {}
+
+  /** For the two kinds: the answer is in place. */
+  async established(_peer) {}
+
+  async #connect() {
+    quietly(this.#close());
+    const attempt = this.#attempt;
+    const current = () => attempt === this.#attempt;
+    this.#setState("connecting");
+    try {
+      const peer = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
+      this.#peer = peer;
+      peer.addEventListener("connectionstatechange", () => {
+        if (current()) this.#onConnection(peer, current);
+      });
+      this.prepare(peer);
+      const late = new Candidates(peer);
+      await peer.setLocalDescription();
+      await gathered(peer, GATHERING);
+      if (!current()) return;
+      late.restart();
+      const answer = await exchange(this.#url, this.#token, peer.localDescription.sdp);
+      if (!current()) {
+        quietly(end(answer.session));
+        return;
+      }
+      this.#session = answer.session;
+      await peer.setRemoteDescription({ type: "answer", sdp: answer.sdp });
+      if (!current()) return;
+      late.each((candidates) => current() && this.#trickle(peer, candidates));
+      this.#watchClose(peer, current);
+      setTimeout(() => {
+        if (current() && this.#state === "connecting") this.#unreachable(current);
+      }, this.#connectTime);
+      await this.established(peer);
+    } catch (error) {
+      if (current()) this.#again(error);
+    }
+  }
+
+  #onConnection(peer, current) {
+    if (peer.connectionState === "connected") {
+      this.#failures = 0;
+      this.#setState("connected");
+    } else if (peer.connectionState === "failed" && this.#state === "connecting") {
+      this.#unreachable(current);
+    } else if (peer.connectionState === "failed") {
+      this.#again(new Error("The connection was lost."));
+    } else if (peer.connectionState === "disconnected") {
+      setTimeout(() => {
+        const gone = current() && peer.connectionState === "disconnected";
+        if (gone) this.#again(new Error("The server does not answer any more."));
+      }, PATIENCE);
+    }
+  }
+
+  /** The server ends a session by closing DTLS, which ICE would notice much later. */
+  #watchClose(peer, current) {
+    const [transceiver] = peer.getTransceivers();
+    const transport = transceiver?.sender.transport ?? transceiver?.receiver.transport;
+    transport?.addEventListener("statechange", () => {
+      const closed = transport.state === "closed" || transport.state === "failed";
+      if (closed && current()) this.#again(new Error("The server ended the session."));
+    });
+  }
+
+  #trickle(peer, candidates) {
+    const body = fragment(peer.localDescription.sdp, candidates);
+    const { url, etag, authorization } = this.#session ?? {};
+    if (!body || !url) return;
+    const headers = { ...authorization, "Content-Type": FRAGMENT, "If-Match": etag };
+    quietly(fetch(url, { method: "PATCH", headers, body }));
+  }
+
+  #unreachable(current) {
+    const problem = problemOf(new Error("The server can't be reached over UDP."));
+    this.dispatchEvent(new CustomEvent("unreachable", { detail: { problem } }));
+    // Whoever listens may have stopped this client, to play another way.
+    if (current()) this.#again(new Error(problem.text));
+  }
+
+  #again(error) {
+    quietly(this.#close());
+    const problem = problemOf(error);
+    if (problem.final) {
+      this.#setState("stopped", { problem });
+      return;
+    }
+    // Clients that failed together must not come back together.
+    const pause = problem.retryAfter ?? Math.min(LONGEST_PAUSE, 500 * 2 ** this.#failures);
+    const retryIn = pause * (0.75 + Math.random() / 2);
+    this.#failures += 1;
+    this.#retryTimer = setTimeout(() => this.#connect(), retryIn);
+    this.#setState(problem.status === 409 ? "offline" : "waiting", { problem, retryIn });
+  }
+
+  async #close({ keepalive = false } = {}) {
+    this.#attempt += 1;
+    clearTimeout(this.#retryTimer);
+    const session = this.#session;
+    this.#session = null;
+    this.#peer?.close();
+    this.#peer = null;
+    await quietly(end(session, keepalive));
+  }
+
+  #setState(state, detail = {}) {
+    this.#state = state;
+    this.dispatchEvent(new CustomEvent("state", { detail: { state, ...detail } }));
+  }
+}
+
+/** An answer of the server that is not a success. */
+export class ServerProblem extends Error {
+  constructor(status, text, retryAfter) {
+    super(text);
+    this.status = status;
+    this.retryAfter = retryAfter;
+  }
+}
+
+/** Reads the problem details (RFC 9457) of a response. */
+async function problemFrom(response) {
+  const type = response.headers.get("Content-Type") ?? "";
+  const details = type.includes("json") ? await response.json().catch(() => null) : null;
+  const text = details?.detail ?? `The server answered ${response.status} ${response.statusText}.`;
+  const seconds = Number.parseFloat(response.headers.get("Retry-After") ?? "");
+  const retryAfter = Number.isFinite(seconds) ? seconds * 1000 : undefined;
+  return new ServerProblem(response.status, text, retryAfter);
+}
+
+/** fetch, whose every failure is an error in words for people. */
+export async function request(url, options) {
+  const response = await fetch(url, options).catch((error) => {
+    if (error.name === "AbortError") throw error;
+    throw new Error("The server can't be reached.");
+  });
+  if (!response.ok) throw await problemFrom(response);
+  return response;
+}
+
+/**
+ * An error, and what it means for the next attempt: `retryAfter` in milliseconds when the server
+ * named a time, `final` when trying again can't help.
+ */
+export function problemOf(error) {
+  const status = error.status ?? 0;
+  const passing = [0, 404, 408, 409, 412, 429].includes(status) || status >= 500;
+  return { text: error.message, status, retryAfter: error.retryAfter, final: !passing };
+}
+
+/** The candidates of a connection as they are found; null stands for their end. */
+class Candidates {
+  #found = [];
+  #take = null;
+
+  constructor(peer) {
+    peer.addEventListener("icecandidate", ({ candidate }) => {
+      this.#found.push(candidate);
+      this.#flush();
+    });
+  }
+
+  /** Forgets what was found until now, as the offer holds it. */
+  restart() {
+    this.#found = [];
+  }
+
+  /** Hands over what was found since, and all that will be. */
+  each(take) {
+    this.#take = take;
+    this.#flush();
+  }
+
+  #flush() {
+    if (this.#take && this.#found.length > 0) this.#take(this.#found.splice(0));
+  }
+}
+
+async function exchange(url, token, offer) {
+  const authorization = token ? { Authorization: `Bearer ${token}` } : {};
+  const headers = { ...authorization, "Content-Type": "application/sdp" };
+  const response = await request(url, { method: "POST", headers, body: offer });
+  const place = response.headers.get("Location");
+  const session = {
+    url: place && new URL(place, response.url).href,
+    etag: response.headers.get("ETag") ?? "*",
+    authorization,
+  };
+  return { sdp: await response.text(), session };
+}
+
+async function end(session, keepalive = false) {
+  if (!session?.url) return;
+  await fetch(session.url, { method: "DELETE", headers: session.authorization, keepalive });
+}
+
+async function gathered(peer, time) {
+  await new Promise((resolve) => {
+    const look = () => peer.iceGatheringState === "complete" && resolve();
+    peer.addEventListener("icegatheringstatechange", look);
+    setTimeout(resolve, time);
+    look();
+  });
+}
+
+/** A trickle fragment (RFC 8840) for the one transport of a bundle. */
+function fragment(sdp, candidates) {
+  const wanted = [/^a=ice-ufrag:.*$/m, /^a=ice-pwd:.*$/m, /^m=.*$/m, /^a=mid:.*$/m];
+  const lines = wanted.map((pattern) => sdp.match(pattern)?.[0].trim());
+  if (lines.includes(undefined)) return null;
+  for (const candidate of candidates) {
+    lines.push(candidate?.candidate ? `a=${candidate.candidate}` : "a=end-of-candidates");
+  }
+  return `${lines.join("\r\n")}\r\n`;
+}
+
+/** Waits for something whose failure changes nothing. */
+function quietly(promise) {
+  return promise.catch(() => {});
+}
