@@ -30,6 +30,7 @@
 //! 0 when media came for the asked duration: whole video frames if the server accepted video, else
 //! audio packets. 1 otherwise.
 
+mod bits;
 mod depayload;
 mod frame;
 mod mp4;
@@ -37,39 +38,29 @@ mod output;
 mod peer;
 mod picture;
 mod report;
+mod sample_entry;
 mod save;
 mod tap;
 #[cfg(test)]
 mod tests;
 mod verdict;
+mod viewing;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use tokio::time::MissedTickBehavior;
-
 pub use peer::PeerError;
 pub use save::SaveError;
 pub use verdict::Failure;
 
-use self::frame::Frame;
-use self::output::{Progress, SharedClock, Summary};
-use self::peer::{Events, Peer, Step};
-use self::report::{Clock, Report};
+use self::output::{SharedClock, Summary};
+use self::peer::Peer;
+use self::report::Clock;
 use self::save::Saver;
-use self::tap::Seen;
-use self::verdict::{Accepted, End, judge};
+use self::viewing::Viewing;
 use super::signalling::{Endpoint, SignallingError};
-use crate::rtp::Codec;
-
-/// How often a line of progress is printed.
-const LINE_INTERVAL: Duration = Duration::from_secs(1);
-/// How often gaps are looked at.
-const TICK: Duration = Duration::from_millis(50);
-/// Packets taken from the queue before the clock is looked at again.
-const BATCH: usize = 256;
 
 /// The flags of `tidegate watch`.
 #[derive(Debug, clap::Args)]
@@ -138,10 +129,7 @@ pub async fn run(args: WatchArgs) -> Result<ExitCode, WatchError> {
 async fn watch(args: &WatchArgs) -> Result<(ExitCode, Vec<u8>), WatchError> {
     let endpoint = Endpoint::new(&args.url, args.token.as_deref()).map_err(WatchError::Endpoint)?;
     let saver = args.save.as_deref().map(Saver::create).transpose();
-    let recorder = Recorder {
-        saver: saver.map_err(WatchError::Save)?,
-        error: None,
-    };
+    let saver = saver.map_err(WatchError::Save)?;
     let loopback = endpoint.loopback().await;
     let (peer, events) = Peer::new(loopback).await.map_err(WatchError::Peer)?;
     let offer = peer.offer().await.map_err(WatchError::Peer)?;
@@ -151,13 +139,7 @@ async fn watch(args: &WatchArgs) -> Result<(ExitCode, Vec<u8>), WatchError> {
             .duration_since(UNIX_EPOCH)
             .map_or(0.0, |since| since.as_secs_f64()),
     };
-    let mut viewing = Viewing {
-        args,
-        start: clock.instant,
-        report: Report::new(clock),
-        recorder,
-        progress: Progress::default(),
-    };
+    let mut viewing = Viewing::new(args, clock, saver);
     let outcome = match endpoint.create(offer).await {
         Ok(session) => {
             viewing.report.created = Some(Instant::now());
@@ -191,135 +173,6 @@ async fn watch(args: &WatchArgs) -> Result<(ExitCode, Vec<u8>), WatchError> {
         Err(_) => ExitCode::FAILURE,
     };
     Ok((code, text))
-}
-
-/// One viewing, from the answer to the end.
-struct Viewing<'a> {
-    args: &'a WatchArgs,
-    start: Instant,
-    report: Report,
-    recorder: Recorder,
-    progress: Progress,
-}
-
-impl Viewing<'_> {
-    async fn watch(&mut self, peer: &Peer, events: Events, answer: &str) -> Result<(), Failure> {
-        let accepted = Accepted::read(answer);
-        if !accepted.audio && !accepted.video {
-            return Err(Failure::NothingAccepted);
-        }
-        if let Some(saver) = &mut self.recorder.saver {
-            saver.expect(accepted);
-        }
-        peer.accept(answer).await.map_err(Failure::Answer)?;
-        let end = self.receive(events).await;
-        let now = Instant::now();
-        self.report
-            .finish(now, |codec, frame| self.recorder.write(codec, &frame));
-        judge(&self.report, accepted, end, self.start, now)
-    }
-
-    /// Counts until the duration is over or nothing more can come.
-    async fn receive(&mut self, mut events: Events) -> End {
-        let mut tick = tokio::time::interval(TICK);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut next_line = self.start + LINE_INTERVAL;
-        let mut batch = Vec::with_capacity(BATCH);
-        let interrupted = tokio::signal::ctrl_c();
-        tokio::pin!(interrupted);
-        loop {
-            tokio::select! {
-                _ = &mut interrupted => {
-                    return match self.args.duration.is_zero() {
-                        true => End::Over,
-                        false => End::Interrupted,
-                    };
-                }
-                step = events.steps.recv() => match step {
-                    Some((at, Step::Ice)) => { self.report.ice.get_or_insert(at); }
-                    Some((at, Step::Connected)) => { self.report.connected.get_or_insert(at); }
-                    Some((_, Step::Failed)) | None => return End::Broken,
-                },
-                _ = events.seen.recv_many(&mut batch, BATCH) => self.count(&mut batch),
-                _ = tick.tick() => {}
-            }
-            let now = Instant::now();
-            self.report
-                .handle_timeout(now, |codec, frame| self.recorder.write(codec, &frame));
-            if now >= next_line {
-                next_line = now + LINE_INTERVAL;
-                self.print_progress(now);
-            }
-            if self.recorder.error.is_some() {
-                return End::Interrupted;
-            }
-            match self.report.earliest(|track| Some(track.first)) {
-                Some(first) => {
-                    if !self.args.duration.is_zero() && now >= first + self.args.duration {
-                        return End::Over;
-                    }
-                }
-                None if now >= self.start + self.args.timeout => return End::TimedOut,
-                None => {}
-            }
-        }
-    }
-
-    fn count(&mut self, batch: &mut Vec<(Instant, Seen)>) {
-        for (at, seen) in batch.drain(..) {
-            match seen {
-                Seen::Rtp {
-                    ssrc,
-                    codec,
-                    retransmission,
-                    packet,
-                } => self.report.handle_packet(
-                    at,
-                    ssrc,
-                    codec,
-                    retransmission,
-                    packet,
-                    |codec, frame| self.recorder.write(codec, &frame),
-                ),
-                Seen::SenderReport {
-                    ssrc,
-                    ntp,
-                    timestamp,
-                } => self.report.handle_sender_report(ssrc, ntp, timestamp),
-            }
-        }
-    }
-
-    /// Progress is a courtesy: that nobody can read it ends nothing.
-    fn print_progress(&mut self, now: Instant) {
-        if !self.args.quiet {
-            let _ = self
-                .progress
-                .line(&mut io::stderr().lock(), &self.report, now);
-        }
-    }
-}
-
-/// Saves frames, if asked to, until the first error.
-struct Recorder {
-    saver: Option<Saver>,
-    error: Option<SaveError>,
-}
-
-impl Recorder {
-    fn write(&mut self, codec: Codec, frame: &Frame) {
-        if let (Some(saver), None) = (&mut self.saver, &self.error) {
-            self.error = saver.write(codec, frame).err();
-        }
-    }
-
-    fn finish(&mut self) -> Result<(), SaveError> {
-        match (self.error.take(), &mut self.saver) {
-            (Some(error), _) => Err(error),
-            (None, Some(saver)) => saver.finish(),
-            (None, None) => Ok(()),
-        }
-    }
 }
 
 /// Host and port of a URL, without user, path and query: those can hold secrets.
@@ -365,6 +218,15 @@ mod flags {
         for text in ["", "s", "10x", "-1s", "1e99s", "nan"] {
             assert!(parse_duration(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        let command = <WatchArgs as clap::Args>::augment_args(clap::Command::new("watch"));
+        command.clone().debug_assert();
+        let matches = command.get_matches_from(["watch", "http://x/whep/a", "--duration", "0"]);
+        let args = <WatchArgs as clap::FromArgMatches>::from_arg_matches(&matches).unwrap();
+        assert_eq!((args.duration, args.json), (Duration::ZERO, false));
     }
 
     #[test]

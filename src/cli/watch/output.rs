@@ -284,3 +284,106 @@ impl From<Latency> for JsonLatency {
 fn round(value: f64) -> f64 {
     (value * 1000.0).round() / 1000.0
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use bytes::Bytes;
+
+    use super::super::frame::Packet;
+    use super::super::report::Clock;
+    use super::*;
+    use crate::rtp::Codec;
+
+    fn report() -> (Instant, Report) {
+        let start = Instant::now();
+        let mut report = Report::new(Clock {
+            instant: start,
+            unix: 0.0,
+        });
+        report.created = Some(start + Duration::from_millis(5));
+        for number in 0..26u16 {
+            let packet = Packet {
+                sequence: number,
+                timestamp: u32::from(number) * 3600,
+                marker: true,
+                payload: Bytes::from_static(&[0x10, 0x00, 0xff, 0xff]),
+            };
+            let at = start + Duration::from_millis(100 + 40 * u64::from(number));
+            report.handle_packet(at, 1, Codec::Vp8, false, packet, |_, _| {});
+        }
+        (start, report)
+    }
+
+    fn summary<'a>(report: &'a Report, failure: Option<&'a Failure>) -> Summary<'a> {
+        Summary {
+            host: "example.com",
+            report,
+            failure,
+            clock: SharedClock::AssumedSynchronised,
+        }
+    }
+
+    #[test]
+    fn scripts_find_their_keys() {
+        let (_, report) = report();
+        let mut text = Vec::new();
+        summary(&report, None).write_json(&mut text).unwrap();
+        assert_eq!(text.iter().filter(|byte| **byte == b'\n').count(), 1);
+        let json: serde_json::Value = serde_json::from_slice(&text).unwrap();
+        assert_eq!(json["ok"], true);
+        assert_eq!(json["created_ms"], 5.0);
+        assert_eq!(json["first_keyframe_ms"], 100.0);
+        assert_eq!(json["duration_s"], 1.0);
+        assert_eq!(json["latency_clock"], "assumed_synchronised");
+        for key in ["connected_ms", "ice_ms", "latency_ms"] {
+            assert!(
+                json.get(key).is_some_and(serde_json::Value::is_null),
+                "{key}"
+            );
+        }
+        assert!(json.get("error").is_none());
+        let track = &json["tracks"][0];
+        assert_eq!(
+            (&track["packets"], &track["bytes"]),
+            (&26.into(), &104.into())
+        );
+        assert_eq!(track["bitrate_bps"], 832.0);
+        assert_eq!(track["frames_per_s"], 25.0);
+    }
+
+    #[test]
+    fn people_read_what_failed() {
+        let (_, report) = report();
+        let mut text = Vec::new();
+        summary(&report, Some(&Failure::NoVideo))
+            .write_table(&mut text)
+            .unwrap();
+        let text = String::from_utf8(text).unwrap();
+        assert!(text.contains("FAILED at media: only audio came"), "{text}");
+        assert!(text.contains("latency: unknown"), "{text}");
+    }
+
+    #[test]
+    fn progress_tells_what_came_since_the_last_line() {
+        let (start, report) = report();
+        let mut progress = Progress::default();
+        let mut text = Vec::new();
+        let first = start + Duration::from_secs(1);
+        progress.line(&mut text, &report, first).unwrap();
+        progress
+            .line(&mut text, &report, first + Duration::from_secs(1))
+            .unwrap();
+        let text = String::from_utf8(text).unwrap();
+        let lines: Vec<_> = text.lines().collect();
+        assert!(
+            lines[0].contains("VP8 1 kbit/s 26.0 frames/s 0 lost"),
+            "{text}"
+        );
+        assert!(
+            lines[1].contains("VP8 0 kbit/s 0.0 frames/s 0 lost"),
+            "{text}"
+        );
+    }
+}

@@ -2,6 +2,7 @@
 //!
 //! Pure. Nothing is trusted: what does not parse gives `None`.
 
+use super::bits::{Bits, raw};
 use super::depayload::{Sample, leb128};
 use crate::rtp::Codec;
 
@@ -42,67 +43,6 @@ impl Picture {
             _ => None,
         }
     }
-}
-
-/// Reads a bit string from its highest bit on.
-struct Bits<'a> {
-    bytes: &'a [u8],
-    at: usize,
-}
-
-impl<'a> Bits<'a> {
-    fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0 }
-    }
-
-    fn flag(&mut self) -> Option<bool> {
-        let byte = self.bytes.get(self.at / 8)?;
-        let bit = byte >> (7 - self.at % 8) & 1;
-        self.at += 1;
-        Some(bit == 1)
-    }
-
-    fn bits(&mut self, count: u32) -> Option<u32> {
-        let mut value = 0;
-        for _ in 0..count {
-            value = value << 1 | u32::from(self.flag()?);
-        }
-        Some(value)
-    }
-
-    fn skip(&mut self, count: u32) -> Option<()> {
-        for _ in 0..count {
-            self.flag()?;
-        }
-        Some(())
-    }
-
-    /// An Exp-Golomb number (H.264, section 9.1).
-    fn golomb(&mut self) -> Option<u32> {
-        let mut zeros = 0;
-        while !self.flag()? {
-            zeros += 1;
-            if zeros > 31 {
-                return None;
-            }
-        }
-        Some(((1u64 << zeros) - 1 + u64::from(self.bits(zeros)?)) as u32)
-    }
-}
-
-/// A NAL unit without its emulation prevention bytes (H.264, section 7.4.1).
-fn raw(nal: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(nal.len());
-    let mut zeros = 0;
-    for byte in nal {
-        if *byte == 3 && zeros >= 2 {
-            zeros = 0;
-            continue;
-        }
-        zeros = if *byte == 0 { zeros + 1 } else { 0 };
-        out.push(*byte);
-    }
-    out
 }
 
 fn size(value: u64, crop: u64) -> Option<u16> {
@@ -416,11 +356,6 @@ mod tests {
         let picture = Picture::read(Codec::H264, &Sample::Nals(vec![sps.to_vec()])).unwrap();
         assert_eq!((picture.profile, picture.level), (0x42, 0x1e));
         assert_eq!((picture.width, picture.height), (640, 360));
-    }
-
-    #[test]
-    fn emulation_prevention_is_taken_out() {
-        assert_eq!(raw(&[0, 0, 3, 1, 0, 0, 3, 0, 0, 3]), [0, 0, 1, 0, 0, 0, 0]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `watch` against a small WHEP server of the same WebRTC stack, on 127.0.0.1.
 
+use std::collections::{HashSet, VecDeque};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,10 +11,13 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, post};
 use bytes::Bytes;
+use rtc::interceptor::{Interceptor, Slot, StreamInfo, TaggedPacket};
 use rtc::media_stream::MediaStreamTrack;
 use rtc::rtp_transceiver::rtp_sender::{
-    RTCRtpCodec, RTCRtpCodingParameters, RTCRtpEncodingParameters, RtpCodecKind,
+    RTCRtpCodec, RTCRtpCodingParameters, RTCRtpEncodingParameters, RTCRtpRtxParameters,
+    RtpCodecKind,
 };
+use rtc::sansio::Protocol;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use webrtc::media_stream::track_local::TrackLocal;
@@ -31,6 +35,8 @@ use super::*;
 enum Behaviour {
     /// Sends 50 VP8 frames a second of two packets each, every tenth a keyframe.
     Sends,
+    /// The same, but the first copy of every 15th packet gets lost.
+    Loses,
     /// Connects and says nothing.
     Silent,
 }
@@ -108,7 +114,15 @@ async fn answer(server: &Server, offer: String) -> String {
     let steps = Steps::default();
     let mut engine = MediaEngine::default();
     engine.register_default_codecs().unwrap();
-    let registry = register_default_interceptors(Registry::new(), &mut engine).unwrap();
+    let registry = register_default_interceptors(Registry::new(), &mut engine)
+        .unwrap()
+        .with(
+            Slot::Custom(0),
+            LossyWire {
+                is_lossy: server.behaviour == Behaviour::Loses,
+                ..LossyWire::default()
+            },
+        );
     let peer = PeerConnectionBuilder::new()
         .with_media_engine(engine)
         .with_interceptor_registry(registry)
@@ -125,6 +139,7 @@ async fn answer(server: &Server, offer: String) -> String {
         vec![RTCRtpEncodingParameters {
             rtp_coding_parameters: RTCRtpCodingParameters {
                 ssrc: Some(4711),
+                rtx: Some(RTCRtpRtxParameters { ssrc: 4712 }),
                 ..Default::default()
             },
             codec: RTCRtpCodec {
@@ -146,13 +161,62 @@ async fn answer(server: &Server, offer: String) -> String {
     steps.gathered.notified().await;
     let sdp = peer.local_description().await.unwrap().sdp;
     server.peers.lock().await.push(Box::new(peer));
-    if server.behaviour == Behaviour::Sends {
+    if server.behaviour != Behaviour::Silent {
         tokio::spawn(async move {
             steps.connected.notified().await;
             send(&track).await;
         });
     }
     sdp
+}
+
+/// Loses the first copy of some packets on their way out.
+#[derive(Default)]
+struct LossyWire {
+    is_lossy: bool,
+    lost: HashSet<u16>,
+    reads: VecDeque<TaggedPacket>,
+    writes: VecDeque<TaggedPacket>,
+}
+
+impl Protocol<TaggedPacket, TaggedPacket, ()> for LossyWire {
+    type Rout = TaggedPacket;
+    type Wout = TaggedPacket;
+    type Eout = ();
+    type Error = rtc::shared::error::Error;
+    type Time = Instant;
+
+    fn handle_read(&mut self, msg: TaggedPacket) -> Result<(), Self::Error> {
+        self.reads.push_back(msg);
+        Ok(())
+    }
+
+    fn poll_read(&mut self) -> Option<TaggedPacket> {
+        self.reads.pop_front()
+    }
+
+    fn handle_write(&mut self, msg: TaggedPacket) -> Result<(), Self::Error> {
+        if let rtc::interceptor::Packet::Rtp(packet) = &msg.message.packet {
+            let sequence = packet.header.sequence_number;
+            let is_chosen = self.is_lossy && packet.header.ssrc == 4711 && sequence % 15 == 7;
+            if is_chosen && self.lost.insert(sequence) {
+                return Ok(());
+            }
+        }
+        self.writes.push_back(msg);
+        Ok(())
+    }
+
+    fn poll_write(&mut self) -> Option<TaggedPacket> {
+        self.writes.pop_front()
+    }
+}
+
+impl Interceptor for LossyWire {
+    fn bind_local_stream(&mut self, _: &StreamInfo) {}
+    fn unbind_local_stream(&mut self, _: &StreamInfo) {}
+    fn bind_remote_stream(&mut self, _: &StreamInfo) {}
+    fn unbind_remote_stream(&mut self, _: &StreamInfo) {}
 }
 
 async fn send(track: &TrackLocalStaticRTP) {
@@ -233,6 +297,17 @@ async fn a_stream_that_plays_is_measured_and_saved() {
     let saved = std::fs::read(&path).unwrap();
     assert!(saved.starts_with(b"DKIF") && saved.len() > 500);
     std::fs::remove_file(path).unwrap();
+}
+
+#[tokio::test]
+async fn lost_packets_are_sent_again_and_only_once() {
+    let (_, url) = Server::start(Behaviour::Loses).await;
+    let (ok, json) = report(&args(&url)).await;
+    assert!(ok, "{json}");
+    let count = |key: &str| json["tracks"][0][key].as_u64().unwrap();
+    assert!(count("retransmitted") > 3, "{json}");
+    assert!(count("lost") <= 1, "{json}");
+    assert!(count("duplicates") <= 2, "{json}");
 }
 
 #[tokio::test]
