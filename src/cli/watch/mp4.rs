@@ -504,6 +504,36 @@ mod tests {
     }
 
     #[test]
+    fn sound_goes_beside_the_picture() {
+        let Some(stream) = encoded("libx264", "h264") else {
+            return;
+        };
+        let path = std::env::temp_dir().join(format!("tidegate-{}-av.mp4", std::process::id()));
+        let mut mp4 = Mp4::new(std::fs::File::create(&path).unwrap());
+        let zero = Instant::now();
+        let units = access_units(&stream, |nal| matches!(nal[0] & 0x1f, 1 | 5));
+        for (number, unit) in (0..).zip(units) {
+            let keyframe = unit.iter().any(|nal| holds_keyframe(Codec::H264, nal));
+            let picture = frame(number, keyframe, zero);
+            let sample = assemble(Codec::H264, &unit).unwrap();
+            mp4.write(Codec::H264, &picture, sample).unwrap();
+            for half in 0..2 {
+                let sound = Frame {
+                    timestamp: 99 + (2 * number + half) * 960,
+                    keyframe: false,
+                    ..picture.clone()
+                };
+                // Twenty milliseconds of silence.
+                let sample = Sample::Bytes(vec![0xf8, 0xff, 0xfe]);
+                mp4.write(Codec::Opus, &sound, sample).unwrap();
+            }
+        }
+        mp4.finish().unwrap();
+        assert_eq!(probe(&path), "h264,192,108,25\nopus,50");
+        std::fs::remove_file(path).unwrap();
+    }
+
+    #[test]
     fn nothing_is_written_before_a_keyframe() {
         let mut mp4 = Mp4::new(Vec::new());
         let zero = Instant::now();

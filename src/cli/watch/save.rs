@@ -12,7 +12,7 @@ use super::frame::Frame;
 use super::mp4::Mp4;
 use super::picture::Picture;
 use super::verdict::Accepted;
-use crate::rtp::{Codec, MediaKind};
+use crate::rtp::Codec;
 
 /// Why nothing is saved.
 #[derive(Debug, thiserror::Error)]
@@ -322,7 +322,6 @@ fn opus_samples(packet: &[u8]) -> u64 {
         1 | 2 => 2,
         _ => packet.get(1).map_or(0, |count| u64::from(count & 0x3f)),
     };
-    debug_assert_eq!(Codec::Opus.kind(), MediaKind::Audio);
     samples * frames
 }
 
@@ -400,6 +399,37 @@ mod tests {
         let mut zeroed = audio.to_vec();
         zeroed[22..26].fill(0);
         assert_eq!(ogg_checksum(&zeroed).to_le_bytes(), audio[22..26]);
+    }
+
+    #[test]
+    fn ogg_files_play_elsewhere() {
+        let path = std::env::temp_dir().join(format!("tidegate-{}.ogg", std::process::id()));
+        let mut saver = Saver::create(&path).unwrap();
+        for number in 0..50 {
+            let frame = Frame {
+                payloads: vec![Bytes::from_static(&[0xf8, 0xff, 0xfe])],
+                ..frame(77 + number * 960, false)
+            };
+            saver.write(Codec::Opus, &frame).unwrap();
+            saver.write(Codec::Vp8, &frame).unwrap();
+        }
+        saver.finish().unwrap();
+        let probe = std::process::Command::new("ffprobe")
+            .args(["-v", "error", "-count_frames", "-of", "csv=p=0"])
+            .args(["-show_entries", "stream=codec_name,nb_read_frames,duration"])
+            .arg(&path)
+            .output();
+        // Where the prober is not installed, the test of the pages has to do.
+        if let Ok(probe) = probe {
+            assert!(
+                probe.stderr.is_empty(),
+                "{}",
+                String::from_utf8_lossy(&probe.stderr)
+            );
+            let text = String::from_utf8(probe.stdout).unwrap();
+            assert_eq!(text.trim(), "opus,1.000000,50");
+        }
+        std::fs::remove_file(path).unwrap();
     }
 
     #[test]
