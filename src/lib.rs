@@ -43,6 +43,7 @@ pub mod egress;
 pub mod media;
 pub mod gateway;
 pub mod http;
+pub mod cli;
 pub mod rtp;
 pub mod sdp;
 pub mod shard;

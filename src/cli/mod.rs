@@ -90,3 +90,10 @@ mod tests {
         Cli::command().debug_assert();
     }
 }
+//! The commands: flags in, an exit code out.
+//!
+//! Each command's module holds its `clap` arguments, its `run` and what it prints; the work is done
+//! by the modules below. Nothing below may depend on this one.
+
+pub mod signalling;
+pub mod watch;
