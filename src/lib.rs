@@ -32,6 +32,7 @@
 //! `handle_timeout(now)`. The same bytes at the same instants give the same outputs, which is what
 //! lets a simulated network test them in virtual time.
 
+pub mod cli;
 pub mod rtp;
 pub mod sdp;
 pub mod stream;
