@@ -33,6 +33,7 @@
 //! lets a simulated network test them in virtual time.
 
 pub mod cli;
+pub mod media;
 pub mod rtp;
 pub mod sdp;
 pub mod stream;

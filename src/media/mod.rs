@@ -1,0 +1,3 @@
+//! Everything that uses GStreamer, and nothing else does.
+
+pub mod publish;
