@@ -44,6 +44,8 @@ pub mod media;
 pub mod gateway;
 pub mod http;
 pub mod cli;
+pub mod cli;
+pub mod media;
 pub mod rtp;
 pub mod sdp;
 pub mod shard;

@@ -97,3 +97,5 @@ mod tests {
 
 pub mod signalling;
 pub mod watch;
+pub mod publish;
+pub mod signalling;

@@ -44,3 +44,6 @@ pub fn init() -> Result<(), MediaError> {
         .get_or_init(|| gstreamer::init().map_err(|error| MediaError::Start(error.to_string())))
         .clone()
 }
+//! Everything that uses GStreamer, and nothing else does.
+
+pub mod publish;
