@@ -11,8 +11,8 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 use crate::config::{CorsOrigins, Secret, Settings};
-use crate::egress::hls::Library;
-use crate::http::{self, AppState, Origins, Rules, Token, TokenError, Tokens};
+use crate::egress::hls::{Library, LibrarySettings};
+use crate::http::{self, AppState, Origins, OriginsError, Rules, Token, TokenError, Tokens};
 use crate::media::{self, HlsSettings, MediaError};
 use crate::rtp::Codec;
 use crate::sdp::{Candidate, CodecPolicy};
@@ -45,6 +45,9 @@ pub enum Error {
     /// A token can't be used.
     #[error("a configured token can't be used: {0}")]
     Token(#[from] TokenError),
+    /// An origin can't be used.
+    #[error("`http.cors_origins`: {0}")]
+    Origins(#[from] OriginsError),
     /// HTTP broke down.
     #[error("can't serve HTTP any more: {0}")]
     Serve(#[source] io::Error),
@@ -61,6 +64,7 @@ pub async fn run(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), Error> {
     let tokens = tokens(&settings)?;
+    let http_settings = http_settings(&settings)?;
     if settings.hls.enabled {
         media::init()?;
     }
@@ -87,7 +91,7 @@ pub async fn run(
     let shards = Shards::start(&shard_config(&settings, media_address), &identity, &events)
         .map_err(bind_error(media_address, "media"))?;
 
-    let library = Library::default();
+    let library = Library::new(library_settings(&settings));
     let gateway = gateway::start(
         gateway_config(&settings, shards.local_address(), &identity, &library),
         shards.handles(),
@@ -97,7 +101,7 @@ pub async fn run(
         gateway,
         hls: Arc::new(library),
         tokens: Arc::new(tokens),
-        settings: Arc::new(http_settings(&settings)),
+        settings: Arc::new(http_settings),
     });
     listening(http_address);
     let served = http::serve(listener, router, shutdown).await;
@@ -165,20 +169,26 @@ fn gateway_config(
     }
 }
 
-fn hls_settings(settings: &Settings) -> HlsSettings {
-    HlsSettings {
-        segment_duration: settings.hls.segment_duration,
+fn library_settings(settings: &Settings) -> LibrarySettings {
+    LibrarySettings {
         window: settings.hls.window,
         linger: settings.hls.linger,
+        ..LibrarySettings::default()
+    }
+}
+
+fn hls_settings(settings: &Settings) -> HlsSettings {
+    HlsSettings {
+        segment_target: settings.hls.segment_duration,
         ..HlsSettings::default()
     }
 }
 
-fn http_settings(settings: &Settings) -> http::Settings {
-    http::Settings {
+fn http_settings(settings: &Settings) -> Result<http::Settings, OriginsError> {
+    Ok(http::Settings {
         origins: match &settings.http.cors_origins {
             CorsOrigins::Any => Origins::Any,
-            CorsOrigins::Only(origins) => Origins::Only(origins.clone()),
+            CorsOrigins::Only(origins) => Origins::only(origins)?,
         },
         sdp_limits: sdp::Limits {
             bytes: settings.limits.sdp_bytes,
@@ -187,7 +197,7 @@ fn http_settings(settings: &Settings) -> http::Settings {
         max_body: settings.limits.body_bytes,
         allow_query_token: settings.auth.allow_query_token,
         ..http::Settings::default()
-    }
+    })
 }
 
 fn tokens(settings: &Settings) -> Result<Tokens, TokenError> {

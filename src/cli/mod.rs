@@ -1,5 +1,9 @@
 //! The commands of the program. Each has its arguments and its `run` in a file of its own.
 
+pub mod publish;
+pub mod signalling;
+pub mod watch;
+
 mod config;
 mod serve;
 mod settings;
@@ -9,7 +13,11 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::config::{Log, LogFormat};
 use crate::{app, telemetry};
+
+/// What `publish` and `watch` log: the stacks below them speak of every lost packet as a warning.
+const CLIENT_LOG: &str = "error,tidegate=warn";
 
 /// The command line.
 #[derive(Debug, Parser)]
@@ -23,6 +31,10 @@ pub struct Cli {
 enum Command {
     /// Run the gateway: take broadcasts by WHIP, give them by WHEP and HLS.
     Serve(serve::Args),
+    /// Publish a test picture, a file or a camera by WHIP.
+    Publish(publish::PublishArgs),
+    /// Play a WHEP stream without a window and report what came.
+    Watch(watch::WatchArgs),
     /// Print the settings that are in force, secrets hidden.
     Config(config::Args),
 }
@@ -48,6 +60,12 @@ pub enum Error {
     /// The gateway did not start or broke down.
     #[error(transparent)]
     App(#[from] app::Error),
+    /// Publishing failed.
+    #[error(transparent)]
+    Publish(#[from] publish::PublishError),
+    /// Watching failed.
+    #[error(transparent)]
+    Watch(#[from] watch::WatchError),
 }
 
 impl Cli {
@@ -59,10 +77,29 @@ impl Cli {
     pub fn run(self) -> Result<ExitCode, Error> {
         match self.command {
             Command::Serve(args) => serve::run(args)?,
+            Command::Publish(args) => return Ok(client(publish::run(args))??),
+            Command::Watch(args) => return Ok(client(watch::run(args))??),
             Command::Config(args) => config::run(args)?,
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Runs a command that is a client: it logs only what goes wrong, and needs few threads.
+fn client<T>(command: impl Future<Output = T>) -> Result<T, Error> {
+    telemetry::init(&Log {
+        filter: CLIENT_LOG.to_owned(),
+        format: LogFormat::Text,
+    })?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|source| Error::System {
+            doing: "start the threads",
+            source,
+        })?;
+    Ok(runtime.block_on(command))
 }
 
 impl Error {
@@ -74,7 +111,11 @@ impl Error {
     pub fn exit_status(&self) -> u8 {
         match self {
             Self::Config(_) => Self::USAGE,
-            Self::Telemetry(_) | Self::System { .. } | Self::App(_) => 1,
+            Self::Telemetry(_)
+            | Self::System { .. }
+            | Self::App(_)
+            | Self::Publish(_)
+            | Self::Watch(_) => 1,
         }
     }
 }
@@ -90,12 +131,3 @@ mod tests {
         Cli::command().debug_assert();
     }
 }
-//! The commands: flags in, an exit code out.
-//!
-//! Each command's module holds its `clap` arguments, its `run` and what it prints; the work is done
-//! by the modules below. Nothing below may depend on this one.
-
-pub mod signalling;
-pub mod watch;
-pub mod publish;
-pub mod signalling;

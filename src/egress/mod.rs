@@ -2,6 +2,3 @@
 
 pub mod hls;
 pub mod whep;
-//! The ways out of a stream.
-
-pub mod hls;

@@ -1,8 +1,11 @@
 //! The only user of GStreamer: remuxing for HLS, and the test publisher.
 
+pub mod hls;
+pub mod publish;
+
 use std::sync::OnceLock;
 
-pub mod hls;
+pub use hls::{HlsBranch, HlsFeed, HlsSettings};
 
 /// GStreamer can't be used.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -44,6 +47,3 @@ pub fn init() -> Result<(), MediaError> {
         .get_or_init(|| gstreamer::init().map_err(|error| MediaError::Start(error.to_string())))
         .clone()
 }
-//! Everything that uses GStreamer, and nothing else does.
-
-pub mod publish;

@@ -117,7 +117,7 @@ impl State {
             role,
         } = opened;
         let ufrags = vec![transport.local.ufrag.as_str().into()];
-        let transport = match Transport::new(now, &self.identity, transport) {
+        let transport = match Transport::new(now, &self.identity, &transport) {
             Ok(transport) => transport,
             Err(reason) => {
                 let _ = self.events.send(Event::Closed {

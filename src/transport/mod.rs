@@ -35,6 +35,7 @@ use self::srtp::{Inbound, Outbound, SrtpError};
 use crate::sdp::{DtlsRole, Fingerprint, IceCredentials};
 
 /// What a session's offer and answer agreed on for its transport.
+#[derive(Clone, Debug)]
 pub struct Config {
     /// Our credentials in the answer. The peer's are of no use to a lite agent, which checks nothing.
     pub local: IceCredentials,
