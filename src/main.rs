@@ -1,1 +1,29 @@
-fn main() {}
+//! Flags, configuration, log, run, exit status.
+
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use tidegate::cli::{Cli, Error};
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and the version come this way too. If the terminal is gone, so is the reader.
+            let _ = error.print();
+            return if error.use_stderr() {
+                Error::USAGE.into()
+            } else {
+                ExitCode::SUCCESS
+            };
+        }
+    };
+    match cli.run() {
+        Ok(status) => status,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "tidegate: {error}");
+            error.exit_status().into()
+        }
+    }
+}

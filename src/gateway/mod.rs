@@ -4,9 +4,13 @@
 //! publishers of one name or a viewer that comes as the publisher leaves are decided in one place.
 //! Packets never pass here.
 
+mod directory;
 mod session;
+mod task;
 
+pub use directory::Limits;
 pub use session::{Created, IfMatch, Patched, SessionId, SessionKind};
+pub use task::{Config, start};
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -33,7 +37,9 @@ pub enum CreateError {
     #[error("{0} is being published already; end that session first or publish under another name")]
     AlreadyPublished(StreamName),
     /// A limit of the configuration is reached (503).
-    #[error("this server has as many sessions as it is configured to take ({limit}, `{setting}`); try again later")]
+    #[error(
+        "this server has as many sessions as it is configured to take ({limit}, `{setting}`); try again later"
+    )]
     Full {
         /// The setting's key.
         setting: &'static str,
@@ -78,7 +84,12 @@ pub(crate) type Reply<T> = oneshot::Sender<T>;
 
 /// What the task answers. One variant a method of [`Gateway`].
 pub(crate) enum Request {
-    Create { kind: SessionKind, stream: StreamName, offer: Box<sdp::Offer>, reply: Reply<Result<Created, CreateError>> },
+    Create {
+        kind: SessionKind,
+        stream: StreamName,
+        offer: Box<sdp::Offer>,
+        reply: Reply<Result<Created, CreateError>>,
+    },
     Patch {
         kind: SessionKind,
         stream: StreamName,
@@ -87,9 +98,21 @@ pub(crate) enum Request {
         fragment: sdp::Fragment,
         reply: Reply<Result<Patched, SessionError>>,
     },
-    Delete { kind: SessionKind, stream: StreamName, id: SessionId, reply: Reply<Result<(), SessionError>> },
-    Exists { kind: SessionKind, stream: StreamName, id: SessionId, reply: Reply<Result<(), SessionError>> },
-    Streams { reply: Reply<Vec<StreamStatus>> },
+    Delete {
+        kind: SessionKind,
+        stream: StreamName,
+        id: SessionId,
+        reply: Reply<Result<(), SessionError>>,
+    },
+    Exists {
+        kind: SessionKind,
+        stream: StreamName,
+        id: SessionId,
+        reply: Reply<Result<(), SessionError>>,
+    },
+    Streams {
+        reply: Reply<Vec<StreamStatus>>,
+    },
 }
 
 impl Gateway {
@@ -105,11 +128,21 @@ impl Gateway {
     /// # Errors
     ///
     /// See [`CreateError`]; nothing is left behind by a refusal.
-    pub async fn create(&self, kind: SessionKind, stream: StreamName, offer: sdp::Offer) -> Result<Created, CreateError> {
+    pub async fn create(
+        &self,
+        kind: SessionKind,
+        stream: StreamName,
+        offer: sdp::Offer,
+    ) -> Result<Created, CreateError> {
         let offer = Box::new(offer);
-        self.ask(|reply| Request::Create { kind, stream, offer, reply })
-            .await
-            .unwrap_or(Err(CreateError::ShuttingDown))
+        self.ask(|reply| Request::Create {
+            kind,
+            stream,
+            offer,
+            reply,
+        })
+        .await
+        .unwrap_or(Err(CreateError::ShuttingDown))
     }
 
     /// Takes a trickle fragment: new candidates, or an ICE restart.
@@ -125,9 +158,16 @@ impl Gateway {
         if_match: IfMatch,
         fragment: sdp::Fragment,
     ) -> Result<Patched, SessionError> {
-        self.ask(|reply| Request::Patch { kind, stream, id, if_match, fragment, reply })
-            .await
-            .unwrap_or(Err(SessionError::ShuttingDown))
+        self.ask(|reply| Request::Patch {
+            kind,
+            stream,
+            id,
+            if_match,
+            fragment,
+            reply,
+        })
+        .await
+        .unwrap_or(Err(SessionError::ShuttingDown))
     }
 
     /// Ends a session: DTLS is closed at once, so that the other side sees it.
@@ -135,10 +175,20 @@ impl Gateway {
     /// # Errors
     ///
     /// [`SessionError::NotFound`] when it has ended before.
-    pub async fn delete(&self, kind: SessionKind, stream: StreamName, id: SessionId) -> Result<(), SessionError> {
-        self.ask(|reply| Request::Delete { kind, stream, id, reply })
-            .await
-            .unwrap_or(Err(SessionError::ShuttingDown))
+    pub async fn delete(
+        &self,
+        kind: SessionKind,
+        stream: StreamName,
+        id: SessionId,
+    ) -> Result<(), SessionError> {
+        self.ask(|reply| Request::Delete {
+            kind,
+            stream,
+            id,
+            reply,
+        })
+        .await
+        .unwrap_or(Err(SessionError::ShuttingDown))
     }
 
     /// Whether there is such a session.
@@ -146,15 +196,27 @@ impl Gateway {
     /// # Errors
     ///
     /// [`SessionError::NotFound`] when there is none.
-    pub async fn exists(&self, kind: SessionKind, stream: StreamName, id: SessionId) -> Result<(), SessionError> {
-        self.ask(|reply| Request::Exists { kind, stream, id, reply })
-            .await
-            .unwrap_or(Err(SessionError::ShuttingDown))
+    pub async fn exists(
+        &self,
+        kind: SessionKind,
+        stream: StreamName,
+        id: SessionId,
+    ) -> Result<(), SessionError> {
+        self.ask(|reply| Request::Exists {
+            kind,
+            stream,
+            id,
+            reply,
+        })
+        .await
+        .unwrap_or(Err(SessionError::ShuttingDown))
     }
 
     /// The streams that are live now, by name.
     pub async fn streams(&self) -> Vec<StreamStatus> {
-        self.ask(|reply| Request::Streams { reply }).await.unwrap_or_default()
+        self.ask(|reply| Request::Streams { reply })
+            .await
+            .unwrap_or_default()
     }
 
     async fn ask<T>(&self, request: impl FnOnce(Reply<T>) -> Request) -> Option<T> {

@@ -50,7 +50,9 @@ impl FromStr for SessionId {
         if text.len() != 32 || !text.bytes().all(hex) {
             return Err(SessionIdError);
         }
-        u128::from_str_radix(text, 16).map(Self).map_err(|_| SessionIdError)
+        u128::from_str_radix(text, 16)
+            .map(Self)
+            .map_err(|_| SessionIdError)
     }
 }
 
@@ -100,7 +102,13 @@ mod tests {
 
     #[test]
     fn other_spellings_are_no_ids() {
-        for text in ["", "0", "+0000000000000000000000000000000", &"A".repeat(32), &"0".repeat(33)] {
+        for text in [
+            "",
+            "0",
+            "+0000000000000000000000000000000",
+            &"A".repeat(32),
+            &"0".repeat(33),
+        ] {
             assert!(text.parse::<SessionId>().is_err());
         }
     }

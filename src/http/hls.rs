@@ -12,6 +12,7 @@ use super::auth::{Denied, bearer, query_token};
 use super::problem::Problem;
 use super::range::{Wanted, wanted};
 use super::{AppState, path};
+use crate::egress::hls::{Library, Resource};
 use crate::stream::StreamName;
 
 /// Where playlists and segments come from.
@@ -40,6 +41,28 @@ pub enum HlsResource {
     NotFound,
     /// Nobody publishes the stream.
     Offline,
+}
+
+impl HlsSource for Library {
+    fn resource(&self, stream: &StreamName, path: &str) -> HlsResource {
+        let Some(presentation) = self.get(stream) else {
+            return HlsResource::Offline;
+        };
+        match presentation.get(path) {
+            Resource::Found {
+                content_type,
+                body,
+                cache_seconds,
+            } => HlsResource::Found {
+                content_type,
+                body,
+                cache_seconds,
+            },
+            Resource::NotYet => HlsResource::NotYet,
+            Resource::Unavailable(reason) => HlsResource::Unavailable(reason),
+            Resource::NotFound => HlsResource::NotFound,
+        }
+    }
 }
 
 /// The routes of HLS.

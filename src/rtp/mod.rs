@@ -2,6 +2,11 @@
 
 pub mod codec;
 pub mod extension;
+pub mod header;
+pub mod keyframe;
+pub mod rtcp;
+pub mod sequence;
 
 pub use codec::{Codec, MediaKind};
 pub use extension::{Extension, ExtensionMap};
+pub use header::{Header, HeaderError};

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::rtp::ExtensionMap;
+use crate::rtp::{ExtensionMap, MediaKind};
 use crate::stream::{TrackId, TrackInfo};
 
 /// The user name fragment and password of one side (RFC 8445, section 5.3).
@@ -97,6 +97,8 @@ pub struct SubscriberSpec {
 pub struct SubscribedTrack {
     /// The track of the stream that it carries.
     pub track: TrackId,
+    /// Audio or video.
+    pub kind: MediaKind,
     /// The RTP clock rate in Hz.
     pub clock_rate: u32,
     /// The `a=mid` of the m-line.

@@ -95,6 +95,7 @@ fn accept_section<'a>(
     let rtx_ssrc = rtx_payload_type.map(|_| next_ssrc());
     let subscribed = SubscribedTrack {
         track: track.id,
+        kind: track.kind(),
         clock_rate: format.clock_rate,
         mid: section.mid.clone(),
         payload_type: format.payload_type,

@@ -4,8 +4,12 @@
 
 pub mod name;
 pub mod packet;
+pub mod ring;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod track;
 
 pub use name::{StreamName, StreamNameError};
 pub use packet::{ExtensionValues, Packet};
+pub use ring::{Recycler, Ring};
 pub use track::{TrackId, TrackInfo};

@@ -49,10 +49,15 @@ const ROWS: &[Row] = &[
     Row::new("E3: no SDP", "POST", "/whip/live", 400)
         .with(&[SDP])
         .body("{\"sdp\": \"v=0\"}"),
-    Row::new("E4: an offer that can't be served", "POST", "/whip/unfit", 422)
-        .with(&[SDP])
-        .body(OFFER)
-        .holds("add a track"),
+    Row::new(
+        "E4: an offer that can't be served",
+        "POST",
+        "/whip/unfit",
+        422,
+    )
+    .with(&[SDP])
+    .body(OFFER)
+    .holds("add a track"),
     Row::new("E5: what is taken", "OPTIONS", "/whip/live", 200).answers(&[
         ("accept-post", "application/sdp"),
         ("access-control-allow-origin", "*"),

@@ -1,0 +1,228 @@
+//! The composition root: the only file that knows every module. Start and shutdown order.
+//!
+//! Up: bind HTTP, then the media port (one number for both), the shards, the control plane, then serve.
+//! Down: stop taking requests, close every session so that its peer sees it, end the threads.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+
+use crate::config::{CorsOrigins, Secret, Settings};
+use crate::egress::hls::{Library, LibrarySettings};
+use crate::http::{self, AppState, Origins, OriginsError, Rules, Token, TokenError, Tokens};
+use crate::media::{self, HlsSettings, MediaError};
+use crate::rtp::Codec;
+use crate::sdp::{Candidate, CodecPolicy};
+use crate::shard::{self, Shards};
+use crate::transport::{Identity, IdentityError, Timeouts};
+use crate::{gateway, ingest, sdp};
+
+/// Why the gateway did not start or broke down.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// An address can't be used.
+    #[error(
+        "can't listen on {address} for {what}: {source}; choose another address with --listen or end what uses it"
+    )]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// HTTP or media.
+        what: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// There is no certificate for DTLS.
+    #[error("can't make the certificate for DTLS: {0}")]
+    Identity(#[from] IdentityError),
+    /// GStreamer, which HLS needs, does not work.
+    #[error("{0}; or turn HLS off (`hls.enabled = false`)")]
+    Media(#[from] MediaError),
+    /// A token can't be used.
+    #[error("a configured token can't be used: {0}")]
+    Token(#[from] TokenError),
+    /// An origin can't be used.
+    #[error("`http.cors_origins`: {0}")]
+    Origins(#[from] OriginsError),
+    /// HTTP broke down.
+    #[error("can't serve HTTP any more: {0}")]
+    Serve(#[source] io::Error),
+}
+
+/// Runs the gateway until `shutdown` ends. `listening` is told the address of HTTP when requests are taken.
+///
+/// # Errors
+///
+/// See [`Error`]; whatever was started is stopped.
+pub async fn run(
+    settings: Settings,
+    listening: impl FnOnce(SocketAddr),
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), Error> {
+    let tokens = tokens(&settings)?;
+    let http_settings = http_settings(&settings)?;
+    if settings.hls.enabled {
+        media::init()?;
+    }
+    let bind_error = |address, what| {
+        move |source| Error::Bind {
+            address,
+            what,
+            source,
+        }
+    };
+    let listener = TcpListener::bind(settings.listen)
+        .await
+        .map_err(bind_error(settings.listen, "HTTP"))?;
+    let http_address = listener
+        .local_addr()
+        .map_err(bind_error(settings.listen, "HTTP"))?;
+
+    let mut media_address = settings.media.listen;
+    if media_address.port() == 0 {
+        media_address.set_port(http_address.port());
+    }
+    let identity = Arc::new(Identity::generate()?);
+    let (events, from_shards) = mpsc::unbounded_channel();
+    let shards = Shards::start(&shard_config(&settings, media_address), &identity, &events)
+        .map_err(bind_error(media_address, "media"))?;
+
+    let library = Library::new(library_settings(&settings));
+    let gateway = gateway::start(
+        gateway_config(&settings, shards.local_address(), &identity, &library),
+        shards.handles(),
+        from_shards,
+    );
+    let router = http::router(AppState {
+        gateway,
+        hls: Arc::new(library),
+        tokens: Arc::new(tokens),
+        settings: Arc::new(http_settings),
+    });
+    listening(http_address);
+    let served = http::serve(listener, router, shutdown).await;
+
+    // The threads are joined off the runtime: it may still carry requests that wait for a shard.
+    let stopped = tokio::task::spawn_blocking(move || shards.stop()).await;
+    if stopped.is_err() {
+        tracing::error!("the shards did not stop in order");
+    }
+    served.map_err(Error::Serve)
+}
+
+fn shard_config(settings: &Settings, listen: SocketAddr) -> shard::Config {
+    let packets = settings.media.retransmission_packets;
+    shard::Config {
+        listen,
+        shards: settings.media.shards,
+        video_ring: packets.video,
+        audio_ring: packets.audio,
+        ingest: ingest::Config {
+            keyframe_request_interval: settings.media.keyframe_request_interval,
+            ..ingest::Config::default()
+        },
+    }
+}
+
+fn gateway_config(
+    settings: &Settings,
+    media: SocketAddr,
+    identity: &Identity,
+    library: &Library,
+) -> gateway::Config {
+    let limits = &settings.limits;
+    let addresses = settings
+        .media
+        .addresses
+        .iter()
+        .map(|ip| SocketAddr::new(*ip, media.port()));
+    gateway::Config {
+        limits: gateway::Limits {
+            sessions: limits.sessions,
+            sessions_per_stream: limits.sessions_per_stream,
+            streams: limits.streams,
+            half_open_sessions: limits.half_open_sessions,
+        },
+        candidates: Candidate::list(addresses),
+        codecs: CodecPolicy {
+            allowed: Codec::ALL.to_vec(),
+            // No HLS player takes VP8, so a publisher that has a choice is asked for something else.
+            deprioritized: if settings.hls.enabled {
+                vec![Codec::Vp8]
+            } else {
+                Vec::new()
+            },
+        },
+        timeouts: Timeouts {
+            connect: limits.connect_timeout,
+            consent: limits.consent_timeout,
+        },
+        fingerprint: *identity.fingerprint(),
+        hls: settings
+            .hls
+            .enabled
+            .then(|| (hls_settings(settings), library.clone())),
+    }
+}
+
+fn library_settings(settings: &Settings) -> LibrarySettings {
+    LibrarySettings {
+        window: settings.hls.window,
+        linger: settings.hls.linger,
+        ..LibrarySettings::default()
+    }
+}
+
+fn hls_settings(settings: &Settings) -> HlsSettings {
+    HlsSettings {
+        segment_target: settings.hls.segment_duration,
+        ..HlsSettings::default()
+    }
+}
+
+fn http_settings(settings: &Settings) -> Result<http::Settings, OriginsError> {
+    Ok(http::Settings {
+        origins: match &settings.http.cors_origins {
+            CorsOrigins::Any => Origins::Any,
+            CorsOrigins::Only(origins) => Origins::only(origins)?,
+        },
+        sdp_limits: sdp::Limits {
+            bytes: settings.limits.sdp_bytes,
+            ..sdp::Limits::default()
+        },
+        max_body: settings.limits.body_bytes,
+        allow_query_token: settings.auth.allow_query_token,
+        ..http::Settings::default()
+    })
+}
+
+fn tokens(settings: &Settings) -> Result<Tokens, TokenError> {
+    let token = |secret: &Secret| secret.expose().parse::<Token>();
+    let every = |secret: &Option<Secret>| secret.iter().map(token).collect::<Result<Vec<_>, _>>();
+    let auth = &settings.auth;
+    let mut tokens = Tokens {
+        publish: Rules {
+            every_stream: every(&auth.publish_token)?,
+            ..Rules::default()
+        },
+        play: Rules {
+            every_stream: every(&auth.play_token)?,
+            ..Rules::default()
+        },
+    };
+    for (stream, own) in &auth.streams {
+        for (rules, secret) in [
+            (&mut tokens.publish, &own.publish_token),
+            (&mut tokens.play, &own.play_token),
+        ] {
+            if secret.is_some() {
+                rules.one_stream.insert(stream.clone(), every(secret)?);
+            }
+        }
+    }
+    Ok(tokens)
+}

@@ -1,0 +1,352 @@
+//! The HTTP side of a WHIP or WHEP client: offer out, answer in, session ended (RFC 9725).
+//!
+//! Depends on `reqwest` only, knows nothing of media and never logs SDP, tokens or session URLs.
+//! An offer is sent whole: there is no trickle here, so candidates must be in it.
+
+mod link;
+mod refusal;
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use reqwest::header::{self, HeaderMap, HeaderValue};
+use reqwest::{Client, Method, Response, StatusCode, Url, redirect};
+
+pub use link::IceServer;
+pub use refusal::Refusal;
+
+/// How long the server has to accept a TCP connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long one request may take, its answer included.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
+/// The longest answer that is read, in bytes; real ones have a tenth of this.
+const MAX_BODY: usize = 64 * 1024;
+/// The longest chain of redirects that is followed.
+const MAX_REDIRECTS: usize = 5;
+const SDP: HeaderValue = HeaderValue::from_static("application/sdp");
+
+/// A WHIP or WHEP endpoint, and the right to use it.
+#[derive(Clone)]
+pub struct Endpoint {
+    url: Url,
+    authorization: Option<HeaderValue>,
+    client: Client,
+}
+
+impl Endpoint {
+    /// An endpoint by its URL, with the bearer token that it asks for, if any.
+    ///
+    /// # Errors
+    /// When the URL is not an absolute `http` or `https` one, or the token has bytes that a header can't carry.
+    pub fn new(url: &str, token: Option<&str>) -> Result<Self, SignallingError> {
+        let url = Url::parse(url).map_err(|source| SignallingError::Url { source })?;
+        if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
+            return Err(SignallingError::Scheme);
+        }
+        let authorization = token
+            .map(|token| {
+                let mut value = HeaderValue::from_str(&format!("Bearer {}", token.trim()))
+                    .map_err(|_| SignallingError::Token)?;
+                value.set_sensitive(true);
+                Ok(value)
+            })
+            .transpose()?;
+        let client = Client::builder()
+            .user_agent(concat!("tidegate/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(REQUEST_TIMEOUT)
+            .redirect(redirect::Policy::none())
+            .build()
+            .map_err(|source| SignallingError::Client { source })?;
+        Ok(Self {
+            url,
+            authorization,
+            client,
+        })
+    }
+
+    /// Whether a media connection to this host has to come from a loopback address, and which one
+    /// the name resolves to. `None` also when the name can't be resolved: the request will say so.
+    pub async fn loopback(&self) -> Option<IpAddr> {
+        let port = self.url.port_or_known_default()?;
+        let host = self.url.host_str()?.trim_matches(['[', ']']);
+        let addresses: Vec<SocketAddr> =
+            tokio::net::lookup_host((host, port)).await.ok()?.collect();
+        addresses
+            .into_iter()
+            .map(|address| address.ip())
+            .find(IpAddr::is_loopback)
+    }
+
+    /// Sends the offer and makes a session of the answer (RFC 9725, section 4.2).
+    ///
+    /// Redirects that keep the method (307 and 308) are followed; the token goes along, but never
+    /// from `https` to `http`.
+    ///
+    /// # Errors
+    /// When the server can't be reached, refuses, or answers with something that is no session.
+    pub async fn create(&self, offer: String) -> Result<Session, SignallingError> {
+        let request = Request {
+            method: Method::POST,
+            body: Some(offer),
+        };
+        let (url, response) = self.send(self.url.clone(), &request).await?;
+        if response.status() != StatusCode::CREATED {
+            return Err(refused(response).await);
+        }
+        let headers = response.headers().clone();
+        let location = text(&headers, header::LOCATION).ok_or(SignallingError::NoLocation)?;
+        let session = url
+            .join(location)
+            .ok()
+            .filter(|url| matches!(url.scheme(), "http" | "https"))
+            .ok_or(SignallingError::Location)?;
+        let answer = read(response).await?;
+        let is_sdp =
+            content_type(&headers).is_none_or(|kind| kind.eq_ignore_ascii_case("application/sdp"));
+        if !is_sdp || !answer.starts_with("v=0") {
+            // The session exists and would live until its timeout: end it, whatever comes of that.
+            let _ = self.end(session).await;
+            return Err(SignallingError::NotSdp);
+        }
+        Ok(Session {
+            answer,
+            etag: text(&headers, header::ETAG).map(str::to_owned),
+            ice_servers: link::ice_servers(&headers),
+            url: session,
+            endpoint: self.clone(),
+        })
+    }
+
+    async fn end(&self, session: Url) -> Result<(), SignallingError> {
+        let request = Request {
+            method: Method::DELETE,
+            body: None,
+        };
+        let (_, response) = self.send(session, &request).await?;
+        match response.status() {
+            // Gone already: what was asked for.
+            StatusCode::NOT_FOUND | StatusCode::GONE => Ok(()),
+            status if status.is_success() => Ok(()),
+            _ => Err(refused(response).await),
+        }
+    }
+
+    /// Sends a request and follows redirects; returns the answer with the URL that gave it.
+    async fn send(&self, url: Url, request: &Request) -> Result<(Url, Response), SignallingError> {
+        let mut url = url;
+        let mut authorization = self.authorization.as_ref();
+        if self.url.scheme() == "https" && url.scheme() != "https" {
+            authorization = None;
+        }
+        for _ in 0..=MAX_REDIRECTS {
+            let mut builder = self.client.request(request.method.clone(), url.clone());
+            if let Some(value) = authorization {
+                builder = builder.header(header::AUTHORIZATION, value.clone());
+            }
+            if let Some(body) = &request.body {
+                builder = builder
+                    .header(header::CONTENT_TYPE, SDP)
+                    .header(header::ACCEPT, SDP)
+                    .body(body.clone());
+            }
+            let response = builder
+                .send()
+                .await
+                .map_err(|source| SignallingError::unreachable(&url, source))?;
+            let next = match response.status() {
+                StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT => {
+                    text(response.headers(), header::LOCATION)
+                        .and_then(|location| url.join(location).ok())
+                        .filter(|next| matches!(next.scheme(), "http" | "https"))
+                        .ok_or(SignallingError::Location)?
+                }
+                _ => return Ok((url, response)),
+            };
+            if url.scheme() == "https" && next.scheme() != "https" {
+                authorization = None;
+            }
+            url = next;
+        }
+        Err(SignallingError::Redirects)
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoint")
+            .field("origin", &origin(&self.url))
+            .finish_non_exhaustive()
+    }
+}
+
+/// A session that the server made. It lives there until [`Session::delete`] or its timeout.
+pub struct Session {
+    /// The SDP answer.
+    pub answer: String,
+    /// The session URL, absolute. Whoever knows it can end the session: don't log it.
+    pub url: Url,
+    /// The entity tag of the ICE generation, for `PATCH` (RFC 9725, section 4.3.1).
+    pub etag: Option<String>,
+    /// The STUN and TURN servers that the server recommends (RFC 9725, section 4.6).
+    pub ice_servers: Vec<IceServer>,
+    endpoint: Endpoint,
+}
+
+impl Session {
+    /// Ends the session (RFC 9725, section 4.2). One that has ended already counts as ended.
+    ///
+    /// # Errors
+    /// When the server can't be reached or refuses.
+    pub async fn delete(self) -> Result<(), SignallingError> {
+        self.endpoint.end(self.url).await
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("origin", &origin(&self.url))
+            .field("ice_servers", &self.ice_servers)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why there is no session.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SignallingError {
+    /// The text is no URL.
+    #[error(
+        "the URL can't be read ({source}); give a whole one such as http://127.0.0.1:8080/whip/demo"
+    )]
+    Url {
+        /// What is wrong with it.
+        source: <Url as std::str::FromStr>::Err,
+    },
+    /// A URL of another kind than HTTP.
+    #[error("the URL must begin with http:// or https:// and name a host")]
+    Scheme,
+    /// The token has bytes that an HTTP header can't carry.
+    #[error("the token has characters that a header can't carry; check how it was pasted")]
+    Token,
+    /// The HTTP client could not be set up.
+    #[error("can't set up the HTTP client: {source}")]
+    Client {
+        /// The reason.
+        source: reqwest::Error,
+    },
+    /// No answer came.
+    #[error("can't reach {origin}: {reason}; check that the server runs and that the URL is right")]
+    Unreachable {
+        /// Scheme, host and port of the server.
+        origin: String,
+        /// The innermost reason, from the system or the TLS library.
+        reason: String,
+    },
+    /// The connection broke while the answer was read, or the answer is over 64 KiB.
+    #[error("the server's answer can't be read: {reason}")]
+    Broken {
+        /// The reason.
+        reason: String,
+    },
+    /// The server said no.
+    #[error(transparent)]
+    Refused(Refusal),
+    /// `201` without `Location`.
+    #[error(
+        "the server made a session but did not say where (no Location); is this a WHIP or WHEP URL?"
+    )]
+    NoLocation,
+    /// A `Location` that is no HTTP URL.
+    #[error("the server's Location is not a URL that can be followed")]
+    Location,
+    /// The answer is no SDP.
+    #[error("the server's answer is not SDP; is this a WHIP or WHEP URL?")]
+    NotSdp,
+    /// A circle, or a long chain, of redirects.
+    #[error(
+        "the server redirects more than {MAX_REDIRECTS} times; check its cluster configuration"
+    )]
+    Redirects,
+}
+
+impl SignallingError {
+    /// How long the server asks to wait before another try (`Retry-After`), when it says so: nobody
+    /// publishes yet, too many requests, or it is full.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Refused(refusal) => refusal.retry_after,
+            _ => None,
+        }
+    }
+
+    fn unreachable(url: &Url, source: reqwest::Error) -> Self {
+        Self::Unreachable {
+            origin: origin(url),
+            reason: reason(source),
+        }
+    }
+}
+
+struct Request {
+    method: Method,
+    body: Option<String>,
+}
+
+async fn refused(response: Response) -> SignallingError {
+    let status = response.status();
+    let headers = response.headers().clone();
+    // A body that can't be read takes nothing from the status.
+    let body = read(response).await.unwrap_or_default();
+    SignallingError::Refused(Refusal::new(status, &headers, &body))
+}
+
+/// The body as text, of bounded length.
+async fn read(mut response: Response) -> Result<String, SignallingError> {
+    let broken = |reason: String| SignallingError::Broken { reason };
+    let mut body = Vec::new();
+    while let Some(chunk) = response
+        .chunk()
+        .await
+        .map_err(|source| broken(reason(source)))?
+    {
+        if body.len() + chunk.len() > MAX_BODY {
+            return Err(broken(format!("it is longer than {MAX_BODY} bytes")));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    String::from_utf8(body).map_err(|_| broken("it is not UTF-8".to_owned()))
+}
+
+/// The innermost cause: the outer ones only say that a request failed. The URL is left out.
+fn reason(error: reqwest::Error) -> String {
+    if error.is_timeout() {
+        return "no answer in time".to_owned();
+    }
+    let error = error.without_url();
+    let mut cause: &dyn std::error::Error = &error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    cause.to_string()
+}
+
+/// Scheme, host and port: what may be shown. Paths and queries may hold secrets.
+fn origin(url: &Url) -> String {
+    url.origin().ascii_serialization()
+}
+
+fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
+    headers.get(name)?.to_str().ok()
+}
+
+/// The media type without its parameters.
+fn content_type(headers: &HeaderMap) -> Option<&str> {
+    let value = text(headers, header::CONTENT_TYPE)?;
+    Some(value.split(';').next().unwrap_or(value).trim())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,143 @@
+//! Settings written as a configuration file again, without their secrets.
+
+use std::fmt::Display;
+use std::time::Duration;
+
+use toml::Value;
+
+use super::raw::{self, Raw};
+use super::settings::{CorsOrigins, LogFormat, Settings, StreamAuth};
+use super::{Secret, duration};
+use crate::stream::StreamName;
+
+impl From<&Settings> for Raw {
+    fn from(settings: &Settings) -> Self {
+        let Settings {
+            listen,
+            demo,
+            media,
+            auth,
+            limits,
+            hls,
+            http,
+            log,
+        } = settings;
+        let origins = match &http.cors_origins {
+            CorsOrigins::Any => vec!["*".to_owned()],
+            CorsOrigins::Only(origins) => origins.clone(),
+        };
+        Self {
+            listen: text(listen),
+            demo: Some((*demo).into()),
+            media: raw::Media {
+                listen: text(media.listen),
+                addresses: list(&media.addresses),
+                shards: number(media.shards),
+                keyframe_request_interval: time(media.keyframe_request_interval),
+                retransmission_packets: raw::RetransmissionPackets {
+                    video: number(media.retransmission_packets.video),
+                    audio: number(media.retransmission_packets.audio),
+                },
+            },
+            auth: raw::Auth {
+                publish_token: hidden(auth.publish_token.as_ref()),
+                play_token: hidden(auth.play_token.as_ref()),
+                allow_query_token: Some(auth.allow_query_token.into()),
+                stream: auth.streams.iter().map(raw_stream).collect(),
+            },
+            limits: raw::Limits {
+                sessions: number(limits.sessions),
+                sessions_per_stream: number(limits.sessions_per_stream),
+                streams: number(limits.streams),
+                half_open_sessions: number(limits.half_open_sessions),
+                sdp_bytes: number(limits.sdp_bytes),
+                body_bytes: number(limits.body_bytes),
+                connect_timeout: time(limits.connect_timeout),
+                consent_timeout: time(limits.consent_timeout),
+            },
+            hls: raw::Hls {
+                enabled: Some(hls.enabled.into()),
+                segment_duration: time(hls.segment_duration),
+                window: number(hls.window),
+                linger: time(hls.linger),
+            },
+            http: raw::Http {
+                cors_origins: list(&origins),
+            },
+            log: raw::Log {
+                filter: text(&log.filter),
+                format: text(match log.format {
+                    LogFormat::Text => "text",
+                    LogFormat::Json => "json",
+                }),
+            },
+        }
+    }
+}
+
+fn raw_stream((name, stream): (&StreamName, &StreamAuth)) -> raw::AuthStream {
+    raw::AuthStream {
+        name: text(name),
+        publish_token: hidden(stream.publish_token.as_ref()),
+        play_token: hidden(stream.play_token.as_ref()),
+    }
+}
+
+fn text(value: impl Display) -> Option<Value> {
+    Some(Value::String(value.to_string()))
+}
+
+fn list(values: &[impl Display]) -> Option<Value> {
+    Some(Value::Array(values.iter().filter_map(text).collect()))
+}
+
+fn number(value: usize) -> Option<Value> {
+    Some(Value::Integer(i64::try_from(value).unwrap_or(i64::MAX)))
+}
+
+fn time(value: Duration) -> Option<Value> {
+    text(duration::format(value))
+}
+
+fn hidden(secret: Option<&Secret>) -> Option<Value> {
+    secret.and_then(|_| text("hidden"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::{Host, Layer, validate};
+
+    #[test]
+    fn what_is_printed_can_be_read_again() {
+        let defaults = Settings::defaults(&Host::example());
+        let layer = Layer::from_text(&defaults.to_toml(), Path::new("printed")).unwrap();
+        assert_eq!(
+            validate(layer.into_raw().unwrap(), &Host::example()).unwrap(),
+            defaults
+        );
+    }
+
+    #[test]
+    fn every_key_is_printed_and_no_secret() {
+        let mut settings = Settings::defaults(&Host::example());
+        let secret = || Some(Secret::new("hunter2"));
+        settings.auth.publish_token = secret();
+        settings.auth.play_token = secret();
+        let stream = StreamAuth {
+            publish_token: secret(),
+            play_token: secret(),
+        };
+        settings.auth.streams.insert("a".parse().unwrap(), stream);
+
+        let printed = settings.to_toml();
+
+        assert!(!printed.contains("hunter2") && !format!("{settings:?}").contains("hunter2"));
+        let layer = Layer::from_text(&printed, Path::new("printed")).unwrap();
+        for key in raw::KEYS {
+            assert!(layer.has(key), "{key}");
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! The settings: checked, typed, complete.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use super::raw::Raw;
+use super::{Host, Secret, validate};
+use crate::stream::StreamName;
+
+/// Everything that can be configured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Where HTTP is served (TCP). Port 0 lets the system choose.
+    pub listen: SocketAddr,
+    /// Whether the test broadcast `demo` runs.
+    pub demo: bool,
+    /// The UDP side.
+    pub media: Media,
+    /// Who may publish and play.
+    pub auth: Auth,
+    /// What a stranger can make us hold.
+    pub limits: Limits,
+    /// The HLS branch.
+    pub hls: Hls,
+    /// The HTTP side.
+    pub http: Http,
+    /// The log.
+    pub log: Log,
+}
+
+/// The settings of the media port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Media {
+    /// Where media is received (UDP). As [`Settings::listen`] unless it is set; if that has port 0
+    /// and this was not set, the port that HTTP got.
+    pub listen: SocketAddr,
+    /// The addresses of the ICE candidates, best first; never empty.
+    pub addresses: Vec<IpAddr>,
+    /// How many event loops there are.
+    pub shards: usize,
+    /// The shortest time between two keyframe requests for one track.
+    pub keyframe_request_interval: Duration,
+    /// What is kept for retransmission.
+    pub retransmission_packets: RetransmissionPackets,
+}
+
+/// How many packets of a track can be sent again. Powers of two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetransmissionPackets {
+    /// Of a video track.
+    pub video: usize,
+    /// Of an audio track.
+    pub audio: usize,
+}
+
+/// Static bearer tokens.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Auth {
+    /// Asked for by WHIP; without one, publishing is open to loopback only.
+    pub publish_token: Option<Secret>,
+    /// Asked for by WHEP and HLS; without one, playing is open to all.
+    pub play_token: Option<Secret>,
+    /// Whether HLS takes `?token=` in the URL where there is no `Authorization` header.
+    pub allow_query_token: bool,
+    /// Streams with tokens of their own.
+    pub streams: BTreeMap<StreamName, StreamAuth>,
+}
+
+/// The tokens of one stream; what is missing here is taken from [`Auth`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StreamAuth {
+    /// In the place of [`Auth::publish_token`].
+    pub publish_token: Option<Secret>,
+    /// In the place of [`Auth::play_token`].
+    pub play_token: Option<Secret>,
+}
+
+/// The limits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Sessions at once, publishers and subscribers together.
+    pub sessions: usize,
+    /// Sessions at once on one stream.
+    pub sessions_per_stream: usize,
+    /// Streams at once.
+    pub streams: usize,
+    /// Sessions at once that have not finished DTLS.
+    pub half_open_sessions: usize,
+    /// The longest SDP, in bytes.
+    pub sdp_bytes: usize,
+    /// The longest body of any request, in bytes.
+    pub body_bytes: usize,
+    /// How long a session may take until DTLS is finished.
+    pub connect_timeout: Duration,
+    /// How long a session lives without a sign of its peer (RFC 7675).
+    pub consent_timeout: Duration,
+}
+
+/// The HLS branch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hls {
+    /// Whether streams are remuxed to HLS.
+    pub enabled: bool,
+    /// How long a segment is meant to be; it ends at a keyframe.
+    pub segment_duration: Duration,
+    /// How many segments a playlist lists.
+    pub window: usize,
+    /// How long a playlist stays after the broadcast has ended.
+    pub linger: Duration,
+}
+
+/// The HTTP side.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Http {
+    /// Whose pages may use WHIP, WHEP and HLS.
+    pub cors_origins: CorsOrigins,
+}
+
+/// The origins that CORS allows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CorsOrigins {
+    /// Every page.
+    Any,
+    /// Only these, such as `https://example.org`.
+    Only(Vec<String>),
+}
+
+/// The log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// What is logged, in the syntax of `tracing-subscriber`'s `EnvFilter`; valid.
+    pub filter: String,
+    /// How it is written.
+    pub format: LogFormat,
+}
+
+/// The form of log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+impl Settings {
+    /// The settings of `host` when nothing is configured.
+    pub fn defaults(host: &Host) -> Self {
+        validate(Raw::default(), host).expect("the defaults are valid, a test says so")
+    }
+
+    /// The settings as a configuration file, with `hidden` in the place of secrets.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(&Raw::from(self)).expect("settings have only text keys and plain values")
+    }
+}
+
+impl Auth {
+    /// The token that publishing `stream` asks for.
+    pub fn publish_token(&self, stream: &StreamName) -> Option<&Secret> {
+        let own = self
+            .streams
+            .get(stream)
+            .and_then(|stream| stream.publish_token.as_ref());
+        own.or(self.publish_token.as_ref())
+    }
+
+    /// The token that playing `stream` asks for.
+    pub fn play_token(&self, stream: &StreamName) -> Option<&Secret> {
+        let own = self
+            .streams
+            .get(stream)
+            .and_then(|stream| stream.play_token.as_ref());
+        own.or(self.play_token.as_ref())
+    }
+}
+
+impl Default for RetransmissionPackets {
+    fn default() -> Self {
+        Self {
+            video: 1024,
+            audio: 256,
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            sessions: 10_000,
+            sessions_per_stream: 10_000,
+            streams: 1_000,
+            half_open_sessions: 1_000,
+            sdp_bytes: 64 * 1024,
+            body_bytes: 128 * 1024,
+            connect_timeout: Duration::from_secs(15),
+            consent_timeout: Duration::from_secs(15),
+        }
+    }
+}
+
+impl Default for Hls {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            segment_duration: Duration::from_secs(2),
+            window: 10,
+            linger: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self {
+            cors_origins: CorsOrigins::Any,
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            filter: "warn,tidegate=info".to_owned(),
+            format: LogFormat::Text,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_with_its_own_token_does_not_take_the_common_one() {
+        let mut auth = Auth {
+            publish_token: Some(Secret::new("all")),
+            ..Auth::default()
+        };
+        let own = StreamAuth {
+            publish_token: Some(Secret::new("own")),
+            play_token: None,
+        };
+        auth.streams.insert("a".parse().unwrap(), own);
+        let token = |name: &str| {
+            auth.publish_token(&name.parse().unwrap())
+                .map(Secret::expose)
+        };
+        assert_eq!((token("a"), token("b")), (Some("own"), Some("all")));
+        assert_eq!(auth.play_token(&"a".parse().unwrap()), None);
+    }
+}

@@ -1,0 +1,454 @@
+//! From written values to settings. Pure: what depends on the machine comes in as a [`Host`].
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use toml::Value;
+use tracing_subscriber::EnvFilter;
+
+use super::raw::{self, Raw};
+use super::settings::{
+    Auth, CorsOrigins, Hls, Http, Limits, Log, LogFormat, Media, RetransmissionPackets, Settings,
+    StreamAuth,
+};
+use super::value::{flag, invalid, parsed, power_of_two, time, token, whole, words};
+use super::{Error, Host};
+use crate::stream::StreamName;
+
+const ADDRESS_AND_PORT: &str = "an address and a port, such as 0.0.0.0:8080 or [::]:8080";
+const DEFAULT_LISTEN: SocketAddr =
+    SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 8080);
+/// The first character of a session's ufrag names its shard, and there are 64 ice-chars (RFC 8839,
+/// section 5.4).
+const SHARDS: RangeInclusive<usize> = 1..=64;
+/// An answer lists all addresses, and clients exist that refuse an answer over 8,192 bytes.
+const MAX_ADDRESSES: usize = 8;
+/// Sequence numbers can tell apart half of their 65,536 values (RFC 3550, appendix A.1).
+const RETRANSMISSION_PACKETS: RangeInclusive<usize> = 16..=16_384;
+
+pub(super) fn validate(raw: Raw, host: &Host) -> Result<Settings, Error> {
+    let listen = parsed("listen", raw.listen, ADDRESS_AND_PORT)?.unwrap_or(DEFAULT_LISTEN);
+    Ok(Settings {
+        listen,
+        demo: flag("demo", raw.demo, false)?,
+        media: media(raw.media, listen, host)?,
+        auth: auth(raw.auth)?,
+        limits: limits(raw.limits)?,
+        hls: hls(raw.hls)?,
+        http: http(raw.http)?,
+        log: log(raw.log)?,
+    })
+}
+
+fn media(raw: raw::Media, http: SocketAddr, host: &Host) -> Result<Media, Error> {
+    let listen = parsed("media.listen", raw.listen, ADDRESS_AND_PORT)?.unwrap_or(http);
+    let rings = RetransmissionPackets::default();
+    Ok(Media {
+        listen,
+        addresses: addresses(raw.addresses, listen, host)?,
+        shards: whole(
+            "media.shards",
+            raw.shards,
+            host.cores.clamp(1, *SHARDS.end()),
+            SHARDS,
+        )?,
+        keyframe_request_interval: time(
+            "media.keyframe_request_interval",
+            raw.keyframe_request_interval,
+            Duration::from_millis(500),
+            Duration::from_millis(100)..=Duration::from_secs(10),
+        )?,
+        retransmission_packets: RetransmissionPackets {
+            video: power_of_two(
+                "media.retransmission_packets.video",
+                raw.retransmission_packets.video,
+                rings.video,
+                RETRANSMISSION_PACKETS,
+            )?,
+            audio: power_of_two(
+                "media.retransmission_packets.audio",
+                raw.retransmission_packets.audio,
+                rings.audio,
+                RETRANSMISSION_PACKETS,
+            )?,
+        },
+    })
+}
+
+/// What is said to clients: the configured addresses, else the one that is listened on, else those
+/// of the machine. Loopback is of use to nobody who can reach another one.
+fn addresses(value: Option<Value>, listen: SocketAddr, host: &Host) -> Result<Vec<IpAddr>, Error> {
+    let key = "media.addresses";
+    let allowed = format!(
+        "a list of up to {MAX_ADDRESSES} addresses that clients can send to, without ports"
+    );
+    let Some(value) = value else {
+        if !listen.ip().is_unspecified() {
+            return Ok(vec![listen.ip()]);
+        }
+        let usable = host
+            .addresses
+            .iter()
+            .copied()
+            .filter(|ip| ip.is_ipv4() || listen.is_ipv6());
+        let (loopback, mut addresses): (Vec<_>, Vec<_>) = usable.partition(IpAddr::is_loopback);
+        if addresses.is_empty() {
+            addresses = loopback;
+        }
+        if addresses.is_empty() {
+            return Err(Error::Invalid {
+                key: key.to_owned(),
+                value: "not set, and this machine has no address to take".to_owned(),
+                allowed,
+            });
+        }
+        addresses.truncate(MAX_ADDRESSES);
+        return Ok(addresses);
+    };
+    let shown = value.clone();
+    let refuse = || invalid(key, &shown, allowed.clone());
+    let mut addresses: Vec<IpAddr> = Vec::new();
+    for text in words(value).ok_or_else(refuse)? {
+        let address: IpAddr = text.parse().map_err(|_| refuse())?;
+        if address.is_unspecified() || address.is_multicast() {
+            return Err(refuse());
+        }
+        if !addresses.contains(&address) {
+            addresses.push(address);
+        }
+    }
+    if addresses.is_empty() || addresses.len() > MAX_ADDRESSES {
+        return Err(refuse());
+    }
+    Ok(addresses)
+}
+
+fn auth(raw: raw::Auth) -> Result<Auth, Error> {
+    let mut streams = BTreeMap::new();
+    for (index, stream) in raw.stream.into_iter().enumerate() {
+        let key = |name: &str| format!("auth.stream[{index}].{name}");
+        let allowed = "a stream name (letters, digits and - _ . ~), each only once";
+        let missing = || invalid(&key("name"), &Value::String(String::new()), allowed);
+        let shown = stream.name.clone().ok_or_else(missing)?;
+        let name: StreamName = parsed(&key("name"), stream.name, allowed)?.ok_or_else(missing)?;
+        let tokens = StreamAuth {
+            publish_token: token(&key("publish_token"), stream.publish_token)?,
+            play_token: token(&key("play_token"), stream.play_token)?,
+        };
+        if streams.insert(name, tokens).is_some() {
+            return Err(invalid(&key("name"), &shown, allowed));
+        }
+    }
+    Ok(Auth {
+        publish_token: token("auth.publish_token", raw.publish_token)?,
+        play_token: token("auth.play_token", raw.play_token)?,
+        allow_query_token: flag("auth.allow_query_token", raw.allow_query_token, false)?,
+        streams,
+    })
+}
+
+fn limits(raw: raw::Limits) -> Result<Limits, Error> {
+    let default = Limits::default();
+    let many = 1..=1_000_000;
+    let sessions = whole(
+        "limits.sessions",
+        raw.sessions,
+        default.sessions,
+        many.clone(),
+    )?;
+    let body_bytes = whole(
+        "limits.body_bytes",
+        raw.body_bytes,
+        default.body_bytes,
+        1_024..=16 << 20,
+    )?;
+    Ok(Limits {
+        sessions,
+        sessions_per_stream: whole(
+            "limits.sessions_per_stream",
+            raw.sessions_per_stream,
+            default.sessions_per_stream,
+            many.clone(),
+        )?,
+        streams: whole("limits.streams", raw.streams, default.streams, many.clone())?,
+        half_open_sessions: whole(
+            "limits.half_open_sessions",
+            raw.half_open_sessions,
+            default.half_open_sessions,
+            many,
+        )?,
+        sdp_bytes: whole(
+            "limits.sdp_bytes",
+            raw.sdp_bytes,
+            default.sdp_bytes.min(body_bytes),
+            1_024..=body_bytes.min(1 << 20),
+        )?,
+        body_bytes,
+        connect_timeout: time(
+            "limits.connect_timeout",
+            raw.connect_timeout,
+            default.connect_timeout,
+            Duration::from_secs(1)..=Duration::from_secs(120),
+        )?,
+        consent_timeout: time(
+            "limits.consent_timeout",
+            raw.consent_timeout,
+            default.consent_timeout,
+            Duration::from_secs(2)..=Duration::from_secs(600),
+        )?,
+    })
+}
+
+fn hls(raw: raw::Hls) -> Result<Hls, Error> {
+    let default = Hls::default();
+    Ok(Hls {
+        enabled: flag("hls.enabled", raw.enabled, default.enabled)?,
+        segment_duration: time(
+            "hls.segment_duration",
+            raw.segment_duration,
+            default.segment_duration,
+            Duration::from_secs(1)..=Duration::from_secs(10),
+        )?,
+        window: whole("hls.window", raw.window, default.window, 3..=100)?,
+        linger: time(
+            "hls.linger",
+            raw.linger,
+            default.linger,
+            Duration::ZERO..=Duration::from_secs(3_600),
+        )?,
+    })
+}
+
+fn http(raw: raw::Http) -> Result<Http, Error> {
+    let key = "http.cors_origins";
+    let Some(value) = raw.cors_origins else {
+        return Ok(Http::default());
+    };
+    let refuse = || {
+        let allowed = "a list of origins, such as https://example.org, or only \"*\"; an empty list allows none";
+        invalid(key, &value, allowed)
+    };
+    let origins = words(value.clone()).ok_or_else(refuse)?;
+    if origins == ["*"] {
+        return Ok(Http {
+            cors_origins: CorsOrigins::Any,
+        });
+    }
+    if !origins.iter().all(|origin| is_origin(origin)) {
+        return Err(refuse());
+    }
+    Ok(Http {
+        cors_origins: CorsOrigins::Only(origins),
+    })
+}
+
+fn log(raw: raw::Log) -> Result<Log, Error> {
+    let default = Log::default();
+    let allowed = "a level (error, warn, info, debug, trace) or a list such as warn,tidegate=debug";
+    let filter = match raw.filter {
+        None => default.filter,
+        Some(Value::String(filter))
+            if !filter.is_empty() && EnvFilter::try_new(&filter).is_ok() =>
+        {
+            filter
+        }
+        Some(value) => return Err(invalid("log.filter", &value, allowed)),
+    };
+    let format = match raw.format {
+        None => default.format,
+        Some(Value::String(format)) if format == "text" => LogFormat::Text,
+        Some(Value::String(format)) if format == "json" => LogFormat::Json,
+        Some(value) => return Err(invalid("log.format", &value, "\"text\" or \"json\"")),
+    };
+    Ok(Log { filter, format })
+}
+
+/// A scheme and a host, without path: what browsers send as `Origin` (RFC 6454, section 7).
+fn is_origin(text: &str) -> bool {
+    let host = text
+        .strip_prefix("https://")
+        .or_else(|| text.strip_prefix("http://"));
+    host.is_some_and(|host| {
+        !host.is_empty()
+            && host
+                .bytes()
+                .all(|c| c.is_ascii_graphic() && !b"/?#*,\"@".contains(&c))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(text: &str) -> Result<Settings, Error> {
+        validate(toml::from_str(text).unwrap(), &Host::example())
+    }
+
+    fn refusal(text: &str) -> String {
+        settings(text).expect_err(text).to_string()
+    }
+
+    #[test]
+    fn nothing_needs_to_be_configured() {
+        let settings = settings("").unwrap();
+        assert_eq!(settings.listen.to_string(), "0.0.0.0:8080");
+        assert_eq!(settings.media.listen, settings.listen);
+        assert_eq!(settings.media.shards, 4);
+    }
+
+    #[test]
+    fn a_refusal_names_the_key_the_value_and_what_is_allowed() {
+        for (text, parts) in [
+            (
+                "listen = \"8080\"",
+                ["`listen`", "\"8080\"", "0.0.0.0:8080"],
+            ),
+            ("demo = 1", ["`demo`", "1", "true or false"]),
+            (
+                "limits.sessions = 0",
+                ["`limits.sessions`", "0", "from 1 to 1000000"],
+            ),
+            (
+                "limits.sessions = -1",
+                ["`limits.sessions`", "-1", "from 1 to 1000000"],
+            ),
+            (
+                "limits.sessions = \"many\"",
+                ["`limits.sessions`", "\"many\"", "a whole number"],
+            ),
+            (
+                "limits.connect_timeout = 5",
+                ["`limits.connect_timeout`", "5", "from \"1s\" to \"2m\""],
+            ),
+            (
+                "hls.linger = \"2h\"",
+                ["`hls.linger`", "\"2h\"", "to \"1h\""],
+            ),
+            (
+                "media.addresses = [\"0.0.0.0\"]",
+                ["`media.addresses`", "0.0.0.0", "up to 8"],
+            ),
+            (
+                "media.addresses = []",
+                ["`media.addresses`", "[]", "up to 8"],
+            ),
+            (
+                "media.retransmission_packets.video = 1000",
+                [
+                    "`media.retransmission_packets.video`",
+                    "1000",
+                    "a power of two",
+                ],
+            ),
+            (
+                "http.cors_origins = [\"https://a.example/x\"]",
+                ["`http.cors_origins`", "/x", "origins"],
+            ),
+            (
+                "log.filter = \"tidegate=loud\"",
+                ["`log.filter`", "loud", "debug"],
+            ),
+            ("log.format = \"xml\"", ["`log.format`", "xml", "json"]),
+            (
+                "[[auth.stream]]\nname = \"a/b\"",
+                ["`auth.stream[0].name`", "a/b", "stream name"],
+            ),
+            (
+                "[[auth.stream]]",
+                ["`auth.stream[0].name`", "\"\"", "stream name"],
+            ),
+            (
+                "[[auth.stream]]\nname = \"a\"\n[[auth.stream]]\nname = \"a\"",
+                ["`auth.stream[1].name`", "\"a\"", "only once"],
+            ),
+        ] {
+            let message = refusal(text);
+            for part in parts {
+                assert!(message.contains(part), "{text}: {message}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_refused_token_is_not_shown() {
+        for text in [
+            "auth.play_token = 123456",
+            "auth.play_token = \"hunter2 \"",
+            "auth.play_token = \"\"",
+        ] {
+            let message = refusal(text);
+            assert!(message.contains("`auth.play_token`"), "{message}");
+            assert!(
+                !message.contains("123456") && !message.contains("hunter2"),
+                "{message}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_sdp_must_fit_into_a_body() {
+        let message = refusal("limits.body_bytes = 2048\nlimits.sdp_bytes = 4096");
+        assert!(message.contains("from 1024 to 2048"), "{message}");
+        assert_eq!(
+            settings("limits.body_bytes = 2048")
+                .unwrap()
+                .limits
+                .sdp_bytes,
+            2048
+        );
+    }
+
+    #[test]
+    fn the_addresses_fit_what_is_listened_on() {
+        for (listen, addresses) in [
+            ("0.0.0.0:1", vec!["198.51.100.7"]),
+            ("[::]:1", vec!["198.51.100.7", "2001:db8::7"]),
+            ("127.0.0.1:1", vec!["127.0.0.1"]),
+            ("203.0.113.9:1", vec!["203.0.113.9"]),
+        ] {
+            let found = settings(&format!("listen = \"{listen}\""))
+                .unwrap()
+                .media
+                .addresses;
+            assert_eq!(
+                found.iter().map(IpAddr::to_string).collect::<Vec<_>>(),
+                addresses,
+                "{listen}"
+            );
+        }
+    }
+
+    #[test]
+    fn loopback_is_said_when_there_is_nothing_else() {
+        let host = Host {
+            cores: 1,
+            addresses: vec![IpAddr::from([127, 0, 0, 1])],
+        };
+        assert_eq!(Settings::defaults(&host).media.addresses, host.addresses);
+    }
+
+    #[test]
+    fn configured_addresses_keep_their_order_and_stand_once() {
+        let text = "media.addresses = \"203.0.113.9, 2001:db8::9,203.0.113.9\"";
+        let found = settings(text).unwrap().media.addresses;
+        assert_eq!(
+            found.iter().map(IpAddr::to_string).collect::<Vec<_>>(),
+            ["203.0.113.9", "2001:db8::9"]
+        );
+    }
+
+    #[test]
+    fn origins_are_all_some_or_none() {
+        let origins = |text: &str| settings(text).unwrap().http.cors_origins;
+        assert_eq!(origins(""), CorsOrigins::Any);
+        assert_eq!(origins("http.cors_origins = \"*\""), CorsOrigins::Any);
+        assert_eq!(origins("http.cors_origins = []"), CorsOrigins::Only(vec![]));
+        let one = CorsOrigins::Only(vec!["http://localhost:3000".to_owned()]);
+        assert_eq!(
+            origins("http.cors_origins = [\"http://localhost:3000\"]"),
+            one
+        );
+    }
+}

@@ -1,0 +1,418 @@
+//! AV1: RTP payloads to temporal units, and what a sequence header says.
+//!
+//! Follows the AV1 RTP specification (AOMedia, v1.0) and the AV1 bitstream specification, section 5.5.
+
+use bytes::Bytes;
+use mp4_atom::Av1c;
+
+/// Puts temporal units together out of RTP payloads in order.
+///
+/// After a loss it gives nothing until the next coded video sequence begins.
+#[derive(Debug, Default)]
+pub struct Depayloader {
+    /// Whole OBUs with size fields.
+    unit: Vec<u8>,
+    /// The begin of an OBU that goes on in the next packet.
+    open: Vec<u8>,
+    started: bool,
+}
+
+/// A temporal unit as a sample of a file holds it: every OBU with its size, no temporal delimiter.
+#[derive(Debug, PartialEq, Eq)]
+pub struct TemporalUnit {
+    /// Its bytes.
+    pub data: Bytes,
+    /// It begins with a sequence header, so a decoder can begin with it.
+    pub keyframe: bool,
+}
+
+impl Depayloader {
+    /// Takes the next payload. `marker` ends the temporal unit.
+    pub fn handle_payload(&mut self, payload: &[u8], marker: bool) -> Option<TemporalUnit> {
+        if self.take(payload).is_none() || self.unit.len() + self.open.len() > MAX_UNIT {
+            self.handle_loss();
+        }
+        if !marker {
+            return None;
+        }
+        // An OBU that is still open at the marker lost its end.
+        self.open.clear();
+        let unit = std::mem::take(&mut self.unit);
+        let keyframe = SequenceHeader::find(&unit).is_some();
+        let whole = self.started && !unit.is_empty();
+        whole.then(|| TemporalUnit {
+            data: unit.into(),
+            keyframe,
+        })
+    }
+
+    /// A packet is missing: waits for the next coded video sequence.
+    pub fn handle_loss(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Whether it waits for a keyframe.
+    pub fn needs_keyframe(&self) -> bool {
+        !self.started
+    }
+
+    fn take(&mut self, payload: &[u8]) -> Option<()> {
+        let (&header, mut rest) = payload.split_first()?;
+        let (continues, open_end, count, new_sequence) = (
+            header & 0x80 != 0,
+            header & 0x40 != 0,
+            header >> 4 & 3,
+            header & 0x08 != 0,
+        );
+        if new_sequence {
+            self.handle_loss();
+            self.started = true;
+        }
+        if !self.started {
+            return Some(());
+        }
+        if continues == self.open.is_empty() {
+            return None;
+        }
+        let mut number = 0;
+        while !rest.is_empty() {
+            number += 1;
+            let element;
+            if count == number {
+                (element, rest) = (rest, &[][..]);
+            } else {
+                let (length, tail) = leb128(rest)?;
+                (element, rest) = tail.split_at_checked(length)?;
+            }
+            self.open.extend_from_slice(element);
+            if !(rest.is_empty() && open_end) {
+                self.close_obu()?;
+            }
+        }
+        Some(())
+    }
+
+    /// Moves the open OBU to the unit, with a size field as the file format wants it.
+    fn close_obu(&mut self) -> Option<()> {
+        let obu = std::mem::take(&mut self.open);
+        let Some(&header) = obu.first() else {
+            return Some(());
+        };
+        let kind = header >> 3 & 15;
+        if kind == TEMPORAL_DELIMITER || kind == TILE_LIST || kind == PADDING {
+            return Some(());
+        }
+        let extension = usize::from(header >> 2 & 1);
+        let mut body = obu.get(1 + extension..)?;
+        if header & HAS_SIZE != 0 {
+            let (length, tail) = leb128(body)?;
+            body = tail.get(..length)?;
+        }
+        self.unit.push(header | HAS_SIZE);
+        self.unit.extend_from_slice(&obu[1..1 + extension]);
+        let mut length = body.len();
+        loop {
+            let more = if length > 0x7f { 0x80 } else { 0 };
+            self.unit.push((length & 0x7f) as u8 | more);
+            length >>= 7;
+            if length == 0 {
+                break;
+            }
+        }
+        self.unit.extend_from_slice(body);
+        Some(())
+    }
+}
+
+/// What the player must know before it decodes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SequenceHeader {
+    /// Greatest width of a picture.
+    pub width: u32,
+    /// Greatest height of a picture.
+    pub height: u32,
+    profile: u8,
+    level: u8,
+    tier: bool,
+    bit_depth: u8,
+    monochrome: bool,
+    subsampling: (bool, bool),
+    sample_position: u8,
+    obu: Vec<u8>,
+}
+
+impl SequenceHeader {
+    /// The first one in a temporal unit.
+    pub fn find(unit: &[u8]) -> Option<Self> {
+        let mut rest = unit;
+        while let Some(&header) = rest.first() {
+            let start = 1 + usize::from(header >> 2 & 1);
+            if header & HAS_SIZE == 0 {
+                return None;
+            }
+            let (length, body) = leb128(rest.get(start..)?)?;
+            let end = rest.len() - body.len() + length;
+            if header >> 3 & 15 == SEQUENCE_HEADER {
+                let obu = rest.get(..end)?.to_vec();
+                return Self::parse(body.get(..length)?, obu);
+            }
+            rest = rest.get(end..)?;
+        }
+        None
+    }
+
+    /// The `CODECS` value (AV1 codec ISO media file format binding, section 5).
+    pub fn codecs(&self) -> String {
+        let tier = if self.tier { 'H' } else { 'M' };
+        format!(
+            "av01.{}.{:02}{tier}.{:02}",
+            self.profile, self.level, self.bit_depth
+        )
+    }
+
+    /// The `av1C` record.
+    pub fn configuration(&self) -> Av1c {
+        Av1c {
+            seq_profile: self.profile,
+            seq_level_idx_0: self.level,
+            seq_tier_0: self.tier,
+            high_bitdepth: self.bit_depth > 8,
+            twelve_bit: self.bit_depth == 12,
+            monochrome: self.monochrome,
+            chroma_subsampling_x: self.subsampling.0,
+            chroma_subsampling_y: self.subsampling.1,
+            chroma_sample_position: self.sample_position,
+            initial_presentation_delay: None,
+            config_obus: self.obu.clone(),
+        }
+    }
+
+    fn parse(body: &[u8], obu: Vec<u8>) -> Option<Self> {
+        let mut bits = Bits {
+            bytes: body,
+            position: 0,
+        };
+        let profile = bits.take(3)? as u8;
+        bits.take(1)?;
+        let reduced = bits.flag()?;
+        let (mut level, mut tier) = (0, false);
+        if reduced {
+            level = bits.take(5)? as u8;
+        } else {
+            let mut model = None;
+            if bits.flag()? {
+                bits.take(32)?;
+                bits.take(32)?;
+                if bits.flag()? {
+                    bits.unsigned_vlc()?;
+                }
+                if bits.flag()? {
+                    model = Some(bits.take(5)? + 1);
+                    bits.take(32)?;
+                    bits.take(10)?;
+                }
+            }
+            let delay = bits.flag()?;
+            for point in 0..=bits.take(5)? {
+                bits.take(12)?;
+                let point_level = bits.take(5)? as u8;
+                let point_tier = point_level > 7 && bits.flag()?;
+                if point == 0 {
+                    (level, tier) = (point_level, point_tier);
+                }
+                if let Some(length) = model
+                    && bits.flag()?
+                {
+                    bits.take(length)?;
+                    bits.take(length)?;
+                    bits.take(1)?;
+                }
+                if delay && bits.flag()? {
+                    bits.take(4)?;
+                }
+            }
+        }
+        let (width_bits, height_bits) = (bits.take(4)? + 1, bits.take(4)? + 1);
+        let (width, height) = (bits.take(width_bits)? + 1, bits.take(height_bits)? + 1);
+        if !reduced && bits.flag()? {
+            bits.take(4 + 3)?;
+        }
+        bits.take(3)?;
+        if !reduced {
+            bits.take(4)?;
+            let order_hint = bits.flag()?;
+            if order_hint {
+                bits.take(2)?;
+            }
+            let screen_content = if bits.flag()? { 2 } else { bits.take(1)? };
+            if screen_content > 0 && !bits.flag()? {
+                bits.take(1)?;
+            }
+            if order_hint {
+                bits.take(3)?;
+            }
+        }
+        bits.take(3)?;
+        let high = bits.flag()?;
+        let bit_depth = match (high, profile) {
+            (true, 2) => 10 + 2 * bits.take(1)? as u8,
+            (true, _) => 10,
+            _ => 8,
+        };
+        let monochrome = profile != 1 && bits.flag()?;
+        let description = if bits.flag()? {
+            bits.take(24)?
+        } else {
+            0x02_02_02
+        };
+        let (mut subsampling, mut sample_position) = ((true, true), 0);
+        if !monochrome {
+            const SRGB: u32 = 0x01_0d_00;
+            if description == SRGB {
+                subsampling = (false, false);
+            } else {
+                bits.take(1)?;
+                subsampling = match (profile, bit_depth) {
+                    (0, _) => (true, true),
+                    (1, _) => (false, false),
+                    (_, 12) => {
+                        let x = bits.flag()?;
+                        (x, x && bits.flag()?)
+                    }
+                    _ => (true, false),
+                };
+                if subsampling == (true, true) {
+                    sample_position = bits.take(2)? as u8;
+                }
+            }
+        }
+        Some(Self {
+            width,
+            height,
+            profile,
+            level,
+            tier,
+            bit_depth,
+            monochrome,
+            subsampling,
+            sample_position,
+            obu,
+        })
+    }
+}
+
+const SEQUENCE_HEADER: u8 = 1;
+const TEMPORAL_DELIMITER: u8 = 2;
+const TILE_LIST: u8 = 8;
+const PADDING: u8 = 15;
+const HAS_SIZE: u8 = 2;
+/// Far above the largest picture of a live stream.
+const MAX_UNIT: usize = 8 << 20;
+
+/// A number of at most 32 bits and what follows it (section 4.10.5).
+fn leb128(bytes: &[u8]) -> Option<(usize, &[u8])> {
+    let mut value = 0u64;
+    for (number, byte) in bytes.iter().take(8).enumerate() {
+        value |= u64::from(byte & 0x7f) << (7 * number);
+        if byte & 0x80 == 0 {
+            let value = u32::try_from(value).ok()?;
+            return Some((value as usize, &bytes[number + 1..]));
+        }
+    }
+    None
+}
+
+/// Reads numbers bit by bit, most significant first.
+struct Bits<'a> {
+    bytes: &'a [u8],
+    position: usize,
+}
+
+impl Bits<'_> {
+    fn take(&mut self, count: u32) -> Option<u32> {
+        let mut value = 0;
+        for _ in 0..count {
+            let byte = self.bytes.get(self.position / 8)?;
+            value = value << 1 | u32::from(byte >> (7 - self.position % 8) & 1);
+            self.position += 1;
+        }
+        Some(value)
+    }
+
+    fn flag(&mut self) -> Option<bool> {
+        self.take(1).map(|bit| bit == 1)
+    }
+
+    /// Section 4.10.3.
+    fn unsigned_vlc(&mut self) -> Option<()> {
+        let mut zeros = 0;
+        while !self.flag()? {
+            zeros += 1;
+        }
+        if zeros < 32 {
+            self.take(zeros)?;
+        }
+        Some(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Main profile, level 3.0, 640x360, 8 bits, 4:2:0.
+    const SEQUENCE: [u8; 11] = [
+        0x00, 0x00, 0x00, 0x24, 0xc4, 0xff, 0xdf, 0x00, 0x68, 0x02, 0x00,
+    ];
+
+    fn frame(kind: u8, body: &[u8]) -> Vec<u8> {
+        [&[kind << 3][..], body].concat()
+    }
+
+    #[test]
+    fn a_unit_comes_back_with_sizes() {
+        let mut depayloader = Depayloader::default();
+        // New sequence, two elements: one with its length, the last without, going on in the next packet.
+        let mut first = vec![0x08 | 0x40 | 0x20, 3];
+        first.extend(frame(5, &[1, 2]));
+        first.extend(frame(6, &[7, 8]));
+        assert_eq!(depayloader.handle_payload(&first, false), None);
+        let unit = depayloader.handle_payload(&[0x80 | 0x10, 9], true).unwrap();
+        assert_eq!(&unit.data[..], [0x2a, 2, 1, 2, 0x32, 3, 7, 8, 9]);
+        assert!(!unit.keyframe);
+    }
+
+    #[test]
+    fn after_a_loss_it_waits_for_a_new_sequence() {
+        let mut depayloader = Depayloader::default();
+        let plain = [&[0x10][..], &frame(6, &[1])].concat();
+        let start = [&[0x18][..], &frame(6, &[1])].concat();
+        assert_eq!(depayloader.handle_payload(&plain, true), None);
+        assert!(depayloader.handle_payload(&start, true).is_some());
+        depayloader.handle_loss();
+        assert!(depayloader.needs_keyframe());
+        assert_eq!(depayloader.handle_payload(&plain, true), None);
+        assert!(depayloader.handle_payload(&start, true).is_some());
+        assert_eq!(depayloader.handle_payload(&[0x80 | 0x10, 9], true), None);
+    }
+
+    #[test]
+    fn no_bytes_make_it_panic() {
+        let mut depayloader = Depayloader::default();
+        let mut seed = 1u32;
+        for length in 0..2000usize {
+            let payload: Vec<u8> = (0..length % 40)
+                .map(|_| {
+                    seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                    (seed >> 24) as u8
+                })
+                .collect();
+            depayloader.handle_payload(&payload, length % 3 == 0);
+            SequenceHeader::find(&payload);
+        }
+        assert_eq!(
+            SequenceHeader::find(&[&[0x0a, 11][..], &SEQUENCE[..5]].concat()),
+            None
+        );
+    }
+}

@@ -1,0 +1,226 @@
+//! RTP timestamps of two tracks on one clock: the publisher's by sender reports, else that of the arrivals.
+//!
+//! Each track has a *media time* of its own, in nanoseconds and straight from its RTP timestamps, so
+//! that durations stay as regular as the publisher made them. [`TrackClock::wall`] says which wall-clock time
+//! media time zero has.
+
+use std::time::Duration;
+
+/// The clock of a track.
+#[derive(Debug)]
+pub struct TrackClock {
+    rate: i64,
+    last: Option<Last>,
+    /// Least wall-clock minus media time of the arrivals: the packet that was delayed least.
+    arrival: Option<i64>,
+    /// The same from the last sender report, on the publisher's clock.
+    report: Option<i64>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Last {
+    timestamp: u32,
+    ticks: i64,
+    /// Correction of `ticks` after a jump, in nanoseconds.
+    jump: i64,
+    arrival: i64,
+}
+
+/// The wall-clock time (ns since 1970) of media time zero, for video and audio.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Walls {
+    /// Of the video track.
+    pub video: Option<i64>,
+    /// Of the audio track.
+    pub audio: Option<i64>,
+    /// Both come from sender reports, so that they fit each other exactly.
+    pub reported: bool,
+}
+
+impl Walls {
+    /// Both tracks on one clock: by sender reports when both have one, else by arrival.
+    ///
+    /// A publisher's clock that is off by more than [`Self::TRUSTED`] is used between the tracks only.
+    pub fn of(video: Option<&TrackClock>, audio: Option<&TrackClock>) -> Self {
+        let arrivals = [video, audio].map(|clock| clock.and_then(|clock| clock.arrival));
+        let reports = [video, audio].map(|clock| clock.and_then(|clock| clock.report));
+        let needed = [video, audio].map(|clock| clock.is_some_and(|clock| clock.last.is_some()));
+        let reported = needed.contains(&true) && (0..2).all(|n| !needed[n] || reports[n].is_some());
+        if !reported {
+            let [video, audio] = arrivals;
+            return Self {
+                video,
+                audio,
+                reported,
+            };
+        }
+        let off = (0..2)
+            .find_map(|n| Some(arrivals[n]? - reports[n]?))
+            .unwrap_or(0);
+        let off = if off.unsigned_abs() > Self::TRUSTED.as_nanos() as u64 {
+            off
+        } else {
+            0
+        };
+        let [video, audio] = reports.map(|report| report.map(|report| report + off));
+        Self {
+            video,
+            audio,
+            reported,
+        }
+    }
+
+    /// How far a publisher's clock may be from ours to count as the right time.
+    pub const TRUSTED: Duration = Duration::from_secs(10);
+}
+
+impl TrackClock {
+    /// A clock of `rate` ticks a second.
+    pub fn new(rate: u32) -> Self {
+        Self {
+            rate: i64::from(rate.max(1)),
+            last: None,
+            arrival: None,
+            report: None,
+        }
+    }
+
+    /// The media time (ns, never negative in practice) of a packet that arrived at `arrival` (ns since 1970).
+    ///
+    /// A jump of the timestamps by more than [`Self::MAX_JUMP`] against the arrivals is taken out.
+    pub fn handle_packet(&mut self, timestamp: u32, arrival: i64) -> i64 {
+        let start = Last {
+            timestamp,
+            ticks: 0,
+            jump: Self::ORIGIN,
+            arrival,
+        };
+        let last = self.last.unwrap_or(start);
+        let step = i64::from(timestamp.wrapping_sub(last.timestamp) as i32);
+        let mut next = Last {
+            timestamp,
+            ticks: last.ticks + step,
+            jump: last.jump,
+            arrival,
+        };
+        let jump = self.nanoseconds(step) - (arrival - last.arrival);
+        if jump.unsigned_abs() > Self::MAX_JUMP.as_nanos() as u64 {
+            next.jump -= jump;
+            self.report = None;
+            self.arrival = None;
+        }
+        self.last = Some(next);
+        let media = self.nanoseconds(next.ticks) + next.jump;
+        let lead = arrival - media;
+        self.arrival = Some(self.arrival.map_or(lead, |least| least.min(lead)));
+        media
+    }
+
+    /// A sender report: RTP timestamp and NTP time of one instant (RFC 3550, section 6.4.1).
+    pub fn handle_report(&mut self, timestamp: u32, ntp: u64) {
+        let Some(last) = self.last else {
+            return;
+        };
+        let step = i64::from(timestamp.wrapping_sub(last.timestamp) as i32);
+        let media = self.nanoseconds(last.ticks + step) + last.jump;
+        let seconds = (ntp >> 32) as i64 - NTP_TO_UNIX;
+        let fraction = ((ntp & 0xffff_ffff) * 1_000_000_000 >> 32) as i64;
+        self.report = Some(seconds * 1_000_000_000 + fraction - media);
+    }
+
+    /// Media time begins here, so that frames shown before the first one have a time too.
+    pub const ORIGIN: i64 = 10_000_000_000;
+    /// A larger jump of the timestamps is a restart of the publisher's clock.
+    pub const MAX_JUMP: Duration = Duration::from_secs(10);
+
+    fn nanoseconds(&self, ticks: i64) -> i64 {
+        (i128::from(ticks) * 1_000_000_000 / i128::from(self.rate)) as i64
+    }
+}
+
+/// Seconds from 1900 to 1970.
+const NTP_TO_UNIX: i64 = 2_208_988_800;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: i64 = 1_000_000_000;
+    const START: i64 = 1_750_000_000 * SECOND;
+
+    fn ntp(unix: i64) -> u64 {
+        let fraction = ((unix % SECOND) as u64) << 32;
+        (((unix / SECOND + NTP_TO_UNIX) as u64) << 32) + fraction / SECOND as u64
+    }
+
+    #[test]
+    fn timestamps_wrap_and_go_on() {
+        let mut clock = TrackClock::new(90_000);
+        assert_eq!(
+            clock.handle_packet(u32::MAX - 44_999, START),
+            TrackClock::ORIGIN
+        );
+        assert_eq!(
+            clock.handle_packet(45_000, START + SECOND),
+            TrackClock::ORIGIN + SECOND
+        );
+        assert_eq!(
+            clock.handle_packet(0, START + SECOND),
+            TrackClock::ORIGIN + SECOND / 2
+        );
+    }
+
+    #[test]
+    fn a_restarted_clock_goes_on_by_arrival() {
+        let mut clock = TrackClock::new(90_000);
+        clock.handle_packet(0, START);
+        assert_eq!(
+            clock.handle_packet(1 << 30, START + SECOND),
+            TrackClock::ORIGIN + SECOND
+        );
+        assert_eq!(
+            clock.handle_packet((1 << 30) + 90_000, START + 2 * SECOND),
+            TrackClock::ORIGIN + 2 * SECOND
+        );
+    }
+
+    #[test]
+    fn the_packet_that_was_delayed_least_counts() {
+        let mut clock = TrackClock::new(90_000);
+        clock.handle_packet(0, START + SECOND / 2);
+        clock.handle_packet(90_000, START + SECOND + SECOND / 10);
+        clock.handle_packet(180_000, START + 2 * SECOND + SECOND / 5);
+        let walls = Walls::of(Some(&clock), None);
+        assert_eq!(walls.video, Some(START + SECOND / 10 - TrackClock::ORIGIN));
+        assert!(!walls.reported);
+    }
+
+    #[test]
+    fn reports_of_both_align_the_tracks() {
+        let (mut video, mut audio) = (TrackClock::new(90_000), TrackClock::new(48_000));
+        video.handle_packet(1000, START);
+        audio.handle_packet(5000, START + SECOND / 10);
+        assert!(!Walls::of(Some(&video), Some(&audio)).reported);
+        video.handle_report(1000, ntp(START - SECOND / 4));
+        assert!(!Walls::of(Some(&video), Some(&audio)).reported);
+        audio.handle_report(5000 + 48_000, ntp(START + SECOND));
+        let walls = Walls::of(Some(&video), Some(&audio));
+        assert!(walls.reported);
+        let near = |wall: Option<i64>, expected: i64| {
+            (wall.unwrap() + TrackClock::ORIGIN - expected).abs() < 10
+        };
+        assert!(near(walls.video, START - SECOND / 4) && near(walls.audio, START));
+    }
+
+    #[test]
+    fn a_wrong_clock_of_the_publisher_aligns_but_does_not_date() {
+        let (mut video, mut audio) = (TrackClock::new(90_000), TrackClock::new(48_000));
+        video.handle_packet(0, START);
+        audio.handle_packet(0, START);
+        video.handle_report(0, ntp(1_000 * SECOND));
+        audio.handle_report(0, ntp(1_000 * SECOND + SECOND / 2));
+        let walls = Walls::of(Some(&video), Some(&audio));
+        assert_eq!(walls.video, Some(START - TrackClock::ORIGIN));
+        assert!((walls.audio.unwrap() - walls.video.unwrap() - SECOND / 2).abs() < 10);
+    }
+}

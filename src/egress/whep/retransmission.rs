@@ -1,0 +1,107 @@
+//! Sending a packet again: over RTX where negotiated (RFC 4588), within a budget.
+
+use std::time::{Duration, Instant};
+
+/// A packet is not repeated more often than this. A receiver that asks again sooner asks before the
+/// last repetition can have come: shorter round trips than this need no second try that fast.
+const REPEAT_INTERVAL: Duration = Duration::from_millis(20);
+
+/// How many repetitions are remembered for [`REPEAT_INTERVAL`].
+const REMEMBERED: usize = 32;
+
+/// The RTX stream of one forwarder, if there is one, and what it repeated of late.
+#[derive(Debug)]
+pub(super) struct Retransmitter {
+    rtx: Option<Rtx>,
+    /// Our numbers with the time of their repetition, in the order of use; made at the first loss.
+    repeated: Vec<(u64, Instant)>,
+    oldest: usize,
+}
+
+/// The header of the next RTX packet.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rtx {
+    pub(super) payload_type: u8,
+    pub(super) ssrc: u32,
+    pub(super) sequence: u64,
+}
+
+impl Retransmitter {
+    pub(super) fn new(rtx: Option<(u8, u32)>) -> Self {
+        let rtx = rtx.map(|(payload_type, ssrc)| Rtx {
+            payload_type,
+            ssrc,
+            sequence: 0,
+        });
+        Self {
+            rtx,
+            repeated: Vec::new(),
+            oldest: 0,
+        }
+    }
+
+    /// The header of the next retransmission, none where the packet itself is to be repeated.
+    pub(super) fn next(&mut self) -> Option<Rtx> {
+        let rtx = self.rtx.as_mut()?;
+        rtx.sequence += 1;
+        Some(*rtx)
+    }
+
+    /// Whether `sequence` was not repeated just now; if so it is noted as repeated.
+    pub(super) fn may_repeat(&mut self, now: Instant, sequence: u64) -> bool {
+        if let Some((_, at)) = self
+            .repeated
+            .iter_mut()
+            .find(|(number, _)| *number == sequence)
+        {
+            let allowed = now.duration_since(*at) >= REPEAT_INTERVAL;
+            if allowed {
+                *at = now;
+            }
+            return allowed;
+        }
+        if self.repeated.len() < REMEMBERED {
+            self.repeated.push((sequence, now));
+        } else {
+            self.repeated[self.oldest] = (sequence, now);
+            self.oldest = (self.oldest + 1) % REMEMBERED;
+        }
+        true
+    }
+}
+
+/// Bounds what a subscriber can make us send by NACKs: half of what it gets, beyond a start that
+/// covers the loss of a whole keyframe.
+#[derive(Debug)]
+pub(super) struct Budget {
+    /// In halves of a packet.
+    halves: u32,
+}
+
+impl Budget {
+    const CAPACITY: u32 = 2 * 512;
+
+    /// Counts packets sent.
+    pub(super) fn earn(&mut self, packets: u32) {
+        self.halves = self.halves.saturating_add(packets).min(Self::CAPACITY);
+    }
+
+    /// Takes the price of one retransmission, when there is as much.
+    pub(super) fn spend(&mut self) -> bool {
+        match self.halves.checked_sub(2) {
+            Some(rest) => {
+                self.halves = rest;
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self {
+            halves: Self::CAPACITY,
+        }
+    }
+}

@@ -1,0 +1,275 @@
+use std::time::{Duration, Instant};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::rtp::{Extension, ExtensionMap, Header, MediaKind};
+use crate::sdp::{Feedback, SubscribedTrack};
+use crate::stream::testing::packet;
+use crate::stream::{ExtensionValues, Ring};
+
+const VIDEO: TrackId = TrackId(0);
+
+/// Keeps what was sent, unsealed.
+#[derive(Default)]
+struct Sent(Vec<(u64, Vec<u8>)>);
+
+impl Outlet for Sent {
+    fn send(&mut self, len: usize, header_len: usize, index: u64, write: impl FnOnce(&mut [u8])) {
+        let mut bytes = vec![0; len];
+        write(&mut bytes);
+        assert_eq!(Header::parse(&bytes).unwrap().len(), header_len);
+        assert_eq!(Header::parse(&bytes).unwrap().sequence_number, index as u16);
+        self.0.push((index, bytes));
+    }
+}
+
+fn video(rtx: bool) -> SubscribedTrack {
+    let mut extensions = ExtensionMap::default();
+    extensions.set(Extension::PlayoutDelay, 5);
+    SubscribedTrack {
+        track: VIDEO,
+        kind: MediaKind::Video,
+        clock_rate: 90_000,
+        mid: "0".into(),
+        payload_type: 102,
+        rtx_payload_type: rtx.then_some(103),
+        ssrc: 1111,
+        rtx_ssrc: rtx.then_some(2222),
+        extensions,
+        feedback: Feedback::default(),
+    }
+}
+
+fn subscriber(rtx: bool, entropy: u32) -> Subscriber {
+    Subscriber::new(
+        &SubscriberSpec {
+            tracks: vec![video(rtx)],
+        },
+        "demo",
+        || entropy,
+    )
+}
+
+fn keyframe(sequence: u64) -> Packet {
+    Packet {
+        keyframe: true,
+        ..packet(sequence)
+    }
+}
+
+fn nack(ssrc: u32, lost: u16) -> Vec<u8> {
+    use rtc::rtcp::transport_feedbacks::transport_layer_nack::{NackPair, TransportLayerNack};
+    use rtc::shared::marshal::Marshal as _;
+    let nacks = vec![NackPair {
+        packet_id: lost,
+        lost_packets: 0,
+    }];
+    TransportLayerNack {
+        sender_ssrc: 1,
+        media_ssrc: ssrc,
+        nacks,
+    }
+    .marshal()
+    .unwrap()
+    .to_vec()
+}
+
+#[test]
+fn video_begins_at_a_keyframe_and_numbers_stay_dense() {
+    let (mut sent, now) = (Sent::default(), Instant::now());
+    let mut subscriber = subscriber(false, 7);
+    assert_eq!(
+        subscriber.waiting_for_keyframe().collect::<Vec<_>>(),
+        [VIDEO]
+    );
+    subscriber.forward(
+        now,
+        VIDEO,
+        &[
+            packet(70_000),
+            keyframe(70_001),
+            packet(70_002),
+            packet(70_004),
+        ],
+        &mut sent,
+    );
+    assert_eq!(subscriber.waiting_for_keyframe().count(), 0);
+    let numbers: Vec<_> = sent.0.iter().map(|(index, _)| *index).collect();
+    // A gap of the publisher stays a gap, so that the player can ask for it.
+    assert_eq!(numbers, [7, 8, 10]);
+    // What came before the keyframe stays out, also when it comes late.
+    subscriber.forward(now, VIDEO, &[packet(70_000)], &mut sent);
+    assert_eq!(sent.0.len(), 3);
+}
+
+#[test]
+fn the_header_is_the_subscribers_own() {
+    let mut sent = Sent::default();
+    let mut subscriber = subscriber(false, 50);
+    let mut extensions = ExtensionValues::default();
+    extensions.push(Extension::PlayoutDelay, &[1, 2, 3]);
+    extensions.push(Extension::AudioLevel, &[9]);
+    let packet = Packet {
+        marker: true,
+        extensions,
+        payload: vec![1, 2, 3, 4],
+        ..keyframe(65_600)
+    };
+    subscriber.forward(Instant::now(), VIDEO, &[packet.clone()], &mut sent);
+    let bytes = &sent.0[0].1;
+    let header = Header::parse(bytes).unwrap();
+    assert_eq!(
+        (header.payload_type, header.ssrc, header.marker),
+        (102, 1111, true)
+    );
+    assert_eq!(header.timestamp, packet.timestamp.wrapping_add(50));
+    assert_eq!(header.payload(bytes).unwrap(), [1, 2, 3, 4]);
+    assert_eq!(
+        header.extensions(bytes).collect::<Vec<_>>(),
+        [(5, &[1, 2, 3][..])]
+    );
+}
+
+#[test]
+fn a_lost_packet_is_repeated_over_rtx() {
+    let (mut sent, now) = (Sent::default(), Instant::now());
+    let mut subscriber = subscriber(true, 100);
+    let mut ring = Ring::new(64);
+    for sequence in 0..10 {
+        ring.insert(keyframe(70_000 + sequence).into());
+        subscriber.forward(now, VIDEO, &[keyframe(70_000 + sequence)], &mut sent);
+    }
+    sent.0.clear();
+    subscriber.handle_rtcp(now, &nack(1111, 103), |_| Some(&ring), &mut sent);
+    let (_, bytes) = &sent.0[0];
+    let header = Header::parse(bytes).unwrap();
+    assert_eq!((header.payload_type, header.ssrc), (103, 2222));
+    assert_eq!(header.payload(bytes).unwrap()[..2], 103u16.to_be_bytes());
+    assert_eq!(header.payload(bytes).unwrap()[2..], packet(0).payload);
+    // Asked again at once: once is enough. After a while: again, under the next number.
+    subscriber.handle_rtcp(now, &nack(1111, 103), |_| Some(&ring), &mut sent);
+    assert_eq!(sent.0.len(), 1);
+    subscriber.handle_rtcp(
+        now + Duration::from_millis(50),
+        &nack(1111, 103),
+        |_| Some(&ring),
+        &mut sent,
+    );
+    assert_eq!(sent.0[1].0, sent.0[0].0 + 1);
+}
+
+#[test]
+fn without_rtx_the_very_same_bytes_are_repeated() {
+    let (mut sent, now) = (Sent::default(), Instant::now());
+    let mut subscriber = subscriber(false, 100);
+    let mut ring = Ring::new(64);
+    ring.insert(keyframe(70_000).into());
+    subscriber.forward(now, VIDEO, &[keyframe(70_000)], &mut sent);
+    subscriber.handle_rtcp(now, &nack(1111, 100), |_| Some(&ring), &mut sent);
+    assert_eq!(sent.0[0], sent.0[1]);
+}
+
+#[test]
+fn nacks_for_what_was_never_sent_get_nothing() {
+    let (mut sent, now) = (Sent::default(), Instant::now());
+    let mut subscriber = subscriber(true, 100);
+    let mut ring = Ring::new(64);
+    ring.insert(keyframe(70_000).into());
+    subscriber.handle_rtcp(now, &nack(1111, 100), |_| Some(&ring), &mut sent);
+    subscriber.forward(now, VIDEO, &[keyframe(70_000)], &mut sent);
+    for number in [99, 101, 40_000] {
+        subscriber.handle_rtcp(now, &nack(1111, number), |_| Some(&ring), &mut sent);
+    }
+    subscriber.handle_rtcp(now, &nack(9999, 100), |_| Some(&ring), &mut sent);
+    assert_eq!(sent.0.len(), 1);
+}
+
+#[test]
+fn a_flood_of_nacks_is_bounded_by_what_is_sent() {
+    let (mut sent, mut now) = (Sent::default(), Instant::now());
+    let mut subscriber = subscriber(true, 0);
+    let mut ring = Ring::new(1024);
+    for sequence in 0..1000 {
+        ring.insert(keyframe(70_000 + sequence).into());
+        subscriber.forward(now, VIDEO, &[keyframe(70_000 + sequence)], &mut sent);
+    }
+    sent.0.clear();
+    for round in 0..20u16 {
+        now += Duration::from_secs(1);
+        for number in 0..1000 {
+            subscriber.handle_rtcp(now, &nack(1111, number), |_| Some(&ring), &mut sent);
+        }
+        assert!(sent.0.len() <= 512, "round {round}: {}", sent.0.len());
+    }
+    let (_, tally) = subscriber.tallies().next().unwrap();
+    assert_eq!(tally.retransmissions, 512);
+    assert_eq!(tally.retransmissions_refused, 20_000 - 512);
+}
+
+#[test]
+fn pictures_are_asked_for_by_track() {
+    use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
+    use rtc::shared::marshal::Marshal as _;
+    let pli = PictureLossIndication {
+        sender_ssrc: 0,
+        media_ssrc: 1111,
+    }
+    .marshal()
+    .unwrap();
+    let wanted =
+        subscriber(true, 0).handle_rtcp(Instant::now(), &pli, |_| None, &mut Sent::default());
+    assert_eq!(wanted.keyframes().collect::<Vec<_>>(), [VIDEO]);
+    assert!(!wanted.goodbye);
+}
+
+#[test]
+fn sender_reports_are_on_the_publishers_clock() {
+    let (mut sent, start) = (Sent::default(), Instant::now());
+    let mut subscriber = subscriber(false, 1_000);
+    assert_eq!(subscriber.poll_timeout(), None);
+    subscriber.forward(start, VIDEO, &[keyframe(70_000)], &mut sent);
+    assert_eq!(subscriber.poll_timeout(), Some(start));
+    let clock = SenderClock::new(5 << 32, 90_000, start, 90_000);
+    let mut compound = Vec::new();
+    let later = start + Duration::from_millis(500);
+    assert!(subscriber.handle_timeout(later, |_| Some(&clock), &mut compound));
+    let ntp = u64::from_be_bytes(compound[8..16].try_into().unwrap());
+    assert_eq!(ntp, 5 << 32 | 1 << 31);
+    assert_eq!(
+        u32::from_be_bytes(compound[16..20].try_into().unwrap()),
+        90_000 + 45_000 + 1_000
+    );
+    assert_eq!(u32::from_be_bytes(compound[20..24].try_into().unwrap()), 1);
+    assert!(!subscriber.handle_timeout(later, |_| Some(&clock), &mut compound));
+}
+
+proptest! {
+    #[test]
+    fn any_extension_values_make_a_readable_header(
+        values in proptest::collection::vec((0usize..Extension::COUNT, proptest::collection::vec(any::<u8>(), 0..40)), 0..8),
+        first_id in 1u8..=20,
+    ) {
+        let mut track = video(false);
+        for (number, extension) in Extension::ALL.into_iter().enumerate() {
+            let id = first_id + number as u8;
+            track.extensions.set(extension, if id == 15 { 200 } else { id });
+        }
+        let mut extensions = ExtensionValues::default();
+        for (kind, value) in &values {
+            extensions.push(Extension::ALL[*kind], value);
+        }
+        let expected: Vec<(u8, Vec<u8>)> = extensions
+            .iter()
+            .map(|(extension, value)| (track.extensions.id(extension).unwrap(), value.to_vec()))
+            .collect();
+        let mut sent = Sent::default();
+        let mut subscriber = Subscriber::new(&SubscriberSpec { tracks: vec![track] }, "demo", || 0);
+        subscriber.forward(Instant::now(), VIDEO, &[Packet { extensions, ..keyframe(70_000) }], &mut sent);
+        let bytes = &sent.0[0].1;
+        let header = Header::parse(bytes).unwrap();
+        let read: Vec<(u8, Vec<u8>)> = header.extensions(bytes).map(|(id, value)| (id, value.to_vec())).collect();
+        prop_assert_eq!(read, expected);
+        prop_assert_eq!(header.payload(bytes).unwrap(), &[0xAB; 100]);
+    }
+}

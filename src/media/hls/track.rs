@@ -1,0 +1,213 @@
+//! One track of the branch: its packets put in order, dated and made into samples.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::supervisor::Supervisor;
+use super::worker::ArrivalClock;
+use super::{Wake, chain::Description};
+use crate::egress::hls::av1::Depayloader;
+use crate::egress::hls::reorder::{Ordered, Reorder};
+use crate::egress::hls::timeline::TrackClock;
+use crate::egress::hls::{Format, Sample, opus};
+use crate::media::MediaError;
+use crate::rtp::Codec;
+use crate::stream::{Packet, TrackInfo};
+
+/// A track and its way to samples.
+#[derive(Debug)]
+pub(super) struct Track {
+    pub(super) info: TrackInfo,
+    pub(super) clock: TrackClock,
+    pub(super) reorder: Reorder,
+    depayloader: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    /// The RTP payload is the packet (RFC 7587, section 4.2): nothing to take apart.
+    Opus {
+        format: Arc<Format>,
+    },
+    /// GStreamer 1.22 has no depayloader.
+    Av1 {
+        depayloader: Depayloader,
+        format: Option<Arc<Format>>,
+        wants_keyframe: bool,
+    },
+    Pipeline(Supervisor),
+}
+
+/// What happened to the pipeline of a track.
+#[derive(Debug)]
+pub(super) enum Change {
+    /// It has failed; it will be started anew.
+    Failed(MediaError),
+    /// It was started anew.
+    Restarted,
+}
+
+impl Track {
+    /// Starts a track; none when its codec can't be carried.
+    pub(super) fn start(
+        info: TrackInfo,
+        reorder: Reorder,
+        wake: &Wake,
+        now: Instant,
+    ) -> Result<Option<Self>, MediaError> {
+        let depayloader = match (info.codec, Description::of(info.codec)) {
+            (_, Some(description)) => {
+                Kind::Pipeline(Supervisor::start(&info, description, wake, now)?)
+            }
+            (Codec::Opus, None) => Kind::Opus {
+                format: Arc::new(Format::opus(info.channels)),
+            },
+            (Codec::Av1, None) => Kind::Av1 {
+                depayloader: Depayloader::default(),
+                format: None,
+                wants_keyframe: true,
+            },
+            _ => return Ok(None),
+        };
+        let clock = TrackClock::new(info.codec.clock_rate());
+        Ok(Some(Self {
+            info,
+            clock,
+            reorder,
+            depayloader,
+        }))
+    }
+
+    /// Takes the packets that are in order now; samples go to `out` as they come.
+    pub(super) fn handle_ordered(
+        &mut self,
+        arrivals: &ArrivalClock,
+        now: Instant,
+        out: &mut impl FnMut(Sample),
+    ) -> Option<Change> {
+        while let Some(Ordered { packet, lost }) = self.reorder.poll_packet(now) {
+            let time = self
+                .clock
+                .handle_packet(packet.timestamp, arrivals.unix(packet.received));
+            match &mut self.depayloader {
+                Kind::Opus { format } => out_opus(&packet, time, format, out),
+                Kind::Av1 {
+                    depayloader,
+                    format,
+                    wants_keyframe,
+                } => {
+                    if lost > 0 {
+                        depayloader.handle_loss();
+                    }
+                    let unit = depayloader.handle_payload(&packet.payload, packet.marker);
+                    *wants_keyframe |= depayloader.needs_keyframe();
+                    let Some(unit) = unit else {
+                        continue;
+                    };
+                    if unit.keyframe
+                        && let Ok(read) = Format::av1(&unit.data)
+                        && format.as_deref() != Some(&read)
+                    {
+                        *format = Some(Arc::new(read));
+                    }
+                    if let Some(format) = format.clone() {
+                        let (keyframe, data) = (unit.keyframe, unit.data);
+                        out(Sample {
+                            dts: time,
+                            pts: time,
+                            duration: AV1_FRAME,
+                            keyframe,
+                            data,
+                            format,
+                        });
+                    }
+                }
+                Kind::Pipeline(supervisor) => {
+                    if let Err(error) = supervisor.push(&packet, time, now) {
+                        return Some(Change::Failed(error));
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    /// Takes what the pipeline has made and looks after it.
+    pub(super) fn handle_pipeline(
+        &mut self,
+        now: Instant,
+        out: &mut impl FnMut(Sample),
+    ) -> Option<Change> {
+        let Kind::Pipeline(supervisor) = &mut self.depayloader else {
+            return None;
+        };
+        loop {
+            match supervisor.poll_sample(now) {
+                Ok(Some(sample)) => out(sample),
+                Ok(None) => break,
+                Err(error) => return Some(Change::Failed(error)),
+            }
+        }
+        match supervisor.handle_timeout(now) {
+            Ok(true) => Some(Change::Restarted),
+            Ok(false) => None,
+            Err(error) => Some(Change::Failed(error)),
+        }
+    }
+
+    /// Whether the depayloader can't go on without a keyframe; true once for each loss.
+    pub(super) fn poll_keyframe_request(&mut self) -> bool {
+        match &mut self.depayloader {
+            Kind::Opus { .. } => false,
+            Kind::Av1 {
+                wants_keyframe,
+                depayloader,
+                ..
+            } => std::mem::take(wants_keyframe) && depayloader.needs_keyframe(),
+            Kind::Pipeline(supervisor) => supervisor.poll_keyframe_request(),
+        }
+    }
+
+    /// What is still in the pipeline at the end of the branch.
+    pub(super) fn finish(&mut self) -> Vec<Sample> {
+        match &mut self.depayloader {
+            Kind::Pipeline(supervisor) => supervisor.finish(),
+            Kind::Opus { .. } | Kind::Av1 { .. } => Vec::new(),
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn break_down(&self) {
+        if let Kind::Pipeline(supervisor) = &self.depayloader {
+            supervisor.break_down();
+        }
+    }
+}
+
+/// How long the last picture lasts (ns), as nothing says so.
+const AV1_FRAME: i64 = 33_333_333;
+
+fn out_opus(packet: &Arc<Packet>, time: i64, format: &Arc<Format>, out: &mut impl FnMut(Sample)) {
+    let Some(samples) = opus::duration(&packet.payload) else {
+        return;
+    };
+    out(Sample {
+        dts: time,
+        pts: time,
+        duration: i64::from(samples) * 1_000_000_000 / 48_000,
+        keyframe: true,
+        data: Bytes::from_owner(Payload(Arc::clone(packet))),
+        format: Arc::clone(format),
+    });
+}
+
+/// The payload where the stream keeps it, without a copy.
+struct Payload(Arc<Packet>);
+
+impl AsRef<[u8]> for Payload {
+    fn as_ref(&self) -> &[u8] {
+        &self.0.payload
+    }
+}

@@ -1,0 +1,264 @@
+//! Offers of real encoders, and pipelines that keep what they promise. Nothing leaves the machine.
+
+use super::encoder::{ENCODERS, Encoder};
+use super::pipeline::{self, Description};
+use super::*;
+use gstreamer_webrtc::{WebRTCSDPType, WebRTCSessionDescription};
+
+fn options(video: Codec) -> Options {
+    Options {
+        video,
+        audio: true,
+        bitrate: 300_000,
+        width: 160,
+        height: 90,
+        fps: 15,
+        keyframe_interval: Duration::from_secs(2),
+        local_address: Some([127, 0, 0, 1].into()),
+    }
+}
+
+async fn offer(video: Codec) -> String {
+    let mut publisher = Publisher::new(&Source::Test, &options(video)).unwrap();
+    publisher.offer().await.unwrap()
+}
+
+/// The names in the head of a description: its contract.
+fn promised(description: Description) -> Vec<&'static str> {
+    description
+        .text
+        .lines()
+        .filter_map(|line| line.strip_prefix("#   "))
+        .filter_map(|line| line.split_whitespace().next())
+        .collect()
+}
+
+#[test]
+fn every_description_parses_and_has_the_elements_that_it_promises() {
+    gst::init().unwrap();
+    let encoders = ENCODERS
+        .iter()
+        .filter(|encoder| encoder.missing().is_none())
+        .map(|encoder| encoder.description);
+    let others = [
+        pipeline::TEST_VIDEO,
+        pipeline::TEST_AUDIO,
+        pipeline::DEVICE_VIDEO,
+        pipeline::AUTO_VIDEO,
+        pipeline::AUTO_AUDIO,
+        pipeline::FILE,
+        pipeline::VIDEO,
+        pipeline::AUDIO,
+    ];
+    for description in encoders.chain(others) {
+        let bin = pipeline::load(description).unwrap();
+        let names = promised(description);
+        assert!(
+            names.contains(&"out"),
+            "{} promises nothing",
+            description.name
+        );
+        for name in names {
+            pipeline::named(&bin, description, name).unwrap();
+        }
+    }
+}
+
+#[test]
+fn encoders_take_bit_rate_and_keyframe_distance() {
+    gst::init().unwrap();
+    let mut seen = 0;
+    for encoder in ENCODERS
+        .iter()
+        .filter(|encoder| encoder.missing().is_none())
+    {
+        let bin = pipeline::load(encoder.description).unwrap();
+        let element = bin.by_name("encoder").unwrap();
+        encoder.configure(&element, &options(Codec::H264));
+        let value = |name| {
+            element
+                .property_value(name)
+                .transform::<i64>()
+                .unwrap()
+                .get::<i64>()
+                .unwrap()
+        };
+        assert_eq!(value(encoder.bitrate) * i64::from(encoder.unit), 300_000);
+        assert_eq!(value(encoder.keyframe_distance), 30);
+        seen += 1;
+    }
+    assert_ne!(seen, 0, "no encoder at all is installed");
+}
+
+#[tokio::test]
+async fn an_offer_sends_only_in_one_bundle_from_the_named_address() {
+    let offer = offer(Codec::Vp8).await;
+    assert_eq!(offer.matches("a=sendonly").count(), 2, "{offer}");
+    assert!(offer.contains("a=group:BUNDLE video0 audio1"), "{offer}");
+    assert!(
+        offer.contains("VP8/90000") && offer.contains("OPUS/48000/2"),
+        "{offer}"
+    );
+    assert!(
+        offer.contains("rtx/90000") && offer.contains("a=rtcp-fb:96 nack"),
+        "{offer}"
+    );
+    let candidates: Vec<&str> = offer
+        .lines()
+        .filter(|line| line.starts_with("a=candidate:"))
+        .collect();
+    assert_ne!(candidates, [""; 0]);
+    for candidate in candidates {
+        assert!(
+            candidate.contains(" UDP ") && candidate.contains(" 127.0.0.1 "),
+            "{candidate}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn every_codec_that_can_be_encoded_is_offered() {
+    gst::init().unwrap();
+    for codec in [Codec::H264, Codec::Vp9, Codec::H265] {
+        if Encoder::find(codec).is_ok() {
+            let offer = offer(codec).await;
+            assert!(offer.contains(&format!("{codec}/90000")), "{offer}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn h264_is_constrained_baseline_which_has_no_b_frames() {
+    let offer = offer(Codec::H264).await;
+    let level = offer.split("profile-level-id=").nth(1).unwrap();
+    assert!(
+        level.starts_with("42c0") || level.starts_with("42e0"),
+        "{offer}"
+    );
+    assert!(offer.contains("packetization-mode=1"), "{offer}");
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named_in_the_error() {
+    let source = Source::File("/nonexistent/clip.mp4".into());
+    let error = Publisher::new(&source, &options(Codec::Vp8)).err().unwrap();
+    assert!(
+        error.to_string().contains("/nonexistent/clip.mp4"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_usable_is_refused() {
+    let mut publisher = Publisher::new(&Source::Test, &options(Codec::Vp8)).unwrap();
+    publisher.offer().await.unwrap();
+    let rejected =
+        "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\nm=video 0 UDP/TLS/RTP/SAVPF 96\r\n";
+    for answer in ["", "<html>", rejected] {
+        let error = publisher.connect(answer).await.unwrap_err();
+        assert!(matches!(error, Error::Answer { .. }), "{error}");
+    }
+}
+
+#[test]
+fn what_can_not_be_encoded_is_refused_by_name() {
+    gst::init().unwrap();
+    let error = Publisher::new(&Source::Test, &options(Codec::Pcmu))
+        .err()
+        .unwrap();
+    assert!(error.to_string().contains("PCMU"), "{error}");
+}
+
+/// Another `webrtcbin`, which answers, takes everything and throws it away.
+struct Receiver {
+    pipeline: gst::Pipeline,
+}
+
+impl Receiver {
+    async fn answer(offer: &str) -> (Self, String) {
+        let (sender, mut progress) = watch::channel(Progress::default());
+        let pipeline = gst::Pipeline::new();
+        let webrtc = webrtc::element(Some([127, 0, 0, 1].into()), &sender).unwrap();
+        pipeline.add(&webrtc).unwrap();
+        let weak = pipeline.downgrade();
+        webrtc.connect_pad_added(move |_, pad| {
+            let sink = gst::ElementFactory::make("fakesink")
+                .property("async", false)
+                .build()
+                .unwrap();
+            weak.upgrade().unwrap().add(&sink).unwrap();
+            sink.sync_state_with_parent().unwrap();
+            pad.link(&sink.static_pad("sink").unwrap()).unwrap();
+        });
+        pipeline.set_state(gst::State::Playing).unwrap();
+
+        let offer = gstreamer_sdp::SDPMessage::parse_buffer(offer.as_bytes()).unwrap();
+        let offer = WebRTCSessionDescription::new(WebRTCSDPType::Offer, offer);
+        webrtc::ask("offer", OFFER_TIMEOUT, |promise| {
+            webrtc.emit_by_name::<()>("set-remote-description", &[&offer, promise]);
+        })
+        .await
+        .unwrap();
+        let reply = webrtc::ask("answer", OFFER_TIMEOUT, |promise| {
+            webrtc.emit_by_name::<()>("create-answer", &[&None::<gst::Structure>, promise]);
+        })
+        .await
+        .unwrap()
+        .unwrap();
+        let answer: WebRTCSessionDescription = reply.get("answer").unwrap();
+        webrtc::ask("local", OFFER_TIMEOUT, |promise| {
+            webrtc.emit_by_name::<()>("set-local-description", &[&answer, promise]);
+        })
+        .await
+        .unwrap();
+        wait(&mut progress, |p| p.gathered).await.unwrap();
+        let answer = webrtc::local_description(&webrtc).unwrap();
+        (Self { pipeline }, answer)
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        self.pipeline.set_state(gst::State::Null).unwrap();
+    }
+}
+
+/// Asks again and again until the counters are as wanted; `tokio` ends a test that waits for ever.
+async fn stats_with(publisher: &Publisher, wanted: impl Fn(&Stats) -> bool) -> Stats {
+    tokio::time::timeout(Duration::from_secs(20), async {
+        loop {
+            let stats = publisher.stats().await;
+            if wanted(&stats) {
+                return stats;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await
+    .unwrap()
+}
+
+#[tokio::test]
+async fn media_flows_over_loopback_and_a_lost_connection_is_told() {
+    let mut publisher = Publisher::new(&Source::Test, &options(Codec::H264)).unwrap();
+    let offer = publisher.offer().await.unwrap();
+    let (receiver, answer) = Receiver::answer(&offer).await;
+    publisher.connect(&answer).await.unwrap();
+    let stats = stats_with(&publisher, |stats| {
+        stats.frames > 30 && stats.round_trip.is_some()
+    })
+    .await;
+    assert!(
+        stats.keyframes >= 1 && stats.packets_sent > stats.frames,
+        "{stats:?}"
+    );
+    assert!(
+        stats.bytes_sent > 1000 && stats.packets_lost == 0,
+        "{stats:?}"
+    );
+
+    drop(receiver);
+    publisher.silence = Duration::from_millis(500);
+    let lost = tokio::time::timeout(Duration::from_secs(30), publisher.ended()).await;
+    assert!(matches!(lost, Ok(Err(Error::Lost))), "{lost:?}");
+}

@@ -1,0 +1,160 @@
+//! Runs of packets for one receiver, sent with one call.
+
+use std::net::SocketAddr;
+
+use super::counters::Counters;
+use super::socket::Socket;
+use crate::egress::whep::Outlet;
+use crate::transport::srtp;
+
+/// The most that one send call may carry: the largest UDP payload.
+const CAPACITY: usize = 65_507;
+
+/// A buffer of packets of one size, the last maybe shorter: what the kernel can cut apart by itself (UDP GSO).
+pub(super) struct Batch {
+    bytes: Vec<u8>,
+    len: usize,
+    /// The size of all packets but the last.
+    segment: usize,
+    count: usize,
+    /// A shorter packet is the last: nothing can follow.
+    closed: bool,
+}
+
+impl Batch {
+    pub(super) fn new() -> Self {
+        Self {
+            bytes: vec![0; CAPACITY],
+            len: 0,
+            segment: 0,
+            count: 0,
+            closed: false,
+        }
+    }
+
+    /// Whether a packet of `len` bytes can follow.
+    fn takes(&self, len: usize, max_segments: usize) -> bool {
+        self.count == 0
+            || (!self.closed
+                && len <= self.segment
+                && self.count < max_segments
+                && self.len + len <= CAPACITY)
+    }
+
+    /// Room for a packet of `len` bytes, which then is part of the run.
+    fn add(&mut self, len: usize) -> Option<&mut [u8]> {
+        let start = self.len;
+        let slot = self.bytes.get_mut(start..start + len)?;
+        if self.count == 0 {
+            self.segment = len;
+        }
+        self.closed = len < self.segment;
+        self.count += 1;
+        self.len += len;
+        Some(slot)
+    }
+
+    fn take_back(&mut self, len: usize) {
+        self.len -= len;
+        self.count -= 1;
+        self.closed = false;
+    }
+
+    /// Sends what is there.
+    pub(super) fn flush(&mut self, socket: &Socket, to: SocketAddr, counters: &Counters) {
+        if self.count == 0 {
+            return;
+        }
+        let count = self.count as u64;
+        match socket.send(to, &self.bytes[..self.len], self.segment) {
+            Ok(()) => {
+                counters.sent.add(count);
+                counters.send_calls.add(1);
+            }
+            // GSO was refused just now (the socket remembers it), or the run was too long for the
+            // path: the packets go one by one.
+            Err(error) if self.count > 1 && error.kind() != std::io::ErrorKind::WouldBlock => {
+                for packet in self.bytes[..self.len].chunks(self.segment) {
+                    send_one(socket, to, packet, counters);
+                }
+            }
+            Err(_) => counters.send_dropped.add(count),
+        }
+        (self.len, self.count, self.closed) = (0, 0, false);
+    }
+}
+
+/// Sends one datagram; one that the kernel has no room for is counted and lost, as on any network.
+pub(super) fn send_one(socket: &Socket, to: SocketAddr, packet: &[u8], counters: &Counters) {
+    match socket.send(to, packet, packet.len()) {
+        Ok(()) => {
+            counters.sent.add(1);
+            counters.send_calls.add(1);
+        }
+        Err(_) => counters.send_dropped.add(1),
+    }
+}
+
+/// The outlet of one subscriber: seals into the batch. Flush it before the next subscriber's turn.
+pub(super) struct SealedOutlet<'a> {
+    pub(super) batch: &'a mut Batch,
+    pub(super) socket: &'a Socket,
+    pub(super) srtp: &'a mut srtp::Outbound,
+    pub(super) to: SocketAddr,
+    pub(super) counters: &'a Counters,
+}
+
+impl SealedOutlet<'_> {
+    pub(super) fn flush(&mut self) {
+        self.batch.flush(self.socket, self.to, self.counters);
+    }
+}
+
+impl Outlet for SealedOutlet<'_> {
+    fn send(&mut self, len: usize, header_len: usize, index: u64, write: impl FnOnce(&mut [u8])) {
+        let sealed_len = len + self.srtp.overhead();
+        if !self.batch.takes(sealed_len, self.socket.max_segments()) {
+            self.flush();
+        }
+        let Some(slot) = self.batch.add(sealed_len) else {
+            self.counters.send_dropped.add(1); // larger than any datagram
+            return;
+        };
+        write(&mut slot[..len]);
+        if self.srtp.protect_rtp(slot, header_len, len, index).is_err() {
+            self.batch.take_back(sealed_len);
+            self.counters.send_dropped.add(1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_takes_equal_packets_and_one_shorter() {
+        let mut batch = Batch::new();
+        for len in [1200, 1200, 700] {
+            assert!(batch.takes(len, 64));
+            batch.add(len).unwrap();
+        }
+        assert_eq!((batch.len, batch.segment, batch.count), (3100, 1200, 3));
+        assert!(!batch.takes(700, 64), "nothing follows a shorter one");
+    }
+
+    #[test]
+    fn a_run_ends_at_a_longer_packet_the_kernels_limit_and_the_largest_datagram() {
+        let mut batch = Batch::new();
+        batch.add(1000).unwrap();
+        assert!(!batch.takes(1001, 64));
+        assert!(!batch.takes(1000, 1));
+        let mut batch = Batch::new();
+        for _ in 0..54 {
+            assert!(batch.takes(1200, 64));
+            batch.add(1200).unwrap();
+        }
+        assert!(!batch.takes(1200, 64));
+        assert!(Batch::new().add(70_000).is_none());
+    }
+}

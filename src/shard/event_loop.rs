@@ -1,0 +1,213 @@
+//! The loop of a shard's thread.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+
+use super::batch::Batch;
+use super::inbox::{Message, ShardHandle, WAKE};
+use super::sessions::Sessions;
+use super::socket::{ReceiveBuffer, Socket};
+use super::state::State;
+use super::timers::Timers;
+use super::{Config, Event, ShardId};
+use crate::transport::Identity;
+
+const SOCKET: mio::Token = mio::Token(0);
+
+/// Receive calls before what came is sent on: long enough that the packets of a keyframe leave as
+/// runs, short enough that the first of them does not wait for a flood behind it.
+const RECEIVES_PER_ROUND: usize = 4;
+/// Messages, packets and hand-overs taken from the inbox before the rest gets its turn.
+const INBOX_PER_ROUND: usize = 256;
+/// Connections wait at most this long when nothing is due; the value has no meaning of its own.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// One shard.
+pub struct EventLoop {
+    poll: mio::Poll,
+    socket: Arc<Socket>,
+    buffer: ReceiveBuffer,
+    state: State,
+    inbox: ShardHandle,
+    /// The socket may have more: it tells only when it becomes readable.
+    readable: bool,
+}
+
+impl EventLoop {
+    pub(super) fn new(
+        id: ShardId,
+        shards: Arc<[ShardHandle]>,
+        socket: Socket,
+        poll: mio::Poll,
+        config: Config,
+        identity: Arc<Identity>,
+        events: mpsc::UnboundedSender<Event>,
+    ) -> io::Result<Self> {
+        socket.register(&poll, SOCKET)?;
+        let socket = Arc::new(socket);
+        let inbox = shards[usize::from(id.0)].clone();
+        let state = State {
+            id,
+            shards,
+            socket: Arc::clone(&socket),
+            config,
+            identity,
+            events,
+            sessions: Sessions::default(),
+            streams: std::collections::HashMap::new(),
+            timers: Timers::default(),
+            batch: Batch::new(),
+            fresh: Vec::new(),
+            compound: Vec::new(),
+        };
+        Ok(Self {
+            poll,
+            socket,
+            buffer: ReceiveBuffer::new(),
+            state,
+            inbox,
+            readable: true,
+        })
+    }
+
+    /// Runs until [`Message::Shutdown`].
+    pub(super) fn run(mut self) {
+        let mut events = mio::Events::with_capacity(8);
+        loop {
+            self.receive();
+            let drained = match self.take_inbox() {
+                Taken::All => true,
+                Taken::Some => false,
+                Taken::Shutdown => break,
+            };
+            let now = Instant::now();
+            self.state.handle_timeouts(now);
+            self.state.flush(now);
+            if !self.readable && drained && self.inbox.fall_asleep() {
+                if !self.wait(&mut events) {
+                    break;
+                }
+                self.inbox.stay_awake();
+            } else {
+                self.look(&mut events);
+            }
+        }
+        self.state.close_all(Instant::now());
+    }
+
+    fn receive(&mut self) {
+        for _ in 0..RECEIVES_PER_ROUND {
+            if !self.readable {
+                return;
+            }
+            let now = Instant::now();
+            let state = &mut self.state;
+            match self.socket.receive(&mut self.buffer, |from, datagram| {
+                state.handle_datagram(now, from, datagram)
+            }) {
+                Ok(ReceiveBuffer::SLOTS) => {}
+                // Fewer than there was room for: the socket is empty, and will tell when it is not.
+                Ok(_) => self.readable = false,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.readable = false,
+                // An ICMP error of an earlier send, or an interruption: the next call goes on.
+                Err(_) => {}
+            }
+        }
+    }
+
+    fn take_inbox(&mut self) -> Taken {
+        let now = Instant::now();
+        let mut drained = true;
+        for _ in 0..INBOX_PER_ROUND {
+            match self.inbox.next_message() {
+                Some(Message::Shutdown) => return Taken::Shutdown,
+                Some(message) => self.handle_message(now, message),
+                None => break,
+            }
+        }
+        for count in 0.. {
+            let Some(handover) = self.inbox.next_handover() else {
+                break;
+            };
+            let mut bytes = handover.bytes;
+            self.state.handle_handover(now, handover.from, &mut bytes);
+            self.inbox.give_back(bytes);
+            if count == INBOX_PER_ROUND {
+                drained = false;
+                break;
+            }
+        }
+        for count in 0.. {
+            let Some((stream, packet)) = self.inbox.next_media() else {
+                break;
+            };
+            self.state.handle_media(stream, packet);
+            if count == INBOX_PER_ROUND {
+                drained = false;
+                break;
+            }
+        }
+        if drained { Taken::All } else { Taken::Some }
+    }
+
+    fn handle_message(&mut self, now: Instant, message: Message) {
+        let state = &mut self.state;
+        match message {
+            Message::Open(session) => state.open(now, *session),
+            Message::RestartIce { session, local } => state.restart_ice(now, session, &local),
+            Message::Close(session) => state.close(now, session),
+            Message::AttachHls(stream, feed) => state.attach_hls(stream, feed),
+            Message::Subscribe(stream, shard) => state.subscribe(stream, shard),
+            Message::Unsubscribe(stream, shard) => state.unsubscribe(stream, shard),
+            Message::RequestKeyframe(stream, track) => state.request_keyframe(now, stream, track),
+            Message::Clock(stream, track, clock) => state.handle_clock(stream, track, clock),
+            Message::Route(address, shard) => state.sessions.add_route(address, shard),
+            Message::Unroute(address, shard) => state.sessions.remove_route(address, shard),
+            Message::Shutdown => {} // taken by the caller
+        }
+    }
+
+    /// Sleeps until something comes or is due. Returns false where that has become impossible.
+    fn wait(&mut self, events: &mut mio::Events) -> bool {
+        let until = self
+            .state
+            .timers
+            .next()
+            .map_or(IDLE, |at| at.saturating_duration_since(Instant::now()));
+        self.poll_events(events, until)
+    }
+
+    /// Looks without sleeping whether the socket has become readable.
+    fn look(&mut self, events: &mut mio::Events) {
+        if !self.readable {
+            self.poll_events(events, Duration::ZERO);
+        }
+    }
+
+    fn poll_events(&mut self, events: &mut mio::Events, timeout: Duration) -> bool {
+        if let Err(error) = self.poll.poll(events, Some(timeout)) {
+            if error.kind() == io::ErrorKind::Interrupted {
+                return true;
+            }
+            tracing::error!(shard = self.state.id.0, %error, "the event loop can't wait any more; the shard ends");
+            return false;
+        }
+        for event in events.iter() {
+            match event.token() {
+                SOCKET => self.readable = true,
+                WAKE => {}
+                _ => {}
+            }
+        }
+        true
+    }
+}
+
+enum Taken {
+    All,
+    Some,
+    Shutdown,
+}

@@ -1,0 +1,213 @@
+//! How the rest of the process reaches a shard: messages, packets of other shards, and a bell.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::{fmt, io};
+
+use crossbeam_queue::{ArrayQueue, SegQueue};
+
+use super::{Counters, SessionKey, ShardId, StreamKey};
+use crate::egress::whep::SenderClock;
+use crate::media::HlsFeed;
+use crate::sdp::{IceCredentials, PublisherSpec, SubscriberSpec};
+use crate::stream::{Packet, TrackId, TrackInfo};
+use crate::transport;
+
+pub(super) const WAKE: mio::Token = mio::Token(1);
+
+/// Packets that may wait for a shard: at 100,000 packets per second, 80 ms.
+const MEDIA_QUEUE: usize = 8192;
+/// Datagrams that may wait for the shard that they belong to.
+const HANDOVER_QUEUE: usize = 1024;
+
+/// Something that a shard is to do.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Message {
+    /// Take a session.
+    Open(Box<OpenSession>),
+    /// Take new ICE credentials; the old ones go on until the new ones are used.
+    RestartIce {
+        /// Whose.
+        session: SessionKey,
+        /// Ours.
+        local: IceCredentials,
+    },
+    /// End a session, so that the peer sees it.
+    Close(SessionKey),
+    /// Give the stream's packets to its HLS branch too. To the publisher's shard.
+    AttachHls(StreamKey, HlsFeed),
+    /// The shard has subscribers of this stream now. To the publisher's shard.
+    Subscribe(StreamKey, ShardId),
+    /// The shard has none any more.
+    Unsubscribe(StreamKey, ShardId),
+    /// A subscriber needs a keyframe. To the publisher's shard.
+    RequestKeyframe(StreamKey, TrackId),
+    /// The publisher's clock of a track. From the publisher's shard.
+    Clock(StreamKey, TrackId, SenderClock),
+    /// This address is a session's of that shard.
+    Route(SocketAddr, ShardId),
+    /// It is no longer.
+    Unroute(SocketAddr, ShardId),
+    /// End every session, then the thread.
+    Shutdown,
+}
+
+/// A session that the control plane made.
+#[derive(Debug)]
+pub struct OpenSession {
+    /// Its name.
+    pub key: SessionKey,
+    /// ICE, DTLS and their limits.
+    pub transport: transport::Config,
+    /// What it does.
+    pub role: Role,
+}
+
+/// What a session does.
+#[derive(Debug)]
+pub enum Role {
+    /// It publishes `stream`.
+    Publisher {
+        /// Its broadcast.
+        stream: StreamKey,
+        /// What was agreed on.
+        spec: PublisherSpec,
+    },
+    /// It takes `stream` from the shard `origin`, where its publisher is.
+    Subscriber {
+        /// The broadcast.
+        stream: StreamKey,
+        /// The publisher's shard.
+        origin: ShardId,
+        /// The tracks of the stream.
+        tracks: Arc<[TrackInfo]>,
+        /// What was agreed on.
+        spec: SubscriberSpec,
+        /// The canonical name of all its sources (RFC 3550, section 6.5.1).
+        cname: Box<str>,
+    },
+}
+
+/// A way to a shard. Clones lead to the same one.
+#[derive(Clone)]
+pub struct ShardHandle {
+    id: ShardId,
+    inbox: Arc<Inbox>,
+}
+
+struct Inbox {
+    /// Bounded by the number of sessions, in practice: whoever sends them has made one.
+    messages: SegQueue<Message>,
+    media: ArrayQueue<(StreamKey, Arc<Packet>)>,
+    handovers: ArrayQueue<Handover>,
+    /// Buffers of hand-overs, to be used again.
+    spare: ArrayQueue<Vec<u8>>,
+    waker: mio::Waker,
+    /// The shard is awake, or will be: ringing again is not needed.
+    awake: AtomicBool,
+    counters: Counters,
+}
+
+/// A datagram that came to the wrong shard.
+pub(super) struct Handover {
+    pub(super) from: SocketAddr,
+    pub(super) bytes: Vec<u8>,
+}
+
+impl ShardHandle {
+    pub(super) fn new(id: ShardId, poll: &mio::Poll) -> io::Result<Self> {
+        let inbox = Inbox {
+            messages: SegQueue::new(),
+            media: ArrayQueue::new(MEDIA_QUEUE),
+            handovers: ArrayQueue::new(HANDOVER_QUEUE),
+            spare: ArrayQueue::new(HANDOVER_QUEUE),
+            waker: mio::Waker::new(poll.registry(), WAKE)?,
+            awake: AtomicBool::new(true),
+            counters: Counters::default(),
+        };
+        Ok(Self {
+            id,
+            inbox: Arc::new(inbox),
+        })
+    }
+
+    /// Which shard this is.
+    pub fn id(&self) -> ShardId {
+        self.id
+    }
+
+    /// What the shard has counted.
+    pub fn counters(&self) -> &Counters {
+        &self.inbox.counters
+    }
+
+    /// Sends a message and wakes the shard.
+    pub fn send(&self, message: Message) {
+        self.inbox.messages.push(message);
+        self.wake();
+    }
+
+    /// Queues a packet without waking the shard. Returns false when the queue is full: the packet is lost there.
+    pub(super) fn push_media(&self, stream: StreamKey, packet: Arc<Packet>) -> bool {
+        self.inbox.media.push((stream, packet)).is_ok()
+    }
+
+    /// Queues a copy of a datagram and wakes the shard. Returns false when the queue is full.
+    pub(super) fn hand_over(&self, from: SocketAddr, datagram: &[u8]) -> bool {
+        let mut bytes = self.inbox.spare.pop().unwrap_or_default();
+        bytes.clear();
+        bytes.extend_from_slice(datagram);
+        let taken = self.inbox.handovers.push(Handover { from, bytes }).is_ok();
+        self.wake();
+        taken
+    }
+
+    /// Rings, unless the shard is awake anyway.
+    pub(super) fn wake(&self) {
+        if !self.inbox.awake.swap(true, Ordering::SeqCst) {
+            // It fails only when the eventfd is gone, and then the shard is too.
+            let _ = self.inbox.waker.wake();
+        }
+    }
+
+    pub(super) fn next_message(&self) -> Option<Message> {
+        self.inbox.messages.pop()
+    }
+
+    pub(super) fn next_media(&self) -> Option<(StreamKey, Arc<Packet>)> {
+        self.inbox.media.pop()
+    }
+
+    pub(super) fn next_handover(&self) -> Option<Handover> {
+        self.inbox.handovers.pop()
+    }
+
+    pub(super) fn give_back(&self, bytes: Vec<u8>) {
+        // Full: then there are enough.
+        let _ = self.inbox.spare.push(bytes);
+    }
+
+    /// From now on, whoever brings something rings. Returns false when something is there already.
+    pub(super) fn fall_asleep(&self) -> bool {
+        self.inbox.awake.store(false, Ordering::SeqCst);
+        let empty = self.inbox.messages.is_empty()
+            && self.inbox.media.is_empty()
+            && self.inbox.handovers.is_empty();
+        if !empty {
+            self.stay_awake();
+        }
+        empty
+    }
+
+    pub(super) fn stay_awake(&self) {
+        self.inbox.awake.store(true, Ordering::SeqCst);
+    }
+}
+
+impl fmt::Debug for ShardHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ShardHandle").field(&self.id).finish()
+    }
+}

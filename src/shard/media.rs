@@ -1,0 +1,412 @@
+//! The way of media through a shard: from the publisher into the stream, from the stream to everyone.
+
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use super::batch::{SealedOutlet, send_one};
+use super::inbox::Message;
+use super::local_stream::{LocalStream, Source, empty_packet};
+use super::session::{Media, Session};
+use super::state::State;
+use super::{ShardId, StreamKey};
+use crate::egress::whep::SenderClock;
+use crate::ingest::{self, Ingested};
+use crate::media::HlsFeed;
+use crate::stream::{Packet, TrackId};
+use crate::transport::CloseReason;
+
+impl State {
+    /// A decrypted RTP packet of a session.
+    pub(super) fn handle_rtp(&mut self, now: Instant, slot: usize, bytes: &[u8]) {
+        let counters = self.shards[usize::from(self.id.0)].counters();
+        let Some(session) = self.sessions.get_mut(slot) else {
+            return;
+        };
+        let (Media::Publisher(publisher), Some(stream)) =
+            (&mut session.media, self.streams.get_mut(&session.stream))
+        else {
+            counters.discarded.add(1);
+            return;
+        };
+        let Source::Publisher { recycler, .. } = &mut stream.source else {
+            return;
+        };
+        let mut allocated = 0;
+        let mut packet = recycler.take(|| {
+            allocated += 1;
+            empty_packet(now)
+        });
+        counters.packets_allocated.add(allocated);
+        // The recycler gives nothing that somebody else holds.
+        let Some(filling) = Arc::get_mut(&mut packet) else {
+            return;
+        };
+        match publisher.handle_rtp(now, bytes, filling) {
+            Ingested::Media => {
+                let key = session.stream;
+                if stream.push(packet) {
+                    self.fresh.push(key);
+                }
+            }
+            Ingested::Nothing(_) => {
+                recycler.put(packet);
+                counters.discarded.add(1);
+            }
+        }
+    }
+
+    /// Decrypted RTCP of a session.
+    pub(super) fn handle_rtcp(&mut self, now: Instant, slot: usize, bytes: &[u8]) {
+        let counters = self.shards[usize::from(self.id.0)].counters();
+        let Some(session) = self.sessions.get_mut(slot) else {
+            return;
+        };
+        let key = session.stream;
+        let subscriber = match &mut session.media {
+            Media::Publisher(publisher) => return publisher.handle_rtcp(now, bytes),
+            Media::Subscriber(subscriber) => subscriber,
+        };
+        let Some((srtp, to)) = Session::outbound(&mut session.transport) else {
+            return;
+        };
+        let mut outlet = SealedOutlet {
+            batch: &mut self.batch,
+            socket: &self.socket,
+            srtp,
+            to,
+            counters,
+        };
+        let stream = self.streams.get(&key);
+        let ring = |track| {
+            stream
+                .and_then(|stream| stream.track(track))
+                .map(|track| &track.ring)
+        };
+        let wanted = subscriber.handle_rtcp(now, bytes, ring, &mut outlet);
+        outlet.flush();
+        for track in wanted.keyframes() {
+            self.request_keyframe(now, key, track);
+        }
+    }
+
+    /// What a publisher's state has to say: RTCP for the publisher, and its clock.
+    pub(super) fn drain_publisher(&mut self, slot: usize, ended: &mut Option<CloseReason>) {
+        let Some(Session {
+            media: Media::Publisher(publisher),
+            transport,
+            stream: key,
+            ..
+        }) = self.sessions.get_mut(slot)
+        else {
+            return;
+        };
+        let counters = self.shards[usize::from(self.id.0)].counters();
+        while let Some(mut compound) = publisher.poll_rtcp() {
+            let Some((srtp, to)) = Session::outbound(transport) else {
+                break;
+            };
+            if srtp.protect_rtcp(&mut compound).is_ok() {
+                send_one(&self.socket, to, &compound, counters);
+            }
+        }
+        let key = *key;
+        while let Some(event) = publisher.poll_event() {
+            match event {
+                ingest::Event::SenderReport {
+                    track,
+                    rtp_timestamp,
+                    ntp,
+                    received,
+                } => {
+                    let Some(stream) = self.streams.get_mut(&key) else {
+                        continue;
+                    };
+                    if let Source::Publisher { hls: Some(hls), .. } = &stream.source {
+                        hls.sender_report(track, rtp_timestamp, ntp);
+                    }
+                    if let Some(local) = stream.track_mut(track) {
+                        let clock =
+                            SenderClock::new(ntp, rtp_timestamp, received, local.clock_rate);
+                        local.clock = Some(clock);
+                        tell_clock(stream, &self.shards, key, track, clock);
+                    }
+                }
+                ingest::Event::Ended => *ended = Some(CloseReason::PeerClosed),
+            }
+        }
+    }
+
+    /// Sends on all packets that came since the last time, viewer by viewer.
+    pub(super) fn flush(&mut self, now: Instant) {
+        for key in std::mem::take(&mut self.fresh) {
+            self.flush_stream(now, key);
+        }
+    }
+
+    fn flush_stream(&mut self, now: Instant, key: StreamKey) {
+        let Some(stream) = self.streams.get_mut(&key) else {
+            return;
+        };
+        let counters = self.shards[usize::from(self.id.0)].counters();
+        let missing_clocks = stream
+            .tracks
+            .iter()
+            .any(|track| track.clock.is_none() && !track.fresh.is_empty());
+        if missing_clocks {
+            guess_clocks(stream, &self.shards, key);
+        }
+        if let Source::Publisher { targets, hls, .. } = &stream.source {
+            for target in targets {
+                let shard = &self.shards[usize::from(target.0)];
+                for packet in stream.tracks.iter().flat_map(|track| &track.fresh) {
+                    if !shard.push_media(key, Arc::clone(packet)) {
+                        counters.queue_overflow.add(1);
+                    }
+                }
+                shard.wake();
+            }
+            if let Some(hls) = hls {
+                for packet in stream.tracks.iter().flat_map(|track| &track.fresh) {
+                    if !hls.push(packet) {
+                        counters.hls_overflow.add(1);
+                    }
+                }
+            }
+        }
+        for slot in &stream.subscribers {
+            let Some(session) = self.sessions.get_mut(*slot) else {
+                continue;
+            };
+            let Media::Subscriber(subscriber) = &mut session.media else {
+                continue;
+            };
+            let Some((srtp, to)) = Session::outbound(&mut session.transport) else {
+                continue;
+            };
+            let mut outlet = SealedOutlet {
+                batch: &mut self.batch,
+                socket: &self.socket,
+                srtp,
+                to,
+                counters,
+            };
+            let idle = subscriber.poll_timeout().is_none();
+            for (id, track) in stream.in_sending_order() {
+                if !track.fresh.is_empty() {
+                    subscriber.forward(now, id, track.fresh.iter().map(Arc::as_ref), &mut outlet);
+                }
+            }
+            outlet.flush();
+            if idle {
+                let deadline = session.poll_timeout();
+                self.timers
+                    .schedule(session.key, &mut session.scheduled, deadline);
+            }
+        }
+        for track in &mut stream.tracks {
+            track.fresh.clear();
+        }
+    }
+
+    /// A packet from the publisher's shard.
+    pub(super) fn handle_media(&mut self, key: StreamKey, packet: Arc<Packet>) {
+        if let Some(stream) = self.streams.get_mut(&key)
+            && stream.push(packet)
+        {
+            self.fresh.push(key);
+        }
+    }
+
+    /// The publisher's clock, from its shard.
+    pub(super) fn handle_clock(&mut self, key: StreamKey, track: TrackId, clock: SenderClock) {
+        if let Some(track) = self
+            .streams
+            .get_mut(&key)
+            .and_then(|stream| stream.track_mut(track))
+        {
+            track.clock = Some(clock);
+        }
+    }
+
+    /// Sends the sender reports of a subscriber that are due.
+    pub(super) fn send_reports(&mut self, now: Instant, slot: usize) {
+        let Some(session) = self.sessions.get_mut(slot) else {
+            return;
+        };
+        let Media::Subscriber(subscriber) = &mut session.media else {
+            return;
+        };
+        let stream = self.streams.get(&session.stream);
+        let clocks = |track| {
+            stream
+                .and_then(|stream| stream.track(track))
+                .and_then(|track| track.clock.as_ref())
+        };
+        self.compound.clear();
+        if !subscriber.handle_timeout(now, clocks, &mut self.compound) {
+            return;
+        }
+        if let Some((srtp, to)) = Session::outbound(&mut session.transport)
+            && srtp.protect_rtcp(&mut self.compound).is_ok()
+        {
+            send_one(
+                &self.socket,
+                to,
+                &self.compound,
+                self.shards[usize::from(self.id.0)].counters(),
+            );
+        }
+    }
+
+    /// A connected subscriber gets the stream from now on.
+    pub(super) fn attach_subscriber(&mut self, now: Instant, slot: usize, key: StreamKey) {
+        let Some(stream) = self.streams.get_mut(&key) else {
+            return;
+        };
+        stream.subscribers.push(slot);
+        if let Source::Replica(origin) = stream.source
+            && stream.subscribers.len() == 1
+            && let Some(shard) = self.shards.get(usize::from(origin.0))
+        {
+            shard.send(Message::Subscribe(key, self.id));
+        }
+        let Some(Session {
+            media: Media::Subscriber(subscriber),
+            ..
+        }) = self.sessions.get_mut(slot)
+        else {
+            return;
+        };
+        let waiting: Vec<TrackId> = subscriber.waiting_for_keyframe().collect();
+        for track in waiting {
+            self.request_keyframe(now, key, track);
+        }
+    }
+
+    pub(super) fn detach_subscriber(&mut self, slot: usize, key: StreamKey) {
+        let Some(stream) = self.streams.get_mut(&key) else {
+            return;
+        };
+        let before = stream.subscribers.len();
+        stream.subscribers.retain(|other| *other != slot);
+        if let Source::Replica(origin) = stream.source
+            && stream.subscribers.is_empty()
+        {
+            self.streams.remove(&key);
+            if before > 0
+                && let Some(shard) = self.shards.get(usize::from(origin.0))
+            {
+                shard.send(Message::Unsubscribe(key, self.id));
+            }
+        }
+    }
+
+    /// Another shard has subscribers of a stream whose publisher is here.
+    pub(super) fn subscribe(&mut self, key: StreamKey, shard: ShardId) {
+        let Some(stream) = self.streams.get_mut(&key) else {
+            return;
+        };
+        let clocks: Vec<_> = stream.tracks.iter().map(|track| track.clock).collect();
+        if let Source::Publisher { targets, .. } = &mut stream.source
+            && !targets.contains(&shard)
+        {
+            targets.push(shard);
+        }
+        for (index, clock) in clocks.into_iter().enumerate() {
+            if let (Some(clock), Some(handle)) = (clock, self.shard(shard)) {
+                handle.send(Message::Clock(key, TrackId(index as u8), clock));
+            }
+        }
+    }
+
+    pub(super) fn unsubscribe(&mut self, key: StreamKey, shard: ShardId) {
+        if let Some(LocalStream {
+            source: Source::Publisher { targets, .. },
+            ..
+        }) = self.streams.get_mut(&key)
+        {
+            targets.retain(|target| *target != shard);
+        }
+    }
+
+    pub(super) fn attach_hls(&mut self, key: StreamKey, feed: HlsFeed) {
+        if let Some(LocalStream {
+            source: Source::Publisher { hls, .. },
+            ..
+        }) = self.streams.get_mut(&key)
+        {
+            *hls = Some(feed);
+        }
+    }
+
+    /// Somebody needs a keyframe: asks the publisher, here or on its shard.
+    pub(super) fn request_keyframe(&mut self, now: Instant, key: StreamKey, track: TrackId) {
+        match self.streams.get(&key).map(|stream| &stream.source) {
+            Some(Source::Publisher { slot, .. }) => {
+                let slot = *slot;
+                if let Some(Session {
+                    media: Media::Publisher(publisher),
+                    ..
+                }) = self.sessions.get_mut(slot)
+                {
+                    publisher.request_keyframe(now, track);
+                    self.settle(now, slot);
+                }
+            }
+            Some(Source::Replica(origin)) => {
+                if let Some(shard) = self.shard(*origin) {
+                    shard.send(Message::RequestKeyframe(key, track));
+                }
+            }
+            None => {}
+        }
+    }
+}
+
+/// Until the publisher reports its clock, ours stands in: the first packet was captured when it came.
+/// Audio and video then are as far apart as they arrive, which is near enough to begin with.
+fn guess_clocks(stream: &mut LocalStream, shards: &[super::ShardHandle], key: StreamKey) {
+    if !matches!(stream.source, Source::Publisher { .. }) {
+        return;
+    }
+    for index in 0..stream.tracks.len() {
+        let track = &mut stream.tracks[index];
+        if let (None, Some(packet)) = (track.clock, track.fresh.first()) {
+            let clock = SenderClock::new(
+                ntp_now(),
+                packet.timestamp,
+                packet.received,
+                track.clock_rate,
+            );
+            track.clock = Some(clock);
+            tell_clock(stream, shards, key, TrackId(index as u8), clock);
+        }
+    }
+}
+
+fn tell_clock(
+    stream: &LocalStream,
+    shards: &[super::ShardHandle],
+    key: StreamKey,
+    track: TrackId,
+    clock: SenderClock,
+) {
+    if let Source::Publisher { targets, .. } = &stream.source {
+        for target in targets {
+            if let Some(shard) = shards.get(usize::from(target.0)) {
+                shard.send(Message::Clock(key, track, clock));
+            }
+        }
+    }
+}
+
+/// Our wall clock as NTP time (RFC 5905, section 6).
+fn ntp_now() -> u64 {
+    /// Seconds from 1900 to 1970.
+    const UNIX_EPOCH_IN_NTP: u64 = 2_208_988_800;
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    (since.as_secs() + UNIX_EPOCH_IN_NTP) << 32
+        | (u64::from(since.subsec_nanos()) << 32) / 1_000_000_000
+}

@@ -1,0 +1,205 @@
+//! The shell of the media path: one thread per core, each with its own socket on the one UDP port.
+//!
+//! A shard owns its sessions alone: nothing on the way of a packet is locked or shared but the packets
+//! themselves. What belongs to another shard is handed over through that shard's [`ShardHandle`].
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | [`event_loop`] | the loop: receive, hand-over, timers, fan-out, in this order |
+//! | `session` | a session: its transport, and a publisher or a subscriber behind it |
+//! | `sessions` | the table of sessions: by key, by user name fragment, by remote address |
+//! | `local_stream` | what a shard holds of a stream: rings, what is to be sent, to whom |
+//! | `batch` | runs of equal packets for UDP GSO; the outlet of a subscriber |
+//! | `socket` | UDP with GRO and GSO |
+//! | `inbox` | messages and packets from outside the thread |
+//! | `timers` | deadlines of sessions |
+//!
+//! The only importer of `mio`, `quinn_udp` and `socket2`.
+
+pub mod event_loop;
+
+mod batch;
+mod counters;
+mod inbox;
+mod local_stream;
+mod media;
+mod session;
+mod sessions;
+mod socket;
+mod state;
+mod timers;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::{fmt, io};
+
+use tokio::sync::mpsc;
+
+pub use counters::{Counters, Snapshot};
+pub use inbox::{Message, OpenSession, Role, ShardHandle};
+
+use crate::transport::{CloseReason, Identity};
+
+/// The number of a shard, from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ShardId(pub u8);
+
+impl ShardId {
+    /// As many as one ice-char can name.
+    pub const MAX: usize = 64;
+
+    /// The first character of the user name fragments of this shard's sessions (an ice-char, RFC 8839, section 5.4),
+    /// so that every shard knows whose a binding request is without asking.
+    pub fn mark(self) -> char {
+        char::from(ICE_CHARS[usize::from(self.0) % Self::MAX])
+    }
+
+    fn from_mark(mark: u8) -> Option<Self> {
+        let index = ICE_CHARS.iter().position(|c| *c == mark)?;
+        Some(Self(index as u8))
+    }
+}
+
+/// The 64 ice-chars.
+pub const ICE_CHARS: &[u8; 64] =
+    b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+/// A session, as the shards and the control plane name it to each other. Never shown outside: not a secret, but no use there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SessionKey(pub u64);
+
+/// One broadcast of a stream: a new publisher of the same name has a new one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StreamKey(pub u64);
+
+/// What a shard tells the control plane.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// ICE and DTLS are done.
+    Connected {
+        /// Whose.
+        session: SessionKey,
+    },
+    /// The session is gone.
+    Closed {
+        /// Which.
+        session: SessionKey,
+        /// Why; none when we were told to close it.
+        reason: Option<CloseReason>,
+    },
+}
+
+/// How the shards run.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The UDP address of all shards. Port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// How many, 1 to [`ShardId::MAX`].
+    pub shards: usize,
+    /// How many packets of a video track are kept for retransmission.
+    pub video_ring: usize,
+    /// How many packets of an audio track are kept for retransmission.
+    pub audio_ring: usize,
+    /// How publishers are treated.
+    pub ingest: crate::ingest::Config,
+}
+
+/// The running shards.
+pub struct Shards {
+    handles: Arc<[ShardHandle]>,
+    threads: Vec<JoinHandle<()>>,
+    local_address: SocketAddr,
+}
+
+impl Shards {
+    /// Binds the sockets and starts the threads.
+    ///
+    /// # Errors
+    ///
+    /// When the address can't be bound or a thread can't be made.
+    pub fn start(
+        config: &Config,
+        identity: &Arc<Identity>,
+        events: &mpsc::UnboundedSender<Event>,
+    ) -> io::Result<Self> {
+        let mut listen = config.listen;
+        let mut starting = Vec::new();
+        for _ in 0..config.shards.clamp(1, ShardId::MAX) {
+            let socket = socket::Socket::bind(listen)?;
+            listen = socket.local_address()?;
+            starting.push((socket, mio::Poll::new()?));
+        }
+        let handles: Arc<[ShardHandle]> = starting
+            .iter()
+            .enumerate()
+            .map(|(index, (_, poll))| ShardHandle::new(ShardId(index as u8), poll))
+            .collect::<io::Result<_>>()?;
+        let mut threads = Vec::new();
+        for (index, (socket, poll)) in starting.into_iter().enumerate() {
+            let shard = event_loop::EventLoop::new(
+                ShardId(index as u8),
+                Arc::clone(&handles),
+                socket,
+                poll,
+                config.clone(),
+                Arc::clone(identity),
+                events.clone(),
+            )?;
+            threads.push(
+                std::thread::Builder::new()
+                    .name(format!("shard-{index}"))
+                    .spawn(move || shard.run())?,
+            );
+        }
+        Ok(Self {
+            handles,
+            threads,
+            local_address: listen,
+        })
+    }
+
+    /// Where messages for the shards go, by [`ShardId`].
+    pub fn handles(&self) -> Arc<[ShardHandle]> {
+        Arc::clone(&self.handles)
+    }
+
+    /// The address that all shards are bound to.
+    pub fn local_address(&self) -> SocketAddr {
+        self.local_address
+    }
+
+    /// Closes every session, so that the peers see it, and waits for the threads to end.
+    pub fn stop(self) {
+        for handle in self.handles.iter() {
+            handle.send(Message::Shutdown);
+        }
+        for thread in self.threads {
+            // A shard that panicked has said so on its own; the others still end in order.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl fmt::Debug for Shards {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shards")
+            .field("count", &self.threads.len())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_leads_back_to_its_shard() {
+        for index in 0..ShardId::MAX as u8 {
+            let mark = ShardId(index).mark();
+            assert_eq!(ShardId::from_mark(mark as u8), Some(ShardId(index)));
+        }
+        assert_eq!(ShardId::from_mark(b'-'), None);
+    }
+}

@@ -1,0 +1,53 @@
+//! A session as its shard holds it: the transport, and what stands behind it.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use super::{SessionKey, StreamKey};
+use crate::egress::whep::Subscriber;
+use crate::ingest::Publisher;
+use crate::transport::Transport;
+use crate::transport::srtp::Outbound;
+
+/// One WHIP or WHEP session.
+pub(super) struct Session {
+    pub(super) key: SessionKey,
+    /// The broadcast that it publishes or takes.
+    pub(super) stream: StreamKey,
+    pub(super) transport: Transport,
+    pub(super) media: Media,
+    /// Our user name fragments: the current one, and after an ICE restart the one before.
+    pub(super) ufrags: Vec<Box<str>>,
+    /// The peer's addresses that ICE validated, newest last.
+    pub(super) addresses: Vec<SocketAddr>,
+    /// The deadline that leads to this session in the timers.
+    pub(super) scheduled: Option<Instant>,
+}
+
+/// What a session does with media.
+pub(super) enum Media {
+    /// It sends us some. Boxed: there is one for hundreds of the others.
+    Publisher(Box<Publisher>),
+    /// It gets some from us.
+    Subscriber(Subscriber),
+}
+
+impl Session {
+    /// The keys for sending, and where to; none while it is not connected.
+    pub(super) fn outbound(transport: &mut Transport) -> Option<(&mut Outbound, SocketAddr)> {
+        let to = transport.remote_address()?;
+        Some((transport.outbound()?, to))
+    }
+
+    /// When the session wants to be woken.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        let media = match &self.media {
+            Media::Publisher(publisher) => publisher.poll_timeout(),
+            Media::Subscriber(subscriber) => subscriber.poll_timeout(),
+        };
+        match (self.transport.poll_timeout(), media) {
+            (Some(transport), Some(media)) => Some(transport.min(media)),
+            (one, other) => one.or(other),
+        }
+    }
+}

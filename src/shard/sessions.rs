@@ -1,0 +1,120 @@
+//! The sessions of a shard, by everything that leads to one.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+
+use slab::Slab;
+
+use super::session::Session;
+use super::{SessionKey, ShardId};
+
+/// The table of sessions. A slot number is valid until its session is removed.
+#[derive(Default)]
+pub(super) struct Sessions {
+    slots: Slab<Session>,
+    by_key: HashMap<SessionKey, usize>,
+    by_ufrag: HashMap<Box<str>, usize>,
+    by_address: HashMap<SocketAddr, Route>,
+}
+
+/// Where datagrams from an address go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Route {
+    /// To a session here.
+    Here(usize),
+    /// To a session of another shard.
+    There(ShardId),
+}
+
+impl Sessions {
+    pub(super) fn insert(&mut self, session: Session) -> usize {
+        let entry = self.slots.vacant_entry();
+        let slot = entry.key();
+        self.by_key.insert(session.key, slot);
+        for ufrag in &session.ufrags {
+            self.by_ufrag.insert(ufrag.clone(), slot);
+        }
+        entry.insert(session);
+        slot
+    }
+
+    /// Takes a session out, with every way that led to it.
+    pub(super) fn remove(&mut self, slot: usize) -> Option<Session> {
+        let session = self.slots.try_remove(slot)?;
+        self.by_key.remove(&session.key);
+        for ufrag in &session.ufrags {
+            self.by_ufrag.remove(ufrag);
+        }
+        for address in &session.addresses {
+            if self.by_address.get(address) == Some(&Route::Here(slot)) {
+                self.by_address.remove(address);
+            }
+        }
+        Some(session)
+    }
+
+    pub(super) fn get_mut(&mut self, slot: usize) -> Option<&mut Session> {
+        self.slots.get_mut(slot)
+    }
+
+    pub(super) fn slot_of_key(&self, key: SessionKey) -> Option<usize> {
+        self.by_key.get(&key).copied()
+    }
+
+    pub(super) fn slot_of_ufrag(&self, ufrag: &str) -> Option<usize> {
+        self.by_ufrag.get(ufrag).copied()
+    }
+
+    pub(super) fn route(&self, address: SocketAddr) -> Option<Route> {
+        self.by_address.get(&address).copied()
+    }
+
+    pub(super) fn slots(&self) -> impl Iterator<Item = usize> + '_ {
+        self.slots.iter().map(|(slot, _)| slot)
+    }
+
+    /// A peer proved that it is at `address`.
+    pub(super) fn add_address(&mut self, slot: usize, address: SocketAddr) {
+        if let Some(session) = self.slots.get_mut(slot) {
+            if !session.addresses.contains(&address) {
+                session.addresses.push(address);
+            }
+            self.by_address.insert(address, Route::Here(slot));
+        }
+    }
+
+    /// It has used too many others since.
+    pub(super) fn remove_address(&mut self, slot: usize, address: SocketAddr) {
+        if let Some(session) = self.slots.get_mut(slot) {
+            session.addresses.retain(|known| *known != address);
+            if self.by_address.get(&address) == Some(&Route::Here(slot)) {
+                self.by_address.remove(&address);
+            }
+        }
+    }
+
+    /// A peer of another shard proved that it is at `address`.
+    pub(super) fn add_route(&mut self, address: SocketAddr, shard: ShardId) {
+        self.by_address.insert(address, Route::There(shard));
+    }
+
+    /// It is there no longer.
+    pub(super) fn remove_route(&mut self, address: SocketAddr, shard: ShardId) {
+        if self.by_address.get(&address) == Some(&Route::There(shard)) {
+            self.by_address.remove(&address);
+        }
+    }
+
+    /// Another fragment leads to the session too: after an ICE restart. The two newest are kept.
+    pub(super) fn add_ufrag(&mut self, slot: usize, ufrag: &str) {
+        let Some(session) = self.slots.get_mut(slot) else {
+            return;
+        };
+        if session.ufrags.len() > 1 {
+            let old = session.ufrags.remove(0);
+            self.by_ufrag.remove(&old);
+        }
+        session.ufrags.push(ufrag.into());
+        self.by_ufrag.insert(ufrag.into(), slot);
+    }
+}

@@ -1,0 +1,356 @@
+//! A shard's state: its sessions from their opening to their end. What happens to media is in `media`.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::mpsc;
+
+use super::batch::{Batch, send_one};
+use super::inbox::{Message, OpenSession, Role, ShardHandle};
+use super::local_stream::{LocalStream, Source};
+use super::session::{Media, Session};
+use super::sessions::{Route, Sessions};
+use super::socket::Socket;
+use super::timers::Timers;
+use super::{Config, Event, SessionKey, ShardId, StreamKey};
+use crate::egress::whep::Subscriber;
+use crate::ingest::Publisher;
+use crate::sdp::IceCredentials;
+use crate::stream::{Recycler, TrackInfo};
+use crate::transport::{self, CloseReason, Identity, Received, Transport, demux, ice};
+
+/// Everything that one shard's thread owns.
+pub(super) struct State {
+    pub(super) id: ShardId,
+    pub(super) shards: Arc<[ShardHandle]>,
+    pub(super) socket: Arc<Socket>,
+    pub(super) config: Config,
+    pub(super) identity: Arc<Identity>,
+    pub(super) events: mpsc::UnboundedSender<Event>,
+    pub(super) sessions: Sessions,
+    pub(super) streams: HashMap<StreamKey, LocalStream>,
+    pub(super) timers: Timers,
+    pub(super) batch: Batch,
+    /// Streams with packets that have not been sent on.
+    pub(super) fresh: Vec<StreamKey>,
+    /// Sender reports on their way.
+    pub(super) compound: Vec<u8>,
+}
+
+impl State {
+    pub(super) fn me(&self) -> &ShardHandle {
+        &self.shards[usize::from(self.id.0)]
+    }
+
+    pub(super) fn shard(&self, id: ShardId) -> Option<&ShardHandle> {
+        self.shards.get(usize::from(id.0))
+    }
+
+    /// One datagram from our socket, wherever it belongs.
+    pub(super) fn handle_datagram(&mut self, now: Instant, from: SocketAddr, datagram: &mut [u8]) {
+        self.me().counters().received.add(1);
+        match self.route(from, datagram) {
+            Some(Route::Here(slot)) => self.handle_here(now, slot, from, datagram),
+            Some(Route::There(shard)) => self.hand_over(shard, from, datagram),
+            None => self.me().counters().foreign.add(1),
+        }
+    }
+
+    /// One datagram that another shard took for ours. It goes no further, so that none can circle.
+    pub(super) fn handle_handover(&mut self, now: Instant, from: SocketAddr, datagram: &mut [u8]) {
+        match self.route(from, datagram) {
+            Some(Route::Here(slot)) => self.handle_here(now, slot, from, datagram),
+            Some(Route::There(_)) | None => self.me().counters().foreign.add(1),
+        }
+    }
+
+    fn route(&self, from: SocketAddr, datagram: &[u8]) -> Option<Route> {
+        match demux::classify(datagram) {
+            demux::Kind::Stun => self.route_of_check(datagram),
+            demux::Kind::Other => None,
+            demux::Kind::Dtls | demux::Kind::Rtp | demux::Kind::Rtcp => self.sessions.route(from),
+        }
+    }
+
+    /// A binding request says itself whose it is; its address may be new.
+    fn route_of_check(&self, datagram: &[u8]) -> Option<Route> {
+        let ufrag = ice::request_ufrag(datagram)?;
+        let owner = ShardId::from_mark(*ufrag.as_bytes().first()?)?;
+        if owner == self.id {
+            self.sessions.slot_of_ufrag(ufrag).map(Route::Here)
+        } else {
+            self.shard(owner).map(|_| Route::There(owner))
+        }
+    }
+
+    fn hand_over(&self, to: ShardId, from: SocketAddr, datagram: &[u8]) {
+        let taken = self
+            .shard(to)
+            .is_some_and(|shard| shard.hand_over(from, datagram));
+        let counters = self.me().counters();
+        if taken {
+            counters.handed_over.add(1);
+        } else {
+            counters.queue_overflow.add(1);
+        }
+    }
+
+    fn handle_here(&mut self, now: Instant, slot: usize, from: SocketAddr, datagram: &mut [u8]) {
+        let Some(session) = self.sessions.get_mut(slot) else {
+            return;
+        };
+        match session.transport.handle_datagram(now, from, datagram) {
+            Received::Rtp { len } => self.handle_rtp(now, slot, &datagram[..len]),
+            Received::Rtcp { len } => self.handle_rtcp(now, slot, &datagram[..len]),
+            Received::Nothing => {}
+        }
+        self.settle(now, slot);
+    }
+
+    /// Takes a session that the control plane made.
+    pub(super) fn open(&mut self, now: Instant, opened: OpenSession) {
+        let OpenSession {
+            key,
+            transport,
+            role,
+        } = opened;
+        let ufrags = vec![transport.local.ufrag.as_str().into()];
+        let transport = match Transport::new(now, &self.identity, &transport) {
+            Ok(transport) => transport,
+            Err(reason) => {
+                let _ = self.events.send(Event::Closed {
+                    session: key,
+                    reason: Some(reason),
+                });
+                return;
+            }
+        };
+        let (stream, media) = match role {
+            Role::Publisher { stream, spec } => {
+                let tracks: Vec<TrackInfo> =
+                    spec.tracks.iter().map(|track| track.info.clone()).collect();
+                let source = Source::Publisher {
+                    slot: usize::MAX,
+                    recycler: Recycler::default(),
+                    targets: Vec::new(),
+                    hls: None,
+                };
+                self.streams
+                    .insert(stream, LocalStream::new(&tracks, source, &self.config));
+                let publisher =
+                    Publisher::new(now, spec, self.config.ingest.clone(), rand::random());
+                (stream, Media::Publisher(Box::new(publisher)))
+            }
+            Role::Subscriber {
+                stream,
+                origin,
+                tracks,
+                spec,
+                cname,
+            } => {
+                self.streams.entry(stream).or_insert_with(|| {
+                    LocalStream::new(&tracks, Source::Replica(origin), &self.config)
+                });
+                (
+                    stream,
+                    Media::Subscriber(Subscriber::new(&spec, &cname, rand::random)),
+                )
+            }
+        };
+        let session = Session {
+            key,
+            stream,
+            transport,
+            media,
+            ufrags,
+            addresses: Vec::new(),
+            scheduled: None,
+        };
+        let publishes = matches!(session.media, Media::Publisher(_));
+        let slot = self.sessions.insert(session);
+        if publishes
+            && let Some(LocalStream {
+                source:
+                    Source::Publisher {
+                        slot: of_publisher, ..
+                    },
+                ..
+            }) = self.streams.get_mut(&stream)
+        {
+            *of_publisher = slot;
+        }
+        self.settle(now, slot);
+    }
+
+    pub(super) fn restart_ice(&mut self, now: Instant, key: SessionKey, local: &IceCredentials) {
+        let Some(slot) = self.sessions.slot_of_key(key) else {
+            return;
+        };
+        self.sessions.add_ufrag(slot, &local.ufrag);
+        if let Some(session) = self.sessions.get_mut(slot) {
+            session.transport.restart_ice(local);
+        }
+        self.settle(now, slot);
+    }
+
+    /// Ends a session by our own wish; the peer sees it.
+    pub(super) fn close(&mut self, now: Instant, key: SessionKey) {
+        let Some(slot) = self.sessions.slot_of_key(key) else {
+            return;
+        };
+        if let Some(session) = self.sessions.get_mut(slot) {
+            session.transport.close(now);
+        }
+        self.settle(now, slot);
+        // Settling ended it if the transport said so; it must end in any case.
+        if let Some(slot) = self.sessions.slot_of_key(key) {
+            self.end(slot, None);
+        }
+    }
+
+    pub(super) fn close_all(&mut self, now: Instant) {
+        let keys: Vec<SessionKey> = {
+            let slots: Vec<usize> = self.sessions.slots().collect();
+            slots
+                .into_iter()
+                .filter_map(|slot| self.sessions.get_mut(slot).map(|session| session.key))
+                .collect()
+        };
+        for key in keys {
+            self.close(now, key);
+        }
+    }
+
+    pub(super) fn handle_timeouts(&mut self, now: Instant) {
+        while let Some((at, key)) = self.timers.pop(now) {
+            let Some(slot) = self.sessions.slot_of_key(key) else {
+                continue;
+            };
+            let Some(session) = self.sessions.get_mut(slot) else {
+                continue;
+            };
+            if session.scheduled != Some(at) {
+                continue; // replaced by an earlier one
+            }
+            session.scheduled = None;
+            session.transport.handle_timeout(now);
+            match &mut session.media {
+                Media::Publisher(publisher) => publisher.handle_timeout(now),
+                Media::Subscriber(_) => self.send_reports(now, slot),
+            }
+            self.settle(now, slot);
+        }
+    }
+
+    /// Drains what a session has to say after it was told something, and sees to its next deadline.
+    pub(super) fn settle(&mut self, now: Instant, slot: usize) {
+        let Some(session) = self.sessions.get_mut(slot) else {
+            return;
+        };
+        while let Some((to, datagram)) = session.transport.poll_transmit() {
+            send_one(
+                &self.socket,
+                to,
+                &datagram,
+                self.shards[usize::from(self.id.0)].counters(),
+            );
+        }
+        let mut ended = None;
+        while let Some(event) = self
+            .sessions
+            .get_mut(slot)
+            .and_then(|session| session.transport.poll_event())
+        {
+            match event {
+                transport::Event::AddressValidated(address) => {
+                    self.sessions.add_address(slot, address);
+                    self.tell_others(|id| Message::Route(address, id));
+                }
+                transport::Event::AddressForgotten(address) => {
+                    self.sessions.remove_address(slot, address);
+                    self.tell_others(|id| Message::Unroute(address, id));
+                }
+                transport::Event::AddressChanged(_) => {}
+                transport::Event::Connected => self.connected(now, slot),
+                transport::Event::Closed(reason) => ended = Some(reason),
+            }
+        }
+        self.drain_publisher(slot, &mut ended);
+        if let Some(reason) = ended {
+            self.end(slot, Some(reason));
+            return;
+        }
+        if let Some(session) = self.sessions.get_mut(slot) {
+            let deadline = session.poll_timeout();
+            self.timers
+                .schedule(session.key, &mut session.scheduled, deadline);
+        }
+    }
+
+    pub(super) fn tell_others(&self, message: impl Fn(ShardId) -> Message) {
+        for shard in self.shards.iter().filter(|shard| shard.id() != self.id) {
+            shard.send(message(self.id));
+        }
+    }
+
+    fn connected(&mut self, now: Instant, slot: usize) {
+        let Some(session) = self.sessions.get_mut(slot) else {
+            return;
+        };
+        let (key, stream) = (session.key, session.stream);
+        // The receiver is gone only while the process ends.
+        let _ = self.events.send(Event::Connected { session: key });
+        if matches!(session.media, Media::Subscriber(_)) {
+            self.attach_subscriber(now, slot, stream);
+        }
+    }
+
+    /// Forgets a session; its transport has nothing more to say.
+    fn end(&mut self, slot: usize, reason: Option<CloseReason>) {
+        if let Some(session) = self.sessions.get_mut(slot) {
+            // A close_notify may be left to send.
+            while let Some((to, datagram)) = session.transport.poll_transmit() {
+                send_one(
+                    &self.socket,
+                    to,
+                    &datagram,
+                    self.shards[usize::from(self.id.0)].counters(),
+                );
+            }
+        }
+        let Some(session) = self.sessions.remove(slot) else {
+            return;
+        };
+        for address in &session.addresses {
+            self.tell_others(|id| Message::Unroute(*address, id));
+        }
+        self.count_drops(&session.transport);
+        match session.media {
+            Media::Publisher(_) => {
+                self.streams.remove(&session.stream);
+            }
+            Media::Subscriber(_) => self.detach_subscriber(slot, session.stream),
+        }
+        let _ = self.events.send(Event::Closed {
+            session: session.key,
+            reason,
+        });
+    }
+
+    fn count_drops(&self, transport: &Transport) {
+        let (counters, dropped) = (self.me().counters(), transport.counters());
+        counters
+            .unauthenticated
+            .add(dropped.stun_unauthenticated + dropped.stun_refused);
+        counters
+            .foreign
+            .add(dropped.foreign_address + dropped.unknown);
+        counters.handshake.add(dropped.dtls_dropped);
+        counters
+            .undecryptable
+            .add(dropped.srtp_unauthenticated + dropped.early_media);
+        counters.replayed.add(dropped.srtp_replayed);
+    }
+}

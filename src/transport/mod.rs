@@ -1,0 +1,344 @@
+//! One WebRTC transport of one session: ICE-lite, DTLS and SRTP put together.
+//!
+//! Pure: it owns no socket and reads no clock. Datagrams of the session go in by
+//! [`Transport::handle_datagram`], which decrypts media in place; what is to be sent and what the
+//! caller must know come out of [`Transport::poll_transmit`] and [`Transport::poll_event`].
+//! Media goes out through [`Transport::outbound`], which does not pass here at all.
+//!
+//! What the network may cost us is bounded: nothing is kept for an address before a STUN check
+//! from it was authentic, DTLS is heard only from such addresses and only so much of it, and SRTP
+//! states are made only for authentic packets. Nothing that is not authentic is ever answered.
+//!
+//! It never logs addresses, credentials or keys.
+
+pub mod demux;
+mod dtls;
+mod event;
+pub mod ice;
+mod identity;
+pub mod srtp;
+#[cfg(test)]
+pub(crate) mod testing;
+
+pub use event::{CloseReason, Counters, Event, Received};
+pub use identity::{Identity, IdentityError};
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use self::demux::Kind;
+use self::dtls::{Dtls, Progress};
+use self::ice::{Agent, Changes, Outcome};
+use self::srtp::{Inbound, Outbound, SrtpError};
+use crate::sdp::{DtlsRole, Fingerprint, IceCredentials};
+
+/// What a session's offer and answer agreed on for its transport.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Our credentials in the answer. The peer's are of no use to a lite agent, which checks nothing.
+    pub local: IceCredentials,
+    /// The peer's certificate, from its offer.
+    pub remote_fingerprint: Fingerprint,
+    /// Our role.
+    pub dtls_role: DtlsRole,
+    /// How long to wait.
+    pub timeouts: Timeouts,
+}
+
+/// How long a transport waits for its peer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Timeouts {
+    /// From its creation until ICE and DTLS are done.
+    pub connect: Duration,
+    /// Without an authentic STUN check, SRTP or SRTCP packet (RFC 7675 speaks of 30 s).
+    pub consent: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(15),
+            consent: Duration::from_secs(15),
+        }
+    }
+}
+
+/// The transport of one session.
+pub struct Transport {
+    identity: Arc<Identity>,
+    timeouts: Timeouts,
+    phase: Phase,
+    /// When something authentic came last.
+    last_heard: Instant,
+    // The layers.
+    ice: Agent,
+    dtls: Dtls,
+    srtp: Option<Box<(Outbound, Inbound)>>,
+    // What the caller polls.
+    transmits: VecDeque<(SocketAddr, Vec<u8>)>,
+    events: VecDeque<Event>,
+    counters: Counters,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Phase {
+    Connecting { deadline: Instant },
+    Connected,
+    Closed,
+}
+
+impl Transport {
+    /// A transport that waits for its peer.
+    ///
+    /// # Errors
+    ///
+    /// [`CloseReason::Crypto`] when the crypto provider fails.
+    pub fn new(
+        now: Instant,
+        identity: &Arc<Identity>,
+        config: &Config,
+    ) -> Result<Self, CloseReason> {
+        Ok(Self {
+            phase: Phase::Connecting {
+                deadline: now + config.timeouts.connect,
+            },
+            timeouts: config.timeouts,
+            last_heard: now,
+            ice: Agent::new(identity.crypto(), &config.local).map_err(|_| CloseReason::Crypto)?,
+            dtls: Dtls::new(identity, config.dtls_role, config.remote_fingerprint),
+            srtp: None,
+            transmits: VecDeque::new(),
+            events: VecDeque::new(),
+            counters: Counters::default(),
+            identity: Arc::clone(identity),
+        })
+    }
+
+    /// Takes a datagram that came from `from`. Media is decrypted in place.
+    pub fn handle_datagram(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        datagram: &mut [u8],
+    ) -> Received {
+        if self.phase == Phase::Closed {
+            return Received::Nothing;
+        }
+        let kind = demux::classify(datagram);
+        match kind {
+            Kind::Stun => self.handle_stun(now, from, datagram),
+            Kind::Other => self.counters.unknown += 1,
+            Kind::Dtls | Kind::Rtp | Kind::Rtcp if !self.ice.is_validated(from) => {
+                self.counters.foreign_address += 1;
+            }
+            Kind::Dtls => self.handle_dtls(now, from, datagram),
+            Kind::Rtp | Kind::Rtcp => return self.handle_media(now, from, kind, datagram),
+        }
+        Received::Nothing
+    }
+
+    /// Does what is due at `now`.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        match self.phase {
+            Phase::Connecting { deadline } if deadline <= now => {
+                self.end(CloseReason::ConnectTimeout);
+            }
+            Phase::Connected if self.consent_deadline() <= now => {
+                self.end(CloseReason::ConsentExpired);
+            }
+            Phase::Connecting { .. } | Phase::Connected => {
+                let result = self.dtls.handle_timeout(now);
+                self.flush_dtls();
+                if let Err(reason) = result {
+                    self.end(reason);
+                }
+            }
+            Phase::Closed => {}
+        }
+    }
+
+    /// When [`Self::handle_timeout`] must be called. Later calls of other methods may move it;
+    /// a call that comes too early does no harm.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let deadline = match self.phase {
+            Phase::Connecting { deadline } => deadline,
+            Phase::Connected => self.consent_deadline(),
+            Phase::Closed => return None,
+        };
+        let due = self.dtls.poll_timeout();
+        Some(due.map_or(deadline, |due| due.min(deadline)))
+    }
+
+    /// The next datagram to send that is not media: STUN answers and DTLS records.
+    pub fn poll_transmit(&mut self) -> Option<(SocketAddr, Vec<u8>)> {
+        self.transmits.pop_front()
+    }
+
+    /// What happened since the last call.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// Where media goes: the address that the peer nominated last, or before any nomination the
+    /// first that a check came from. `None` before that.
+    pub fn remote_address(&self) -> Option<SocketAddr> {
+        self.ice.selected()
+    }
+
+    /// Whether media may flow.
+    pub fn is_connected(&self) -> bool {
+        self.phase == Phase::Connected
+    }
+
+    /// The sending side of SRTP; `None` unless connected.
+    pub fn outbound(&mut self) -> Option<&mut Outbound> {
+        match (&mut self.srtp, self.phase) {
+            (Some(srtp), Phase::Connected) => Some(&mut srtp.0),
+            _ => None,
+        }
+    }
+
+    /// Begins an ICE restart with new local credentials (RFC 8445, section 9).
+    ///
+    /// The old ones go on being accepted until a check with the new ones succeeds, and media goes
+    /// on to the old address until the peer nominates another.
+    pub fn restart_ice(&mut self, local: &IceCredentials) {
+        if self.ice.restart(self.identity.crypto(), local).is_err() {
+            self.end(CloseReason::Crypto);
+        }
+    }
+
+    /// Ends the transport: a `close_notify` for the peer is queued, nothing else happens any more.
+    pub fn close(&mut self, now: Instant) {
+        if self.phase != Phase::Closed {
+            self.dtls.close(now);
+            self.flush_dtls();
+            self.phase = Phase::Closed;
+            self.srtp = None;
+        }
+    }
+
+    /// What was dropped so far.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    fn handle_stun(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) {
+        match self.ice.handle(now, from, datagram) {
+            Ok(Outcome::Checked { response, changes }) => {
+                self.last_heard = now;
+                self.transmits.push_back((from, response));
+                self.note_changes(changes);
+                if changes.selected.is_some() {
+                    let result = self.dtls.start(now, &self.identity);
+                    self.flush_dtls();
+                    if let Err(reason) = result {
+                        self.end(reason);
+                    }
+                }
+            }
+            Ok(Outcome::Refused { response }) => {
+                self.counters.stun_refused += 1;
+                self.transmits.push_back((from, response));
+            }
+            Ok(Outcome::Ignored) => {}
+            Ok(Outcome::Unauthenticated) => self.counters.stun_unauthenticated += 1,
+            Err(_) => self.end(CloseReason::Crypto),
+        }
+    }
+
+    fn handle_dtls(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) {
+        let changes = Changes {
+            selected: self.ice.note_dtls(from),
+            ..Changes::default()
+        };
+        self.note_changes(changes);
+        let result = self.dtls.handle_datagram(now, &self.identity, datagram);
+        self.flush_dtls();
+        match result {
+            Ok(Progress::None) => {}
+            Ok(Progress::Dropped) => self.counters.dtls_dropped += 1,
+            Ok(Progress::Established(srtp)) => {
+                self.srtp = Some(srtp);
+                self.phase = Phase::Connected;
+                self.last_heard = now;
+                self.events.push_back(Event::Connected);
+            }
+            Err(reason) => self.end(reason),
+        }
+    }
+
+    fn handle_media(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        kind: Kind,
+        datagram: &mut [u8],
+    ) -> Received {
+        let Some(srtp) = &mut self.srtp else {
+            self.counters.early_media += 1;
+            return Received::Nothing;
+        };
+        let inbound = &mut srtp.1;
+        let result = if kind == Kind::Rtcp {
+            inbound
+                .unprotect_rtcp(datagram)
+                .map(|len| Received::Rtcp { len })
+        } else {
+            srtp::rtp_header_len(datagram)
+                .ok_or(SrtpError::Malformed)
+                .and_then(|header_len| inbound.unprotect_rtp(datagram, header_len))
+                .map(|len| Received::Rtp { len })
+        };
+        match result {
+            Ok(received) => {
+                self.last_heard = now;
+                self.ice.note_heard(now, from);
+                received
+            }
+            Err(SrtpError::Replayed) => {
+                self.counters.srtp_replayed += 1;
+                Received::Nothing
+            }
+            Err(_) => {
+                self.counters.srtp_unauthenticated += 1;
+                Received::Nothing
+            }
+        }
+    }
+
+    fn note_changes(&mut self, changes: Changes) {
+        let events = [
+            changes.forgotten.map(Event::AddressForgotten),
+            changes.validated.map(Event::AddressValidated),
+            changes.selected.map(Event::AddressChanged),
+        ];
+        self.events.extend(events.into_iter().flatten());
+    }
+
+    fn flush_dtls(&mut self) {
+        while let Some(datagram) = self.dtls.poll_transmit() {
+            if let Some(address) = self.ice.selected() {
+                self.transmits.push_back((address, datagram));
+            }
+        }
+    }
+
+    fn consent_deadline(&self) -> Instant {
+        self.last_heard + self.timeouts.consent
+    }
+
+    /// The one way in which a transport ends by itself.
+    fn end(&mut self, reason: CloseReason) {
+        if self.phase != Phase::Closed {
+            self.phase = Phase::Closed;
+            self.srtp = None;
+            self.events.push_back(Event::Closed(reason));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
