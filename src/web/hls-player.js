@@ -52,6 +52,11 @@ export class HlsPlayer extends EventTarget {
     return NaN;
   }
 
+  /** The codecs of what plays, as in `avc1.42c01e, opus`. */
+  get codecs() {
+    return this.#renditions.map(({ codecs }) => codecs).join(", ");
+  }
+
   /** Bytes of media loaded since the start. */
   get bytesLoaded() {
     return this.#renditions.reduce((sum, rendition) => sum + rendition.bytes, 0);
@@ -225,8 +230,9 @@ class Rendition {
   #next = null;
   #map = null;
 
-  constructor({ url }, buffer) {
+  constructor({ url, codecs }, buffer) {
     this.url = url;
+    this.codecs = codecs;
     this.buffer = buffer;
   }
 
@@ -286,9 +292,10 @@ export function parseMultivariant(text, base) {
   const [ofAudio, ofVideo] = [codecs.find(isAudio), codecs.find((codec) => codec && !isAudio(codec))];
   const groups = lines.filter((line) => line.startsWith("#EXT-X-MEDIA:")).map(attributes);
   const group = groups.find((media) => media.TYPE === "AUDIO" && media["GROUP-ID"] === variant.AUDIO);
-  const rendition = (kind, codec, path) => ({
+  const rendition = (kind, codecs, path) => ({
     url: new URL(path, base).href,
-    type: `${kind}/mp4; codecs="${codec}"`,
+    type: `${kind}/mp4; codecs="${codecs}"`,
+    codecs,
   });
   if (!ofVideo) return { video: null, audio: rendition("audio", ofAudio, uri) };
   if (!group?.URI) {

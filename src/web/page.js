@@ -64,15 +64,21 @@ export function timeText(seconds) {
   return seconds < 1 ? `${Math.round(seconds * 1000)} ms` : `${seconds.toFixed(1)} s`;
 }
 
-/** Turns a counter that only grows into its change per second. */
+/** Turns a counter that only grows into its change per second, over the last `window` calls. */
 export class Rate {
-  #last = null;
+  #samples = [];
+  #window;
+
+  constructor(window = 1) {
+    this.#window = window;
+  }
 
   /** `time` in milliseconds. The first call has nothing to compare with and gives NaN. */
   next(count, time) {
-    const last = this.#last;
-    this.#last = { count, time };
-    if (!last || time <= last.time || count < last.count) return NaN;
-    return ((count - last.count) * 1000) / (time - last.time);
+    if (count < this.#samples.at(-1)?.count) this.#samples = [];
+    this.#samples.push({ count, time });
+    const first = this.#samples.at(-1 - this.#window) ?? this.#samples[0];
+    this.#samples = this.#samples.slice(-this.#window);
+    return time > first.time ? ((count - first.count) * 1000) / (time - first.time) : NaN;
   }
 }

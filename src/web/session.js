@@ -12,6 +12,8 @@ const PATIENCE = 3000;
 /** The longest pause between two attempts, in milliseconds. */
 const LONGEST_PAUSE = 15000;
 
+const NO_MEDIA = "The server can't be reached over UDP.";
+
 const FRAGMENT = "application/trickle-ice-sdpfrag";
 
 /**
@@ -20,8 +22,8 @@ const FRAGMENT = "application/trickle-ice-sdpfrag";
  * Events:
  * - `state` (detail: { state, problem, retryIn }): "connecting", "connected", "offline" (the server
  *   has nothing for us yet), "waiting" (before the next attempt) or "stopped";
- * - `unreachable` (detail: { problem }): the server answers, but media can't get through. The client
- *   tries on unless it is stopped.
+ * - `unreachable` (detail: { problem }): the server made a session, but no connection came of it. The
+ *   client tries on unless it is stopped.
  */
 export class SessionClient extends EventTarget {
   #url;
@@ -115,11 +117,13 @@ export class SessionClient extends EventTarget {
       late.each((candidates) => current() && this.#trickle(peer, candidates));
       this.#watchClose(peer, current);
       setTimeout(() => {
-        if (current() && this.#state === "connecting") this.#unreachable(current);
+        if (current() && this.#state === "connecting") this.#unreachable(NO_MEDIA, current);
       }, this.#connectTime);
       await this.established(peer);
     } catch (error) {
-      if (current()) this.#again(error);
+      if (!current()) return;
+      if (this.#session) this.#unreachable(error.message, current);
+      else this.#again(error);
     }
   }
 
@@ -128,7 +132,7 @@ export class SessionClient extends EventTarget {
       this.#failures = 0;
       this.#setState("connected");
     } else if (peer.connectionState === "failed" && this.#state === "connecting") {
-      this.#unreachable(current);
+      this.#unreachable(NO_MEDIA, current);
     } else if (peer.connectionState === "failed") {
       this.#again(new Error("The connection was lost."));
     } else if (peer.connectionState === "disconnected") {
@@ -157,11 +161,11 @@ export class SessionClient extends EventTarget {
     quietly(fetch(url, { method: "PATCH", headers, body }));
   }
 
-  #unreachable(current) {
-    const problem = problemOf(new Error("The server can't be reached over UDP."));
+  #unreachable(reason, current) {
+    const problem = problemOf(new Error(reason));
     this.dispatchEvent(new CustomEvent("unreachable", { detail: { problem } }));
     // Whoever listens may have stopped this client, to play another way.
-    if (current()) this.#again(new Error(problem.text));
+    if (current()) this.#again(new Error(reason));
   }
 
   #again(error) {
@@ -234,14 +238,14 @@ export function problemOf(error) {
   return { text: error.message, status, retryAfter: error.retryAfter, final: !passing };
 }
 
-/** The candidates of a connection as they are found; null stands for their end. */
+/** The candidates of a connection as they are found. Their end changes nothing for a server. */
 class Candidates {
   #found = [];
   #take = null;
 
   constructor(peer) {
     peer.addEventListener("icecandidate", ({ candidate }) => {
-      this.#found.push(candidate);
+      if (candidate?.candidate) this.#found.push(candidate.candidate);
       this.#flush();
     });
   }
@@ -268,7 +272,7 @@ async function exchange(url, token, offer) {
   const response = await request(url, { method: "POST", headers, body: offer });
   const place = response.headers.get("Location");
   const session = {
-    url: place && new URL(place, response.url).href,
+    url: place && new URL(place, response.url || url).href,
     etag: response.headers.get("ETag") ?? "*",
     authorization,
   };
@@ -294,10 +298,8 @@ function fragment(sdp, candidates) {
   const wanted = [/^a=ice-ufrag:.*$/m, /^a=ice-pwd:.*$/m, /^m=.*$/m, /^a=mid:.*$/m];
   const lines = wanted.map((pattern) => sdp.match(pattern)?.[0].trim());
   if (lines.includes(undefined)) return null;
-  for (const candidate of candidates) {
-    lines.push(candidate?.candidate ? `a=${candidate.candidate}` : "a=end-of-candidates");
-  }
-  return `${lines.join("\r\n")}\r\n`;
+  const all = [...lines, ...candidates.map((candidate) => `a=${candidate}`)];
+  return `${all.join("\r\n")}\r\n`;
 }
 
 /** Waits for something whose failure changes nothing. */

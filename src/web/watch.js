@@ -177,6 +177,8 @@ async function toggleFullscreen() {
 /** A function for a timer that shows what changed since its last call. */
 function newStats() {
   const [bits, frames] = [new Rate(), new Rate()];
+  // Segments come seconds apart.
+  const segmentBits = new Rate(8);
   const delays = { delay: new Rate(), count: new Rate() };
   return async () => {
     const now = performance.now();
@@ -187,11 +189,11 @@ function newStats() {
       showNumbers(byId("numbers"), {
         way: "HLS",
         latency: timeText(client.latency),
-        bitrate: bitrateText(bits.next(client.bytesLoaded * 8, now)),
+        bitrate: bitrateText(segmentBits.next(client.bytesLoaded * 8, now)),
         rate: fixed(frames.next(picture?.totalVideoFrames ?? 0, now)),
         size,
         rtt: "–",
-        codec: "–",
+        codec: client.codecs || "–",
         lost: "–",
       });
       return;
@@ -210,8 +212,8 @@ function newStats() {
     showNumbers(byId("numbers"), {
       way: "WebRTC",
       latency: timeText(count > 0 ? delay / count : NaN),
-      bitrate: bitrateText(bits.next(total * 8, now)),
-      rate: fixed(frames.next(inbound?.framesDecoded ?? 0, now)),
+      bitrate: bitrateText(report ? bits.next(total * 8, now) : NaN),
+      rate: fixed(inbound ? frames.next(inbound.framesDecoded ?? 0, now) : NaN),
       size,
       rtt: timeText(pair?.currentRoundTripTime),
       codec: report?.get(inbound?.codecId)?.mimeType.split("/")[1] ?? "–",
