@@ -153,6 +153,7 @@ impl Worker {
                 if let Some(track) = self.track(packet.track) {
                     track.reorder.handle_packet(now, &packet);
                     self.handle_track(track_kind(self, packet.track), now);
+                    self.hold_back(packet.track, now);
                 }
             }
             Input::Report { track, rtp, ntp } => {
@@ -170,6 +171,19 @@ impl Worker {
         }
     }
 
+    /// Waits while a pipeline is slower than its packets come: the queue of the feed takes up what is too much,
+    /// and the tracks stay together.
+    fn hold_back(&mut self, id: TrackId, now: Instant) {
+        let kind = track_kind(self, id);
+        for _ in 0..HOLD_BACK_STEPS {
+            if !self.slot(kind).is_some_and(|track| track.is_behind()) {
+                break;
+            }
+            std::thread::sleep(HOLD_BACK_STEP);
+            self.handle_pipeline(kind, now);
+        }
+    }
+
     fn track(&mut self, id: TrackId) -> Option<&mut Track> {
         [&mut self.video, &mut self.audio]
             .into_iter()
@@ -183,12 +197,7 @@ impl Worker {
                 track.reorder.handle_timeout(now);
             }
             self.handle_track(kind, now);
-            let mut samples = Vec::new();
-            let change = self
-                .slot(kind)
-                .and_then(|track| track.handle_pipeline(now, &mut |sample| samples.push(sample)));
-            self.take(samples);
-            self.handle_change(kind, change, now);
+            self.handle_pipeline(kind, now);
         }
         let wanted = self
             .video
@@ -204,6 +213,16 @@ impl Worker {
                 "the publisher does not answer keyframe requests; set its keyframe interval to 2 s"
             );
         }
+    }
+
+    /// Takes what the pipeline of a track has made.
+    fn handle_pipeline(&mut self, kind: MediaKind, now: Instant) {
+        let mut samples = Vec::new();
+        let change = self
+            .slot(kind)
+            .and_then(|track| track.handle_pipeline(now, &mut |sample| samples.push(sample)));
+        self.take(samples);
+        self.handle_change(kind, change, now);
     }
 
     /// Moves packets that are in order on.
@@ -312,6 +331,9 @@ impl Worker {
 
 /// How often the bus is looked at when nothing else happens.
 const TICK: Duration = Duration::from_millis(250);
+/// How long packets are held back at most, in steps: then a stall is the supervisor's business.
+const HOLD_BACK_STEP: Duration = Duration::from_millis(2);
+const HOLD_BACK_STEPS: usize = 250;
 /// Inputs that are taken before time is looked at.
 const BATCH: usize = 64;
 
