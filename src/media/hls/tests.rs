@@ -375,6 +375,73 @@ fn vp9_is_carried() {
     );
 }
 
+/// GStreamer 1.22 has no payloader for AV1: each OBU without its size becomes elements of at most 1100 bytes.
+fn av1() -> Vec<Recorded> {
+    let source = format!(
+        "videotestsrc num-buffers={FRAMES} ! video/x-raw,format=I420,width=320,height=240,framerate=25/1"
+    );
+    let encoder = "av1enc cpu-used=8 usage-profile=realtime keyframe-max-dist=50 target-bitrate=300 lag-in-frames=0";
+    let units = record(
+        VIDEO,
+        &format!(
+            "{source} ! {encoder} ! av1parse ! video/x-av1,stream-format=obu-stream,alignment=tu"
+        ),
+    );
+    let mut packets: Vec<Recorded> = Vec::new();
+    for (number, unit) in units.iter().enumerate() {
+        let mut obus = obus(&unit.rtp);
+        obus.retain(|obu| obu[0] >> 3 != 2);
+        let new_sequence = obus.iter().any(|obu| obu[0] >> 3 == 1);
+        let last = obus.len() - 1;
+        for (index, obu) in obus.iter().enumerate() {
+            let chunks: Vec<_> = obu.chunks(1100).collect();
+            for (part, chunk) in chunks.iter().enumerate() {
+                let flag = |bit: u8, set: bool| if set { bit } else { 0 };
+                let header = flag(0x80, part > 0)
+                    | flag(0x40, part + 1 < chunks.len())
+                    | 0x10
+                    | flag(8, new_sequence && index == 0 && part == 0);
+                let marker = flag(0x80, index == last && part + 1 == chunks.len());
+                let mut rtp = vec![0x80, marker | 96];
+                rtp.extend((packets.len() as u16).to_be_bytes());
+                rtp.extend((number as u32 * 3600).to_be_bytes());
+                rtp.extend([0, 0, 0, 1, header]);
+                rtp.extend_from_slice(chunk);
+                packets.push(Recorded {
+                    track: VIDEO,
+                    time: unit.time,
+                    rtp,
+                });
+            }
+        }
+    }
+    packets
+}
+
+/// The OBUs of a temporal unit, their size fields taken out.
+fn obus(mut unit: &[u8]) -> Vec<Vec<u8>> {
+    let mut obus = Vec::new();
+    while let Some(&header) = unit.first() {
+        assert_eq!(header & 6, 2, "an OBU with size and without extension");
+        let (mut size, mut at, mut shift) = (0, 1, 0);
+        loop {
+            size |= usize::from(unit[at] & 0x7f) << shift;
+            (shift, at) = (shift + 7, at + 1);
+            if unit[at - 1] & 0x80 == 0 {
+                break;
+            }
+        }
+        obus.push([&[header & !2], &unit[at..at + size]].concat());
+        unit = &unit[at + size..];
+    }
+    obus
+}
+
+#[test]
+fn av1_is_carried() {
+    video_codec_is_carried("av1", Codec::Av1, "av1", av1());
+}
+
 #[test]
 fn b_frames_keep_their_order() {
     let encoder = "x264enc speed-preset=ultrafast bframes=2 b-adapt=false bitrate=500 key-int-max=50 ! h264parse";
