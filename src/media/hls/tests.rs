@@ -464,12 +464,13 @@ fn b_frames_keep_their_order() {
 
 #[test]
 fn telephone_audio_becomes_aac() {
-    for (codec, encoder, payloader) in [
-        (Codec::Pcmu, "mulawenc", "rtppcmupay"),
-        (Codec::Pcma, "alawenc", "rtppcmapay"),
+    for (codec, rate, encoder, payloader) in [
+        (Codec::Pcmu, 8_000, "mulawenc", "rtppcmupay"),
+        (Codec::Pcma, 8_000, "alawenc", "rtppcmapay"),
+        (Codec::G722, 16_000, "avenc_g722", "rtpg722pay"),
     ] {
         let recording = audio(
-            &format!("audio/x-raw,rate=8000,channels=1 ! {encoder}"),
+            &format!("audio/x-raw,rate={rate},channels=1 ! {encoder}"),
             payloader,
         );
         let bench = Bench::new();
