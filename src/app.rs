@@ -6,6 +6,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -99,19 +100,30 @@ pub async fn run(
     );
     let router = http::router(AppState {
         gateway,
-        hls: Arc::new(library),
+        hls: Arc::new(library.clone()),
         tokens: Arc::new(tokens),
         settings: Arc::new(http_settings),
     });
+    let sweeper = tokio::spawn(sweep(library));
     listening(http_address);
     let served = http::serve(listener, router, shutdown).await;
 
+    sweeper.abort();
     // The threads are joined off the runtime: it may still carry requests that wait for a shard.
     let stopped = tokio::task::spawn_blocking(move || shards.stop()).await;
     if stopped.is_err() {
         tracing::error!("the shards did not stop in order");
     }
     served.map_err(Error::Serve)
+}
+
+/// Takes the playlists whose time is over out of the library.
+async fn sweep(library: Library) {
+    let mut every_second = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        let now = every_second.tick().await;
+        library.handle_timeout(now.into_std());
+    }
 }
 
 fn shard_config(settings: &Settings, listen: SocketAddr) -> shard::Config {

@@ -172,8 +172,7 @@ impl Chain {
 
     /// The next sample after [`Self::end`], waited for; none when all have come out.
     pub(super) fn drain_sample(&self) -> Option<gst::Sample> {
-        self.sink
-            .try_pull_sample(gst::ClockTime::from_seconds(2))
+        self.sink.try_pull_sample(gst::ClockTime::from_seconds(2))
     }
 
     /// Why the pipeline has stopped, when it has.
