@@ -32,17 +32,17 @@
 //! `handle_timeout(now)`. The same bytes at the same instants give the same outputs, which is what
 //! lets a simulated network test them in virtual time.
 
-pub mod app;
-pub mod cli;
-pub mod config;
+pub mod shard;
+pub mod transport;
+pub mod rtp;
+pub mod ingest;
+pub mod stream;
 pub mod egress;
+pub mod media;
+pub mod sdp;
 pub mod gateway;
 pub mod http;
-pub mod ingest;
-pub mod media;
-pub mod rtp;
-pub mod sdp;
-pub mod shard;
-pub mod stream;
+pub mod config;
 pub mod telemetry;
-pub mod transport;
+pub mod cli;
+pub mod app;

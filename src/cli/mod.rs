@@ -5,6 +5,7 @@ pub mod signalling;
 pub mod watch;
 
 mod config;
+mod demo;
 mod serve;
 mod settings;
 

@@ -131,6 +131,9 @@ pub enum PublishError {
         "the file ended before --duration was over; leave --duration out or give a longer file"
     )]
     TooShort,
+    /// A signal came before there was a connection.
+    #[error("interrupted before the broadcast began")]
+    Interrupted,
     /// The output could not be written.
     #[error("can't write to the standard output: {0}")]
     Output(#[from] std::io::Error),
@@ -154,17 +157,16 @@ pub async fn run(args: PublishArgs) -> Result<ExitCode, PublishError> {
         local_address: endpoint.loopback().await,
     };
     let mut publisher = Publisher::new(&args.source(), &options)?;
-    let mut output = Output::new(args.json);
-
     let offer = publisher.offer().await?;
-    let asked = Instant::now();
+    let mut output = Output::new(args.json, Instant::now());
     let session = endpoint.create(offer).await?;
-    let result = publish(&mut publisher, &session, &args, &mut output, asked).await;
+    let result = publish(&mut publisher, &session, &args, &mut output).await;
+    let end = Instant::now();
     let stats = publisher.stats().await;
     // Media stops before the session ends, as a server may take media without a session amiss.
     drop(publisher);
     goodbye(session).await;
-    output.summary(&stats, result.as_ref().err())?;
+    output.summary(end, &stats, result.as_ref().err())?;
     result.map(|()| ExitCode::SUCCESS)
 }
 
@@ -174,16 +176,15 @@ async fn publish(
     session: &Session,
     args: &PublishArgs,
     output: &mut Output,
-    asked: Instant,
 ) -> Result<(), PublishError> {
     let stop = stop_signal();
     tokio::pin!(stop);
     tokio::select! {
         connected = publisher.connect(&session.answer) => connected?,
-        () = &mut stop => return Ok(()),
+        () = &mut stop => return Err(PublishError::Interrupted),
     }
     let start = Instant::now();
-    output.connected(start - asked)?;
+    output.connected(start)?;
     let end = args.duration.map(|duration| start + duration);
     let mut second = start;
     let ended = publisher.ended();
@@ -205,7 +206,7 @@ async fn publish(
             return Ok(());
         }
         let stats = publisher.stats().await;
-        output.progress(next - start, &stats)?;
+        output.progress(Instant::now(), &stats)?;
     }
 }
 
@@ -238,8 +239,12 @@ async fn stop_signal() {
 #[cfg(test)]
 mod tests {
     use clap::Parser;
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::TcpListener;
 
     use super::*;
+    use crate::cli::signalling::tests::{read_request, response};
+    use crate::media::publish::receiver::Receiver;
 
     #[derive(Parser)]
     struct Line {
@@ -285,8 +290,37 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_broadcast_runs_its_time_and_ends_its_session() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let server = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let request = read_request(&mut stream).await;
+            let (_, offer) = request.split_once("\r\n\r\n").unwrap();
+            let (_receiver, answer) = Receiver::answer(offer).await;
+            let headers = ["Content-Type: application/sdp", "Location: /session/1"];
+            let created = response("201 Created", &headers, &answer);
+            stream.write_all(created.as_bytes()).await.unwrap();
+
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let request = read_request(&mut stream).await;
+            stream
+                .write_all(response("200 OK", &[], "").as_bytes())
+                .await
+                .unwrap();
+            request
+        });
+        let line = format!(
+            "publish --url http://127.0.0.1:{port}/whip/a --codec vp8 --size 160x90 --duration 1500ms --json"
+        );
+        let code = run(parse(&line).unwrap()).await.unwrap();
+        assert_eq!(format!("{code:?}"), format!("{:?}", ExitCode::SUCCESS));
+        assert!(server.await.unwrap().starts_with("DELETE /session/1 "));
+    }
+
+    #[tokio::test]
     async fn a_server_that_is_not_there_is_an_error_after_the_offer() {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         drop(listener);
         let line = format!(

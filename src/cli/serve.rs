@@ -2,13 +2,14 @@
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
 
-use super::Error;
 use super::settings::{self, SettingsArgs};
+use super::{Error, demo};
 use crate::config::{Secret, Settings, unknown_variables};
 use crate::stream::StreamName;
 use crate::{app, telemetry};
@@ -46,13 +47,48 @@ pub(super) fn run(args: Args) -> Result<(), Error> {
         })?;
     runtime.block_on(async {
         let shutdown = shutdown()?;
+        let (started, ready) = oneshot::channel();
+        let (stop, stopped) = oneshot::channel();
+        let demo = settings.demo.then(|| {
+            let token = demo_token(&settings);
+            tokio::spawn(async move {
+                if let Ok(http) = ready.await {
+                    demo::run(http, EXAMPLE_STREAM, token, stopped).await;
+                }
+            })
+        });
         let urls = settings.clone();
         let listening = move |http| {
             // Nobody reads it any more if this fails; that is no reason to stop.
             let _ = io::stdout().write_all(greeting(&urls, http).as_bytes());
+            let _ = started.send(reachable_here(http));
         };
-        Ok(app::run(settings, listening, shutdown).await?)
+        let result = app::run(settings, listening, shutdown).await;
+        drop(stop);
+        if let Some(demo) = demo {
+            // It can only have panicked, and then there is nothing to end.
+            let _ = demo.await;
+        }
+        Ok(result?)
     })
+}
+
+fn demo_token(settings: &Settings) -> Option<String> {
+    let name: StreamName = EXAMPLE_STREAM.parse().ok()?;
+    settings
+        .auth
+        .publish_token(&name)
+        .map(|token| token.expose().to_owned())
+}
+
+/// An address of this machine that leads to what listens on `http`.
+fn reachable_here(http: SocketAddr) -> SocketAddr {
+    let ip = match http.ip() {
+        ip if !ip.is_unspecified() => ip,
+        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+    };
+    SocketAddr::new(ip, http.port())
 }
 
 /// Ends at the first SIGINT or SIGTERM. A second one ends the process without goodbye.
@@ -84,12 +120,7 @@ async fn either(one: &mut Signal, other: &mut Signal) {
 
 /// What to open, for the user who has just started it.
 fn greeting(settings: &Settings, http: SocketAddr) -> String {
-    let here = if http.ip().is_unspecified() {
-        IpAddr::V4(Ipv4Addr::LOCALHOST)
-    } else {
-        http.ip()
-    };
-    let base = format!("http://{}", SocketAddr::new(here, http.port()));
+    let base = format!("http://{}", reachable_here(http));
     let media_port = if settings.media.listen.port() == 0 {
         http.port()
     } else {

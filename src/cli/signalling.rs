@@ -3,6 +3,7 @@
 //! Depends on `reqwest` only, knows nothing of media and never logs SDP, tokens or session URLs.
 //! An offer is sent whole: there is no trickle here, so candidates must be in it.
 
+mod error;
 mod link;
 mod refusal;
 
@@ -13,6 +14,7 @@ use std::time::Duration;
 use reqwest::header::{self, HeaderMap, HeaderValue};
 use reqwest::{Client, Method, Response, StatusCode, Url, redirect};
 
+pub use error::SignallingError;
 pub use link::IceServer;
 pub use refusal::Refusal;
 
@@ -213,83 +215,6 @@ impl fmt::Debug for Session {
     }
 }
 
-/// Why there is no session.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SignallingError {
-    /// The text is no URL.
-    #[error(
-        "the URL can't be read ({source}); give a whole one such as http://127.0.0.1:8080/whip/demo"
-    )]
-    Url {
-        /// What is wrong with it.
-        source: <Url as std::str::FromStr>::Err,
-    },
-    /// A URL of another kind than HTTP.
-    #[error("the URL must begin with http:// or https:// and name a host")]
-    Scheme,
-    /// The token has bytes that an HTTP header can't carry.
-    #[error("the token has characters that a header can't carry; check how it was pasted")]
-    Token,
-    /// The HTTP client could not be set up.
-    #[error("can't set up the HTTP client: {source}")]
-    Client {
-        /// The reason.
-        source: reqwest::Error,
-    },
-    /// No answer came.
-    #[error("can't reach {origin}: {reason}; check that the server runs and that the URL is right")]
-    Unreachable {
-        /// Scheme, host and port of the server.
-        origin: String,
-        /// The innermost reason, from the system or the TLS library.
-        reason: String,
-    },
-    /// The connection broke while the answer was read, or the answer is over 64 KiB.
-    #[error("the server's answer can't be read: {reason}")]
-    Broken {
-        /// The reason.
-        reason: String,
-    },
-    /// The server said no.
-    #[error(transparent)]
-    Refused(Refusal),
-    /// `201` without `Location`.
-    #[error(
-        "the server made a session but did not say where (no Location); is this a WHIP or WHEP URL?"
-    )]
-    NoLocation,
-    /// A `Location` that is no HTTP URL.
-    #[error("the server's Location is not a URL that can be followed")]
-    Location,
-    /// The answer is no SDP.
-    #[error("the server's answer is not SDP; is this a WHIP or WHEP URL?")]
-    NotSdp,
-    /// A circle, or a long chain, of redirects.
-    #[error(
-        "the server redirects more than {MAX_REDIRECTS} times; check its cluster configuration"
-    )]
-    Redirects,
-}
-
-impl SignallingError {
-    /// How long the server asks to wait before another try (`Retry-After`), when it says so: nobody
-    /// publishes yet, too many requests, or it is full.
-    pub fn retry_after(&self) -> Option<Duration> {
-        match self {
-            Self::Refused(refusal) => refusal.retry_after,
-            _ => None,
-        }
-    }
-
-    fn unreachable(url: &Url, source: reqwest::Error) -> Self {
-        Self::Unreachable {
-            origin: origin(url),
-            reason: reason(source),
-        }
-    }
-}
-
 struct Request {
     method: Method,
     body: Option<String>,
@@ -310,7 +235,7 @@ async fn read(mut response: Response) -> Result<String, SignallingError> {
     while let Some(chunk) = response
         .chunk()
         .await
-        .map_err(|source| broken(reason(source)))?
+        .map_err(|source| broken(error::reason(source)))?
     {
         if body.len() + chunk.len() > MAX_BODY {
             return Err(broken(format!("it is longer than {MAX_BODY} bytes")));
@@ -318,19 +243,6 @@ async fn read(mut response: Response) -> Result<String, SignallingError> {
         body.extend_from_slice(&chunk);
     }
     String::from_utf8(body).map_err(|_| broken("it is not UTF-8".to_owned()))
-}
-
-/// The innermost cause: the outer ones only say that a request failed. The URL is left out.
-fn reason(error: reqwest::Error) -> String {
-    if error.is_timeout() {
-        return "no answer in time".to_owned();
-    }
-    let error = error.without_url();
-    let mut cause: &dyn std::error::Error = &error;
-    while let Some(next) = cause.source() {
-        cause = next;
-    }
-    cause.to_string()
 }
 
 /// Scheme, host and port: what may be shown. Paths and queries may hold secrets.
@@ -349,4 +261,4 @@ fn content_type(headers: &HeaderMap) -> Option<&str> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

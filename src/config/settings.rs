@@ -222,7 +222,7 @@ impl Default for Http {
 impl Default for Log {
     fn default() -> Self {
         Self {
-            filter: "warn,tidegate=info".to_owned(),
+            filter: "warn,tidegate=info,rtc_dtls=error".to_owned(),
             format: LogFormat::Text,
         }
     }

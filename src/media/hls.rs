@@ -5,6 +5,7 @@
 
 mod chain;
 mod formats;
+mod keyframes;
 mod rtp;
 mod supervisor;
 mod track;

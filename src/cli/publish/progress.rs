@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use serde::Serialize;
+use tokio::time::Instant;
 
 use super::PublishError;
 use crate::media::publish::Stats;
@@ -11,44 +12,43 @@ use crate::media::publish::Stats;
 /// Prints to the standard output, and remembers what the last line said.
 pub(super) struct Output {
     json: bool,
-    connect: Option<Duration>,
+    /// When the offer was sent, and when media could flow.
+    asked: Instant,
+    connected: Option<Instant>,
+    /// Of the latest line.
     seconds: f64,
     previous: Stats,
 }
 
 impl Output {
-    pub(super) fn new(json: bool) -> Self {
+    pub(super) fn new(json: bool, asked: Instant) -> Self {
         Self {
             json,
-            connect: None,
+            asked,
+            connected: None,
             seconds: 0.0,
             previous: Stats::default(),
         }
     }
 
-    /// Media can flow, this long after the offer was sent.
-    pub(super) fn connected(&mut self, after: Duration) -> io::Result<()> {
-        self.connect = Some(after);
+    /// Media can flow from now on.
+    pub(super) fn connected(&mut self, now: Instant) -> io::Result<()> {
+        self.connected = Some(now);
         if self.json {
             return Ok(());
         }
+        let after = (now - self.asked).as_millis();
         writeln!(
             io::stdout().lock(),
-            "connected after {} ms; publishing",
-            after.as_millis()
+            "connected after {after} ms; publishing"
         )
     }
 
     /// What happened since the previous line.
-    pub(super) fn progress(&mut self, since_start: Duration, stats: &Stats) -> io::Result<()> {
-        let seconds = since_start.as_secs_f64();
-        let line = Line::new(
-            "progress",
-            seconds,
-            seconds - self.seconds,
-            stats,
-            &self.previous,
-        );
+    pub(super) fn progress(&mut self, now: Instant, stats: &Stats) -> io::Result<()> {
+        let seconds = self.seconds_at(now);
+        let span = seconds - self.seconds;
+        let line = Line::new("progress", seconds, span, stats, &self.previous);
         (self.seconds, self.previous) = (seconds, *stats);
         self.print(&line)
     }
@@ -56,20 +56,20 @@ impl Output {
     /// What happened in all.
     pub(super) fn summary(
         &mut self,
+        now: Instant,
         stats: &Stats,
         error: Option<&PublishError>,
     ) -> io::Result<()> {
-        let mut line = Line::new(
-            "summary",
-            self.seconds,
-            self.seconds,
-            stats,
-            &Stats::default(),
-        );
-        line.connect_ms = self.connect.map(milliseconds);
+        let seconds = self.seconds_at(now);
+        let mut line = Line::new("summary", seconds, seconds, stats, &Stats::default());
+        line.connect_ms = self.connected.map(|at| milliseconds(at - self.asked));
         line.ok = Some(error.is_none());
         line.error = error.map(ToString::to_string);
         self.print(&line)
+    }
+
+    fn seconds_at(&self, now: Instant) -> f64 {
+        self.connected.map_or(0.0, |at| (now - at).as_secs_f64())
     }
 
     fn print(&self, line: &Line) -> io::Result<()> {
@@ -95,7 +95,7 @@ struct Line {
     keyframes: u64,
     packets_sent: u64,
     packets_lost: u64,
-    nacks: u64,
+    retransmitted: u64,
     keyframe_requests: u64,
     rtt_ms: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -125,7 +125,7 @@ impl Line {
             keyframes: stats.keyframes,
             packets_sent: stats.packets_sent,
             packets_lost: stats.packets_lost,
-            nacks: stats.nacks,
+            retransmitted: stats.retransmitted,
             keyframe_requests: stats.keyframe_requests,
             rtt_ms: stats.round_trip.map(milliseconds),
             connect_ms: None,

@@ -1,7 +1,7 @@
 //! Against a server that plays back canned answers and records what it was asked.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
 use super::*;
@@ -22,12 +22,9 @@ impl Mock {
             let mut requests = Vec::new();
             for answer in answers {
                 let (mut stream, _) = listener.accept().await.unwrap();
-                let mut request = Vec::new();
-                while !is_complete(&request) {
-                    assert_ne!(stream.read_buf(&mut request).await.unwrap(), 0);
-                }
+                let request = read_request(&mut stream).await;
                 stream.write_all(answer.as_bytes()).await.unwrap();
-                requests.push(String::from_utf8(request).unwrap());
+                requests.push(request);
             }
             requests
         });
@@ -43,6 +40,15 @@ impl Mock {
     }
 }
 
+/// A request with its whole body.
+pub(crate) async fn read_request(stream: &mut TcpStream) -> String {
+    let mut request = Vec::new();
+    while !is_complete(&request) {
+        assert_ne!(stream.read_buf(&mut request).await.unwrap(), 0);
+    }
+    String::from_utf8(request).unwrap()
+}
+
 fn is_complete(request: &[u8]) -> bool {
     let text = String::from_utf8_lossy(request).to_lowercase();
     let Some((head, body)) = text.split_once("\r\n\r\n") else {
@@ -55,7 +61,8 @@ fn is_complete(request: &[u8]) -> bool {
     body.len() >= length
 }
 
-fn response(status: &str, headers: &[&str], body: &str) -> String {
+/// A whole response, after which the connection closes.
+pub(crate) fn response(status: &str, headers: &[&str], body: &str) -> String {
     let headers: String = headers.iter().map(|line| format!("{line}\r\n")).collect();
     let length = body.len();
     format!(

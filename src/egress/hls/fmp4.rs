@@ -117,6 +117,7 @@ pub fn fragment(
     decode_time: u64,
     samples: &[FragmentSample],
 ) -> Result<Bytes, BoxError> {
+    let reordered = samples.iter().any(|sample| sample.composition_offset != 0);
     let entries: Vec<_> = samples
         .iter()
         .map(|sample| TrunEntry {
@@ -127,7 +128,7 @@ pub fn fragment(
             } else {
                 DEPENDENT_SAMPLE
             }),
-            cts: Some(sample.composition_offset.into()),
+            cts: reordered.then(|| sample.composition_offset.into()),
         })
         .collect();
     let trun = Trun {

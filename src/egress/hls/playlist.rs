@@ -71,7 +71,7 @@ impl MediaList {
             let mut segment = MediaSegment::builder();
             segment
                 .uri(entry.uri.clone())
-                .duration(entry.duration)
+                .duration(microseconds(entry.duration))
                 .program_date_time(ExtXProgramDateTime::new(time));
             if map != Some(&entry.map) || entry.discontinuity {
                 segment.map(ExtXMap::new(entry.map.clone()));
@@ -154,6 +154,11 @@ impl Variant<'_> {
             .variant_streams(vec![variant]);
         Ok(with_version(&master.build()?.to_string()))
     }
+}
+
+/// Shorter than a tick of any clock, and no digits that say nothing.
+fn microseconds(duration: Duration) -> Duration {
+    Duration::from_micros((duration.as_nanos() as u64 + 500) / 1000)
 }
 
 const GROUP: &str = "audio";

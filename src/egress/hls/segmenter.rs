@@ -6,33 +6,21 @@
 //! A run of segments with the same tracks, formats and alignment is an *epoch*; where a new one begins,
 //! players see a discontinuity.
 
+mod audio;
+mod cut;
+mod media;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-
-use super::Format;
-use super::fmp4::{self, BoxError, FragmentSample};
+use super::fmp4::BoxError;
 use super::timeline::Walls;
 use crate::rtp::MediaKind;
 
-/// A coded picture, or a frame of audio. Times are media times in nanoseconds (see [`Walls`]).
-#[derive(Clone, Debug)]
-pub struct Sample {
-    /// When it is to be decoded.
-    pub dts: i64,
-    /// When it is to be shown or heard.
-    pub pts: i64,
-    /// How long it lasts when nothing follows.
-    pub duration: i64,
-    /// A decoder can begin with it.
-    pub keyframe: bool,
-    /// The coded bytes.
-    pub data: Bytes,
-    /// What it is coded in; a new `Arc` only when the format is another one.
-    pub format: Arc<Format>,
-}
+use audio::take_audio;
+use cut::Cut;
+pub use media::{Init, Media, Sample, Segment};
 
 /// What the segmenter aims at.
 #[derive(Clone, Debug)]
@@ -43,43 +31,6 @@ pub struct SegmenterSettings {
     pub video: bool,
     /// Whether the publisher announced an audio track.
     pub audio: bool,
-}
-
-/// A finished segment of all renditions.
-#[derive(Clone, Debug)]
-pub struct Segment {
-    /// It begins an epoch.
-    pub discontinuity: bool,
-    /// Every rendition of it can be decoded alone.
-    pub independent: bool,
-    /// The wall-clock time of its first sample, ns since 1970.
-    pub time: i64,
-    /// The video rendition, where there is one now.
-    pub video: Option<Media>,
-    /// The audio rendition, where there is one now.
-    pub audio: Option<Media>,
-}
-
-/// A segment of one rendition.
-#[derive(Clone, Debug)]
-pub struct Media {
-    /// What a player must read before it.
-    pub init: Arc<Init>,
-    /// `moof` and `mdat`.
-    pub body: Bytes,
-    /// How long it lasts.
-    pub duration: Duration,
-    /// How many samples it has.
-    pub samples: usize,
-}
-
-/// An init segment.
-#[derive(Debug)]
-pub struct Init {
-    /// What it describes.
-    pub format: Arc<Format>,
-    /// `ftyp` and `moov`.
-    pub body: Bytes,
 }
 
 /// Cuts the samples of one publisher.
@@ -249,7 +200,9 @@ impl Segmenter {
         let (leader, start) = if let Some(first) = self.video.front() {
             (MediaKind::Video, Self::video_time(&walls, first))
         } else if let (Some(first), Some(last)) = (self.audio.front(), self.audio.back()) {
-            let alone = !self.settings.video || last.pts - first.pts > VIDEO_WAIT || self.ending;
+            let alone = !self.settings.video
+                || last.pts - first.pts > VIDEO_WAIT
+                || (self.ending && self.sequence == 0);
             if !alone {
                 return Ok(());
             }
@@ -270,7 +223,7 @@ impl Segmenter {
         let video = self
             .video
             .front()
-            .map(|first| init(&first.format))
+            .map(|first| Init::of(&first.format))
             .transpose()?;
         let audio_end = start - walls.audio.unwrap_or(0);
         self.epoch = Some(Epoch {
@@ -283,143 +236,6 @@ impl Segmenter {
             audio_end,
         });
         Ok(())
-    }
-
-    /// Where the open segment of an epoch with video ends.
-    fn video_cut(&self, epoch: &Epoch) -> Cut {
-        let (Some(first), Some(last)) = (self.video.front(), self.video.back()) else {
-            return if self.ending {
-                self.audio_cut(epoch)
-            } else {
-                self.stalled(epoch, epoch.start)
-            };
-        };
-        let target = self.settings.target.as_nanos() as i64;
-        let requested = self.keyframe == KeyframeWish::Told;
-        let mut bytes = 0;
-        for (count, sample) in self.video.iter().enumerate().skip(1) {
-            bytes += sample.data.len();
-            let age = sample.dts - first.dts;
-            let changed = !Arc::ptr_eq(&sample.format, &first.format);
-            let due = age >= target - EARLY || (requested && age >= target - NOTICE) || changed;
-            let forced = age >= LONGEST || bytes > LARGEST;
-            if (sample.keyframe && due) || forced {
-                let time = Self::video_time(&epoch.walls, sample);
-                let late = Self::video_time(&epoch.walls, last) - time > AUDIO_WAIT;
-                let complete = late || self.ending || self.audio_reaches(epoch, time);
-                return if complete {
-                    Cut::At {
-                        count,
-                        time,
-                        last: changed,
-                    }
-                } else {
-                    Cut::No
-                };
-            }
-        }
-        let end = Self::video_time(&epoch.walls, last) + self.frame_duration();
-        if self.ending {
-            return Cut::At {
-                count: self.video.len(),
-                time: end,
-                last: true,
-            };
-        }
-        match self.stalled(epoch, end) {
-            Cut::No if last.dts - first.dts >= target - NOTICE => Cut::Overdue,
-            cut => cut,
-        }
-    }
-
-    /// Audio went on for long after the video's `end`: the segment ends there, and with it the epoch.
-    fn stalled(&self, epoch: &Epoch, end: i64) -> Cut {
-        let audio = self
-            .audio
-            .back()
-            .map(|sample| Self::audio_time(&epoch.walls, sample));
-        if audio.is_some_and(|audio| audio - end > VIDEO_WAIT) {
-            Cut::At {
-                count: self.video.len(),
-                time: end,
-                last: true,
-            }
-        } else {
-            Cut::No
-        }
-    }
-
-    /// Where the open segment of an epoch without video ends.
-    fn audio_cut(&self, epoch: &Epoch) -> Cut {
-        let count = 0;
-        let Some(last) = self.audio.back() else {
-            return Cut::No;
-        };
-        let reached = Self::audio_time(&epoch.walls, last);
-        if let Some(picture) = self.video.front() {
-            let time = Self::video_time(&epoch.walls, picture);
-            // The video may be dated by other reports than the epoch; its place is good enough.
-            return Cut::At {
-                count,
-                time: time.clamp(epoch.start, reached),
-                last: true,
-            };
-        }
-        let time = epoch.start + self.settings.target.as_nanos() as i64;
-        if reached >= time {
-            Cut::At {
-                count,
-                time,
-                last: false,
-            }
-        } else if self.ending {
-            Cut::At {
-                count,
-                time: reached + last.duration,
-                last: true,
-            }
-        } else {
-            Cut::No
-        }
-    }
-
-    fn audio_reaches(&self, epoch: &Epoch, time: i64) -> bool {
-        let expected = if epoch.fresh {
-            self.settings.audio
-        } else {
-            epoch.audio.is_some()
-        };
-        let reached = self
-            .audio
-            .back()
-            .map(|last| Self::audio_time(&epoch.walls, last) + last.duration);
-        !expected || reached.is_some_and(|reached| reached >= time)
-    }
-
-    /// The length of the newest picture, when nothing follows: that of the one before.
-    fn frame_duration(&self) -> i64 {
-        let mut newest = self.video.iter().rev().map(|sample| sample.dts);
-        match (newest.next(), newest.next()) {
-            (Some(last), Some(before)) => last - before,
-            _ => DEFAULT_FRAME,
-        }
-    }
-
-    fn must_restart(&self) -> bool {
-        let Some(epoch) = &self.epoch else {
-            return false;
-        };
-        let appeared = match epoch.leader {
-            MediaKind::Video => epoch.audio.is_none() && !self.audio.is_empty(),
-            MediaKind::Audio => false,
-        };
-        let changed = |init: &Option<Arc<Init>>, queue: &VecDeque<Sample>| {
-            let pair = init.as_ref().zip(queue.front());
-            pair.is_some_and(|(init, next)| !Arc::ptr_eq(&init.format, &next.format))
-        };
-        appeared
-            || changed(&epoch.audio, &self.audio)
-            || (self.walls.reported && skew(&self.walls).abs_diff(skew(&epoch.walls)) > AUDIBLE)
     }
 
     /// Takes the segment out of the queues that ends before the video sample `count` and at `time`.
@@ -453,7 +269,7 @@ impl Segmenter {
             let Some(init) = init.as_ref().filter(|_| !samples.is_empty()) else {
                 return Ok(None);
             };
-            media(init, samples, end, wall.unwrap_or(0) - zero, sequence).map(Some)
+            media::media(init, samples, end, wall.unwrap_or(0) - zero, sequence).map(Some)
         };
         let segment = Segment {
             discontinuity: epoch.fresh,
@@ -471,140 +287,12 @@ impl Segmenter {
     }
 }
 
-enum Cut {
-    No,
-    /// A keyframe should have come.
-    Overdue,
-    At {
-        count: usize,
-        time: i64,
-        last: bool,
-    },
-}
-
-/// How much earlier than its target a segment may end.
-const EARLY: i64 = 100_000_000;
-/// How long before its end a keyframe is asked for; it may come at once.
-const NOTICE: i64 = 300_000_000;
-/// How far audio may be behind the video before the video goes on without.
-const AUDIO_WAIT: i64 = 500_000_000;
 /// How long audio waits for video before it goes on alone.
 const VIDEO_WAIT: i64 = 3_000_000_000;
-/// A segment without a further keyframe ends here, so that memory stays bounded.
-const LONGEST: i64 = 15_000_000_000;
-const LARGEST: usize = 32 << 20;
-/// A gap of audio that is longer is left as a gap.
-const LONGEST_FILL: i64 = 20_000_000_000;
 /// Rounding of timestamps.
 const TOLERANCE: i64 = 1_000_000;
-const DEFAULT_FRAME: i64 = 33_333_333;
-/// A change of the alignment that a viewer notices.
-const AUDIBLE: u64 = 60_000_000;
 /// Segments begin at this time, so that pictures decoded before they are shown have one too.
 const MARGIN: i64 = 1_000_000_000;
 
-fn skew(walls: &Walls) -> i64 {
-    walls
-        .video
-        .zip(walls.audio)
-        .map_or(0, |(video, audio)| audio - video)
-}
-
-fn init(format: &Arc<Format>) -> Result<Arc<Init>, BoxError> {
-    let body = fmp4::init_segment(format)?;
-    Ok(Arc::new(Init {
-        format: Arc::clone(format),
-        body,
-    }))
-}
-
-/// The audio up to `time`, gaps filled with silence.
-fn take_audio(queue: &mut VecDeque<Sample>, epoch: &mut Epoch, time: i64) -> Vec<Sample> {
-    let end = time - epoch.walls.audio.unwrap_or(0);
-    let mut taken = Vec::new();
-    if epoch.fresh {
-        let format = queue
-            .front()
-            .filter(|first| first.pts < end)
-            .map(|first| &first.format);
-        epoch.audio = format.and_then(|format| init(format).ok());
-    }
-    let Some(current) = epoch.audio.clone() else {
-        return taken;
-    };
-    let belongs =
-        |next: &Sample| next.pts < end - TOLERANCE && Arc::ptr_eq(&next.format, &current.format);
-    while queue.front().is_some_and(belongs) {
-        let Some(sample) = queue.pop_front() else {
-            break;
-        };
-        fill(&mut taken, epoch, &current.format, sample.pts);
-        let next = queue.front().map(|next| next.dts - sample.dts);
-        let length = next
-            .filter(|step| *step < 2 * sample.duration)
-            .unwrap_or(sample.duration);
-        epoch.audio_end = sample.dts + length;
-        taken.push(sample);
-    }
-    if queue.is_empty() {
-        fill(&mut taken, epoch, &current.format, end);
-    }
-    taken
-}
-
-fn fill(taken: &mut Vec<Sample>, epoch: &mut Epoch, format: &Arc<Format>, until: i64) {
-    let Some((data, duration)) = &format.silence else {
-        return;
-    };
-    if until - epoch.audio_end > LONGEST_FILL {
-        epoch.audio_end = until;
-    }
-    while until - epoch.audio_end >= *duration - TOLERANCE {
-        let (dts, pts) = (epoch.audio_end, epoch.audio_end);
-        let (data, format) = (data.clone(), Arc::clone(format));
-        taken.push(Sample {
-            dts,
-            pts,
-            duration: *duration,
-            keyframe: true,
-            data,
-            format,
-        });
-        epoch.audio_end += duration;
-    }
-}
-
-/// The fragment of one rendition; `offset` turns media time into time of the segments.
-fn media(
-    init: &Arc<Init>,
-    samples: &[Sample],
-    end: i64,
-    offset: i64,
-    sequence: u32,
-) -> Result<Media, BoxError> {
-    let scale = i128::from(init.format.timescale);
-    // Ticks are rounded from absolute times, so that durations add up without drift.
-    let ticks = |time: i64| {
-        ((i128::from((time + offset).max(0)) * scale + 500_000_000) / 1_000_000_000) as i64
-    };
-    let mut fragment = Vec::with_capacity(samples.len());
-    for (number, sample) in samples.iter().enumerate() {
-        let next = samples.get(number + 1).map_or(end, |next| next.dts);
-        let decode = ticks(sample.dts);
-        fragment.push(FragmentSample {
-            duration: u32::try_from(ticks(next) - decode).unwrap_or(0),
-            composition_offset: i32::try_from(ticks(sample.pts) - decode).unwrap_or(0),
-            keyframe: sample.keyframe,
-            data: sample.data.clone(),
-        });
-    }
-    let start = samples.first().map_or(end, |first| first.dts);
-    let body = fmp4::fragment(sequence, ticks(start) as u64, &fragment)?;
-    let duration = Duration::from_nanos((end - start).max(0) as u64);
-    Ok(Media {
-        init: Arc::clone(init),
-        body,
-        duration,
-        samples: samples.len(),
-    })
-}
+#[cfg(test)]
+mod tests;

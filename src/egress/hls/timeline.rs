@@ -124,7 +124,7 @@ impl TrackClock {
         let step = i64::from(timestamp.wrapping_sub(last.timestamp) as i32);
         let media = self.nanoseconds(last.ticks + step) + last.jump;
         let seconds = (ntp >> 32) as i64 - NTP_TO_UNIX;
-        let fraction = ((ntp & 0xffff_ffff) * 1_000_000_000 >> 32) as i64;
+        let fraction = (((ntp & 0xffff_ffff) * 1_000_000_000) >> 32) as i64;
         self.report = Some(seconds * 1_000_000_000 + fraction - media);
     }
 

@@ -56,17 +56,9 @@ impl Description {
         let failed = |reason: String| MediaError::Pipeline { name, reason };
         let lines = self.text.lines().filter(|line| !line.starts_with('#'));
         let text = lines.collect::<Vec<_>>().join(" ");
-        let mut context = gst::ParseContext::new();
         let flags = gst::ParseFlags::FATAL_ERRORS;
-        let pipeline =
-            gst::parse::launch_full(&text, Some(&mut context), flags).map_err(|error| {
-                let missing = context.missing_elements();
-                failed(if missing.is_empty() {
-                    error.to_string()
-                } else {
-                    format!("missing: {}", missing.join(", "))
-                })
-            })?;
+        let pipeline = gst::parse::launch_full(&text, None, flags)
+            .map_err(|error| failed(error.message().to_owned()))?;
         let pipeline = pipeline
             .downcast::<gst::Pipeline>()
             .map_err(|_| failed("it is no pipeline".into()))?;
@@ -168,6 +160,11 @@ impl Chain {
             .map_err(|error| self.failed(&error.to_string()))
     }
 
+    /// Whether it has more to do than a live pipeline should.
+    pub(super) fn is_behind(&self) -> bool {
+        self.src.current_level_time() > LONGEST_BACKLOG
+    }
+
     /// The next sample, when there is one.
     pub(super) fn poll_sample(&self) -> Option<gst::Sample> {
         self.sink.try_pull_sample(gst::ClockTime::ZERO)
@@ -225,6 +222,8 @@ impl Drop for Chain {
     }
 }
 
+/// Media time that may wait in front of a pipeline before its input is held back.
+const LONGEST_BACKLOG: gst::ClockTime = gst::ClockTime::from_mseconds(500);
 /// Bytes that may wait in front of a pipeline.
 const LARGEST_BACKLOG: u64 = 16 << 20;
 

@@ -30,10 +30,14 @@ impl Converter {
             return Ok(None);
         };
         let format = self.format(caps)?;
-        let Some(pts) = buffer.pts().or(buffer.dts()) else {
+        let segment = sample
+            .segment()
+            .and_then(|segment| segment.downcast_ref::<gst::ClockTime>());
+        let running = |time: Option<gst::ClockTime>| running_time(segment?, time?);
+        let Some(pts) = running(buffer.pts().or(buffer.dts())) else {
             return Ok(None);
         };
-        let dts = buffer.dts().unwrap_or(pts);
+        let dts = running(buffer.dts()).unwrap_or(pts);
         let duration = match (self.codec.kind(), buffer.duration()) {
             (_, Some(duration)) => duration.nseconds() as i64,
             (MediaKind::Audio, None) => format
@@ -49,7 +53,6 @@ impl Converter {
         };
         // The bytes stay where GStreamer has them until they are copied into their segment.
         let data = Bytes::from_owner(mapped);
-        let (dts, pts) = (dts.nseconds() as i64, pts.nseconds() as i64);
         Ok(Some(Sample {
             dts,
             pts,
@@ -74,6 +77,17 @@ impl Converter {
         };
         self.current = Some((caps.to_owned(), Arc::clone(&format)));
         Ok(format)
+    }
+}
+
+/// What went in as PTS: timestampers move all times by 1000 hours, and the segment with them.
+fn running_time(
+    segment: &gst::FormattedSegment<gst::ClockTime>,
+    time: gst::ClockTime,
+) -> Option<i64> {
+    match segment.to_running_time_full(time)? {
+        gst::Signed::Positive(time) => i64::try_from(time.nseconds()).ok(),
+        gst::Signed::Negative(time) => i64::try_from(time.nseconds()).ok().map(|time| -time),
     }
 }
 

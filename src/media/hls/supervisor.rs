@@ -139,6 +139,11 @@ impl Supervisor {
             .collect()
     }
 
+    /// Whether the pipeline has packets to work at that are older than those of a live one.
+    pub(super) fn is_behind(&self) -> bool {
+        matches!(&self.state, State::Running { chain, .. } if chain.is_behind())
+    }
+
     /// Whether an element of the pipeline wants a keyframe.
     pub(super) fn poll_keyframe_request(&self) -> bool {
         matches!(&self.state, State::Running { chain, .. } if chain.poll_keyframe_request())

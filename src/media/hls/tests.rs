@@ -15,7 +15,7 @@ use crate::egress::hls::{LibrarySettings, Resource};
 use crate::rtp::Codec;
 use crate::stream::ExtensionValues;
 
-const FRAMES: usize = 180;
+const FRAMES: usize = 150;
 const VIDEO: TrackId = TrackId(0);
 const AUDIO: TrackId = TrackId(1);
 
@@ -40,8 +40,16 @@ fn record(track: TrackId, pipeline: &str) -> Vec<Recorded> {
     pipeline.set_state(gst::State::Playing).unwrap();
     let mut packets = Vec::new();
     while let Ok(sample) = sink.pull_sample() {
+        let segment = sample
+            .segment()
+            .unwrap()
+            .downcast_ref::<gst::ClockTime>()
+            .unwrap();
         let mut keep = |buffer: &gst::BufferRef| {
-            let time = Duration::from_nanos(buffer.pts().unwrap().nseconds());
+            let time = segment
+                .to_running_time(buffer.pts().unwrap())
+                .unwrap()
+                .into();
             packets.push(Recorded {
                 track,
                 time,
@@ -60,7 +68,7 @@ fn record(track: TrackId, pipeline: &str) -> Vec<Recorded> {
 
 fn video(encoder: &str, payloader: &str, width: u32) -> Vec<Recorded> {
     let source = format!(
-        "videotestsrc num-buffers={FRAMES} ! video/x-raw,format=I420,width={width},height=240,framerate=30/1"
+        "videotestsrc num-buffers={FRAMES} ! video/x-raw,format=I420,width={width},height=240,framerate=25/1"
     );
     record(
         VIDEO,
@@ -72,7 +80,7 @@ fn video(encoder: &str, payloader: &str, width: u32) -> Vec<Recorded> {
 
 fn h264() -> Vec<Recorded> {
     video(
-        "x264enc tune=zerolatency speed-preset=ultrafast bitrate=500 key-int-max=60 ! h264parse",
+        "x264enc tune=zerolatency speed-preset=ultrafast bitrate=500 key-int-max=50 ! h264parse",
         "rtph264pay aggregate-mode=zero-latency config-interval=-1",
         320,
     )
@@ -212,7 +220,8 @@ fn push(feed: &HlsFeed, packets: &[Arc<Packet>]) {
 struct Probed {
     pts: i64,
     dts: i64,
-    duration: i64,
+    /// Unknown to ffprobe at some edges of fragments.
+    duration: Option<i64>,
     keyframe: bool,
 }
 
@@ -256,8 +265,9 @@ fn probe(bench: &Bench, directory: &Path, kind: &str, codec: &str) -> Vec<Probed
                 .split(',')
                 .filter_map(|field| field.split_once('='))
                 .collect();
-            let number = |name: &str| fields[name].parse().unwrap();
-            let (pts, dts, duration) = (number("pts"), number("dts"), number("duration"));
+            let number = |name: &str| fields[name].parse().unwrap_or_else(|_| panic!("{line}"));
+            let (pts, dts) = (number("pts"), number("dts"));
+            let duration = fields["duration"].parse().ok();
             Probed {
                 pts,
                 dts,
@@ -286,7 +296,10 @@ fn decode(directory: &Path, kind: &str) {
 
 fn assert_gapless(packets: &[Probed]) {
     for pair in packets.windows(2) {
-        assert_eq!(pair[0].dts + pair[0].duration, pair[1].dts, "{pair:?}");
+        assert!(pair[0].dts < pair[1].dts, "{pair:?}");
+        if let Some(duration) = pair[0].duration {
+            assert_eq!(pair[0].dts + duration, pair[1].dts, "{pair:?}");
+        }
     }
 }
 
@@ -310,7 +323,9 @@ fn video_codec_is_carried(name: &str, codec: Codec, probed: &str, recording: Vec
     assert_eq!(pictures.len(), FRAMES);
     assert_gapless(&pictures);
     assert!(
-        pictures.iter().all(|picture| picture.duration == 3000),
+        pictures
+            .iter()
+            .all(|picture| picture.duration.is_none_or(|length| length == 3600)),
         "{pictures:?}"
     );
     decode(&directory, "video");
@@ -339,7 +354,7 @@ fn h264_and_opus_are_carried() {
 
 #[test]
 fn h265_is_carried() {
-    let encoder = "x265enc tune=zerolatency speed-preset=ultrafast bitrate=500 key-int-max=60";
+    let encoder = "x265enc tune=zerolatency speed-preset=ultrafast bitrate=500 key-int-max=50";
     video_codec_is_carried(
         "h265",
         Codec::H265,
@@ -351,7 +366,7 @@ fn h265_is_carried() {
 #[test]
 fn vp9_is_carried() {
     let encoder =
-        "vp9enc deadline=1 cpu-used=8 keyframe-max-dist=60 lag-in-frames=0 target-bitrate=500000";
+        "vp9enc deadline=1 cpu-used=8 keyframe-max-dist=50 lag-in-frames=0 target-bitrate=500000";
     video_codec_is_carried(
         "vp9",
         Codec::Vp9,
@@ -360,9 +375,76 @@ fn vp9_is_carried() {
     );
 }
 
+/// GStreamer 1.22 has no payloader for AV1: each OBU without its size becomes elements of at most 1100 bytes.
+fn av1() -> Vec<Recorded> {
+    let source = format!(
+        "videotestsrc num-buffers={FRAMES} ! video/x-raw,format=I420,width=320,height=240,framerate=25/1"
+    );
+    let encoder = "av1enc cpu-used=8 usage-profile=realtime keyframe-max-dist=50 target-bitrate=300 lag-in-frames=0";
+    let units = record(
+        VIDEO,
+        &format!(
+            "{source} ! {encoder} ! av1parse ! video/x-av1,stream-format=obu-stream,alignment=tu"
+        ),
+    );
+    let mut packets: Vec<Recorded> = Vec::new();
+    for (number, unit) in units.iter().enumerate() {
+        let mut obus = obus(&unit.rtp);
+        obus.retain(|obu| obu[0] >> 3 != 2);
+        let new_sequence = obus.iter().any(|obu| obu[0] >> 3 == 1);
+        let last = obus.len() - 1;
+        for (index, obu) in obus.iter().enumerate() {
+            let chunks: Vec<_> = obu.chunks(1100).collect();
+            for (part, chunk) in chunks.iter().enumerate() {
+                let flag = |bit: u8, set: bool| if set { bit } else { 0 };
+                let header = flag(0x80, part > 0)
+                    | flag(0x40, part + 1 < chunks.len())
+                    | 0x10
+                    | flag(8, new_sequence && index == 0 && part == 0);
+                let marker = flag(0x80, index == last && part + 1 == chunks.len());
+                let mut rtp = vec![0x80, marker | 96];
+                rtp.extend((packets.len() as u16).to_be_bytes());
+                rtp.extend((number as u32 * 3600).to_be_bytes());
+                rtp.extend([0, 0, 0, 1, header]);
+                rtp.extend_from_slice(chunk);
+                packets.push(Recorded {
+                    track: VIDEO,
+                    time: unit.time,
+                    rtp,
+                });
+            }
+        }
+    }
+    packets
+}
+
+/// The OBUs of a temporal unit, their size fields taken out.
+fn obus(mut unit: &[u8]) -> Vec<Vec<u8>> {
+    let mut obus = Vec::new();
+    while let Some(&header) = unit.first() {
+        assert_eq!(header & 6, 2, "an OBU with size and without extension");
+        let (mut size, mut at, mut shift) = (0, 1, 0);
+        loop {
+            size |= usize::from(unit[at] & 0x7f) << shift;
+            (shift, at) = (shift + 7, at + 1);
+            if unit[at - 1] & 0x80 == 0 {
+                break;
+            }
+        }
+        obus.push([&[header & !2], &unit[at..at + size]].concat());
+        unit = &unit[at + size..];
+    }
+    obus
+}
+
+#[test]
+fn av1_is_carried() {
+    video_codec_is_carried("av1", Codec::Av1, "av1", av1());
+}
+
 #[test]
 fn b_frames_keep_their_order() {
-    let encoder = "x264enc speed-preset=ultrafast bframes=2 b-adapt=false bitrate=500 key-int-max=60 ! h264parse";
+    let encoder = "x264enc speed-preset=ultrafast bframes=2 b-adapt=false bitrate=500 key-int-max=50 ! h264parse";
     let recording = video(
         encoder,
         "rtph264pay aggregate-mode=zero-latency config-interval=-1",
@@ -395,7 +477,7 @@ fn telephone_audio_becomes_aac() {
         let directory = bench.write(codec.name());
         let sounds = probe(&bench, &directory, "audio", "aac");
         assert_gapless(&sounds);
-        let length: i64 = sounds.iter().map(|sound| sound.duration).sum();
+        let length = sounds[sounds.len() - 1].pts - sounds[0].pts;
         assert!((length - 6 * 48_000).abs() < 4_800, "{length}");
         decode(&directory, "audio");
         assert!(bench.text("index.m3u8").contains("CODECS=\"mp4a.40.2\""));
@@ -426,7 +508,7 @@ fn a_new_publisher_goes_on_with_a_discontinuity() {
     let first = bench.text("video.m3u8");
     assert!(first.ends_with("#EXT-X-ENDLIST\n"), "{first}");
     let encoder =
-        "x264enc tune=zerolatency speed-preset=ultrafast bitrate=500 key-int-max=60 ! h264parse";
+        "x264enc tune=zerolatency speed-preset=ultrafast bitrate=500 key-int-max=50 ! h264parse";
     let other = video(
         encoder,
         "rtph264pay aggregate-mode=zero-latency config-interval=-1",
@@ -460,11 +542,11 @@ fn a_lost_packet_costs_no_later_segment_and_asks_for_a_keyframe() {
     let directory = bench.write("loss");
     let pictures = probe(&bench, &directory, "video", "h264");
     assert!(
-        (120..FRAMES).contains(&pictures.len()),
+        (100..FRAMES).contains(&pictures.len()),
         "{}",
         pictures.len()
     );
-    assert_gapless(&pictures);
+    assert!(pictures.windows(2).all(|pair| pair[0].dts < pair[1].dts));
     decode(&directory, "video");
     assert!(bench.asked.load(Ordering::Relaxed) > 0);
     std::fs::remove_dir_all(directory).unwrap();

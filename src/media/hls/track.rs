@@ -23,6 +23,8 @@ pub(super) struct Track {
     pub(super) clock: TrackClock,
     pub(super) reorder: Reorder,
     depayloader: Kind,
+    /// Packets were lost since the last question.
+    lossy: bool,
 }
 
 #[derive(Debug)]
@@ -35,7 +37,6 @@ enum Kind {
     Av1 {
         depayloader: Depayloader,
         format: Option<Arc<Format>>,
-        wants_keyframe: bool,
     },
     Pipeline(Supervisor),
 }
@@ -67,7 +68,6 @@ impl Track {
             (Codec::Av1, None) => Kind::Av1 {
                 depayloader: Depayloader::default(),
                 format: None,
-                wants_keyframe: true,
             },
             _ => return Ok(None),
         };
@@ -77,6 +77,7 @@ impl Track {
             clock,
             reorder,
             depayloader,
+            lossy: false,
         }))
     }
 
@@ -91,18 +92,18 @@ impl Track {
             let time = self
                 .clock
                 .handle_packet(packet.timestamp, arrivals.unix(packet.received));
+            self.lossy |= lost > 0;
             match &mut self.depayloader {
                 Kind::Opus { format } => out_opus(&packet, time, format, out),
                 Kind::Av1 {
                     depayloader,
                     format,
-                    wants_keyframe,
                 } => {
                     if lost > 0 {
                         depayloader.handle_loss();
                     }
                     let unit = depayloader.handle_payload(&packet.payload, packet.marker);
-                    *wants_keyframe |= depayloader.needs_keyframe();
+                    self.lossy |= depayloader.needs_keyframe();
                     let Some(unit) = unit else {
                         continue;
                     };
@@ -157,17 +158,18 @@ impl Track {
         }
     }
 
-    /// Whether the depayloader can't go on without a keyframe; true once for each loss.
+    /// Whether a picture was lost, so that a keyframe is needed; true once for each loss.
     pub(super) fn poll_keyframe_request(&mut self) -> bool {
-        match &mut self.depayloader {
-            Kind::Opus { .. } => false,
-            Kind::Av1 {
-                wants_keyframe,
-                depayloader,
-                ..
-            } => std::mem::take(wants_keyframe) && depayloader.needs_keyframe(),
+        let forced = match &self.depayloader {
             Kind::Pipeline(supervisor) => supervisor.poll_keyframe_request(),
-        }
+            Kind::Opus { .. } | Kind::Av1 { .. } => false,
+        };
+        std::mem::take(&mut self.lossy) | forced
+    }
+
+    /// Whether packets should wait until the pipeline has worked at those before.
+    pub(super) fn is_behind(&self) -> bool {
+        matches!(&self.depayloader, Kind::Pipeline(supervisor) if supervisor.is_behind())
     }
 
     /// What is still in the pipeline at the end of the branch.

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant, SystemTime};
 
+use super::keyframes::Keyframes;
 use super::track::{Change, Track};
 use super::{EndOnDrop, HlsSettings, Input, Shared, Wake};
 use crate::egress::hls::reorder::Reorder;
@@ -84,6 +85,8 @@ struct Worker {
     segmenter: Segmenter,
     recording: EndOnDrop,
     keyframes: Keyframes,
+    /// Video has begun.
+    begun: bool,
 }
 
 impl Worker {
@@ -143,6 +146,7 @@ impl Worker {
             segmenter,
             recording,
             keyframes,
+            begun: false,
         })
     }
 
@@ -152,7 +156,15 @@ impl Worker {
             Input::Packet(packet) => {
                 if let Some(track) = self.track(packet.track) {
                     track.reorder.handle_packet(now, &packet);
-                    self.handle_track(track_kind(self, packet.track), now);
+                    let kind = track_kind(self, packet.track);
+                    if kind == MediaKind::Video && !self.begun {
+                        self.begun = true;
+                        if !packet.keyframe {
+                            self.keyframes.want();
+                        }
+                    }
+                    self.handle_track(kind, now);
+                    self.hold_back(kind, now);
                 }
             }
             Input::Report { track, rtp, ntp } => {
@@ -170,6 +182,18 @@ impl Worker {
         }
     }
 
+    /// Waits while a pipeline is slower than its packets come: the queue of the feed takes up what is too much,
+    /// and the tracks stay together.
+    fn hold_back(&mut self, kind: MediaKind, now: Instant) {
+        for _ in 0..HOLD_BACK_STEPS {
+            if !self.slot(kind).is_some_and(|track| track.is_behind()) {
+                break;
+            }
+            std::thread::sleep(HOLD_BACK_STEP);
+            self.handle_pipeline(kind, now);
+        }
+    }
+
     fn track(&mut self, id: TrackId) -> Option<&mut Track> {
         [&mut self.video, &mut self.audio]
             .into_iter()
@@ -183,12 +207,7 @@ impl Worker {
                 track.reorder.handle_timeout(now);
             }
             self.handle_track(kind, now);
-            let mut samples = Vec::new();
-            let change = self
-                .slot(kind)
-                .and_then(|track| track.handle_pipeline(now, &mut |sample| samples.push(sample)));
-            self.take(samples);
-            self.handle_change(kind, change, now);
+            self.handle_pipeline(kind, now);
         }
         let wanted = self
             .video
@@ -204,6 +223,16 @@ impl Worker {
                 "the publisher does not answer keyframe requests; set its keyframe interval to 2 s"
             );
         }
+    }
+
+    /// Takes what the pipeline of a track has made.
+    fn handle_pipeline(&mut self, kind: MediaKind, now: Instant) {
+        let mut samples = Vec::new();
+        let change = self
+            .slot(kind)
+            .and_then(|track| track.handle_pipeline(now, &mut |sample| samples.push(sample)));
+        self.take(samples);
+        self.handle_change(kind, change, now);
     }
 
     /// Moves packets that are in order on.
@@ -312,65 +341,11 @@ impl Worker {
 
 /// How often the bus is looked at when nothing else happens.
 const TICK: Duration = Duration::from_millis(250);
+/// How long packets are held back at most, in steps: then a stall is the supervisor's business.
+const HOLD_BACK_STEP: Duration = Duration::from_millis(2);
+const HOLD_BACK_STEPS: usize = 250;
 /// Inputs that are taken before time is looked at.
 const BATCH: usize = 64;
-
-/// Requests for keyframes: not too many, and repeated while none comes.
-struct Keyframes {
-    ask: Box<dyn Fn(TrackId) + Send + Sync>,
-    track: Option<TrackId>,
-    /// Wanted, and not come yet.
-    open: bool,
-    last: Option<Instant>,
-    unanswered: u32,
-}
-
-impl Keyframes {
-    fn new(ask: Box<dyn Fn(TrackId) + Send + Sync>, track: Option<TrackId>) -> Self {
-        // The first keyframe is wanted as well.
-        Self {
-            ask,
-            track,
-            open: true,
-            last: None,
-            unanswered: 0,
-        }
-    }
-
-    fn want(&mut self) {
-        self.open = true;
-    }
-
-    fn came(&mut self) {
-        (self.open, self.unanswered) = (false, 0);
-    }
-
-    /// Asks when it is time to; true once, when nobody seems to answer.
-    fn handle_timeout(&mut self, now: Instant) -> bool {
-        let pause = if self.unanswered == 0 {
-            KEYFRAME_PAUSE
-        } else {
-            KEYFRAME_REPEAT
-        };
-        let early = self
-            .last
-            .is_some_and(|last| now.saturating_duration_since(last) < pause);
-        let Some(track) = self.track.filter(|_| self.open && !early) else {
-            return false;
-        };
-        (self.ask)(track);
-        self.last = Some(now);
-        self.unanswered += 1;
-        self.unanswered == IGNORED
-    }
-}
-
-/// At most two requests a second.
-const KEYFRAME_PAUSE: Duration = Duration::from_millis(500);
-/// Time for an answer.
-const KEYFRAME_REPEAT: Duration = Duration::from_secs(1);
-/// So many requests without an answer are a publisher that does not answer.
-const IGNORED: u32 = 4;
 
 fn track_kind(worker: &Worker, id: TrackId) -> MediaKind {
     let video = worker

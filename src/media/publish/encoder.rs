@@ -3,7 +3,7 @@
 use gstreamer as gst;
 use gstreamer::prelude::*;
 
-use super::pipeline::Description;
+use super::description::Description;
 use super::{Error, Options};
 use crate::rtp::Codec;
 
@@ -77,7 +77,7 @@ pub(super) const ENCODERS: [Encoder; 6] = [
     Encoder {
         codec: Codec::Av1,
         description: description!("av1"),
-        elements: &["av1enc", "av1parse", "rtpav1pay"],
+        elements: &["av1enc", "av1parse", "appsink", "appsrc"],
         bitrate: "target-bitrate",
         unit: 1000,
         keyframe_distance: "keyframe-max-dist",

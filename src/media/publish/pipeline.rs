@@ -10,67 +10,23 @@ use std::time::SystemTime;
 
 use gstreamer as gst;
 use gstreamer::prelude::*;
+use gstreamer_app::{AppSink, AppSrc};
 use tokio::sync::watch;
 
+use super::description::{
+    AUDIO, AUTO_AUDIO, AUTO_VIDEO, DEVICE_VIDEO, Description, FILE, TEST_AUDIO, TEST_VIDEO, VIDEO,
+    expose, link, load, named, pad,
+};
+use super::encoded::Encoded;
 use super::encoder::Encoder;
-use super::{Error, Options, Progress, Source, stamp, webrtc};
+use super::{Error, Options, Progress, Source, av1, stamp, webrtc};
 use crate::rtp::MediaKind;
-
-macro_rules! description {
-    ($name:literal) => {
-        Description {
-            name: $name,
-            text: include_str!(concat!("../../../pipelines/", $name, ".launch")),
-        }
-    };
-}
-
-/// A file of `pipelines/`.
-#[derive(Clone, Copy)]
-pub(super) struct Description {
-    pub(super) name: &'static str,
-    pub(super) text: &'static str,
-}
-
-pub(super) const TEST_VIDEO: Description = description!("publish-test-video");
-pub(super) const TEST_AUDIO: Description = description!("publish-test-audio");
-pub(super) const DEVICE_VIDEO: Description = description!("publish-device-video");
-pub(super) const AUTO_VIDEO: Description = description!("publish-auto-video");
-pub(super) const AUTO_AUDIO: Description = description!("publish-auto-audio");
-pub(super) const FILE: Description = description!("publish-file");
-pub(super) const VIDEO: Description = description!("publish-video");
-pub(super) const AUDIO: Description = description!("publish-audio");
 
 /// What [`build`] makes.
 pub(super) struct Parts {
     pub(super) pipeline: gst::Pipeline,
     pub(super) webrtc: gst::Element,
-    pub(super) frames: FrameCount,
-}
-
-/// Counts what leaves the video encoder.
-#[derive(Clone, Default)]
-pub(super) struct FrameCount {
-    counts: Arc<(AtomicU64, AtomicU64)>,
-}
-
-impl FrameCount {
-    /// Frames, and keyframes among them.
-    pub(super) fn read(&self) -> (u64, u64) {
-        let (frames, keyframes) = &*self.counts;
-        (
-            frames.load(Ordering::Relaxed),
-            keyframes.load(Ordering::Relaxed),
-        )
-    }
-
-    fn add(&self, frame: &gst::BufferRef) {
-        let (frames, keyframes) = &*self.counts;
-        frames.fetch_add(1, Ordering::Relaxed);
-        if !frame.flags().contains(gst::BufferFlags::DELTA_UNIT) {
-            keyframes.fetch_add(1, Ordering::Relaxed);
-        }
-    }
+    pub(super) encoded: Encoded,
 }
 
 /// Puts the pipeline together; its threads report to `progress`.
@@ -86,8 +42,8 @@ pub(super) fn build(
     watch_bus(&pipeline, progress);
 
     let paced = matches!(source, Source::File(_));
-    let frames = FrameCount::default();
-    let video = video_line(&pipeline, encoder, options, paced, &frames)?;
+    let encoded = Encoded::default();
+    let video = video_line(&pipeline, encoder, options, paced, &encoded)?;
     webrtc::add_line(&webrtc, &video.end, progress)?;
     let audio = options
         .audio
@@ -133,32 +89,7 @@ pub(super) fn build(
     Ok(Parts {
         pipeline,
         webrtc,
-        frames,
-    })
-}
-
-/// A description as a bin, its comment lines left out.
-pub(super) fn load(description: Description) -> Result<gst::Bin, Error> {
-    let text: Vec<&str> = description
-        .text
-        .lines()
-        .filter(|line| !line.trim_start().starts_with('#'))
-        .collect();
-    gst::parse::bin_from_description(&text.join("\n"), false).map_err(|error| Error::Pipeline {
-        name: description.name,
-        reason: error.message().to_owned(),
-    })
-}
-
-/// An element that the description promises by name.
-pub(super) fn named(
-    bin: &gst::Bin,
-    description: Description,
-    name: &str,
-) -> Result<gst::Element, Error> {
-    bin.by_name(name).ok_or_else(|| Error::Pipeline {
-        name: description.name,
-        reason: format!("it has no element named `{name}`"),
+        encoded,
     })
 }
 
@@ -174,7 +105,7 @@ fn video_line(
     encoder: &'static Encoder,
     options: &Options,
     paced: bool,
-    frames: &FrameCount,
+    encoded: &Encoded,
 ) -> Result<Line, Error> {
     let bin = load(VIDEO)?;
     let size_and_rate = gst::Caps::builder("video/x-raw")
@@ -192,13 +123,13 @@ fn video_line(
     let encode = load(description)?;
     let element = named(&encode, description, "encoder")?;
     encoder.configure(&element, options);
-    let count = frames.clone();
-    pad(&element, "src", description)?.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
-        if let Some(frame) = info.buffer() {
-            count.add(frame);
+    encoded.watch(&pad(&element, "src", description)?);
+    if let Some(units) = encode.by_name("units").and_downcast::<AppSink>() {
+        let out = named(&encode, description, "out")?;
+        if let Some(out) = out.downcast_ref::<AppSrc>() {
+            av1::connect(&pad(&element, "src", description)?, &units, out);
         }
-        gst::PadProbeReturn::Ok
-    });
+    }
     add(pipeline, &encode)?;
     let raw = expose(&bin, VIDEO, "out", "src")?;
     let encoder_in = expose(&encode, description, "encoder", "sink")?;
@@ -337,40 +268,6 @@ fn watch_bus(pipeline: &gst::Pipeline, progress: &watch::Sender<Progress>) {
 fn add(pipeline: &gst::Pipeline, element: &impl IsA<gst::Element>) -> Result<(), Error> {
     pipeline.add(element).map_err(|error| Error::Pipeline {
         name: "publish",
-        reason: error.to_string(),
-    })
-}
-
-fn pad(element: &gst::Element, name: &str, description: Description) -> Result<gst::Pad, Error> {
-    element.static_pad(name).ok_or_else(|| Error::Pipeline {
-        name: description.name,
-        reason: format!("`{}` has no pad `{name}`", element.name()),
-    })
-}
-
-/// Makes a pad of a named element a pad of its bin.
-fn expose(
-    bin: &gst::Bin,
-    description: Description,
-    element: &str,
-    pad_name: &str,
-) -> Result<gst::Pad, Error> {
-    let target = pad(&named(bin, description, element)?, pad_name, description)?;
-    let failed = |error: gst::glib::BoolError| Error::Pipeline {
-        name: description.name,
-        reason: error.to_string(),
-    };
-    let ghost = gst::GhostPad::builder_with_target(&target)
-        .map_err(failed)?
-        .name(pad_name)
-        .build();
-    bin.add_pad(&ghost).map_err(failed)?;
-    Ok(ghost.upcast())
-}
-
-fn link(from: &gst::Pad, to: &gst::Pad, description: Description) -> Result<(), Error> {
-    from.link(to).map(drop).map_err(|error| Error::Pipeline {
-        name: description.name,
         reason: error.to_string(),
     })
 }

@@ -21,9 +21,9 @@ pub struct Stats {
     pub bytes_sent: u64,
     /// Packets that the server reports as lost (RFC 3550, section 6.4.1).
     pub packets_lost: u64,
-    /// Packets that the server asked for again.
-    pub nacks: u64,
-    /// Keyframes that the server asked for.
+    /// Packets that the server asked for again and got.
+    pub retransmitted: u64,
+    /// Keyframes that the encoder was asked for.
     pub keyframe_requests: u64,
     /// The round-trip time that the latest receiver report gives.
     pub round_trip: Option<Duration>,
@@ -35,7 +35,10 @@ pub(super) async fn read(webrtc: &gst::Element, limit: Duration) -> Stats {
         webrtc.emit_by_name::<()>("get-stats", &[&None::<gst::Pad>, promise]);
     })
     .await;
-    let mut stats = Stats::default();
+    let mut stats = Stats {
+        retransmitted: retransmitted(webrtc),
+        ..Stats::default()
+    };
     let Ok(Some(reply)) = reply else {
         return stats;
     };
@@ -52,8 +55,6 @@ fn add(stats: &mut Stats, entry: &gst::StructureRef) {
         Ok(WebRTCStatsType::OutboundRtp) => {
             stats.packets_sent += count(entry, "packets-sent");
             stats.bytes_sent += count(entry, "bytes-sent");
-            stats.nacks += count(entry, "nack-count");
-            stats.keyframe_requests += count(entry, "pli-count") + count(entry, "fir-count");
         }
         Ok(WebRTCStatsType::RemoteInboundRtp) => {
             stats.packets_lost += count(entry, "packets-lost");
@@ -64,6 +65,19 @@ fn add(stats: &mut Stats, entry: &gst::StructureRef) {
         }
         _ => {}
     }
+}
+
+/// The sum over the elements that keep packets for retransmission: the counts of NACKs and PLIs in
+/// the statistics of GStreamer 1.22 belong to other sources and stay at zero.
+fn retransmitted(webrtc: &gst::Element) -> u64 {
+    let Some(bin) = webrtc.downcast_ref::<gst::Bin>() else {
+        return 0;
+    };
+    bin.iterate_all_by_element_factory_name("rtprtxsend")
+        .into_iter()
+        .flatten()
+        .map(|element| u64::from(element.property::<u32>("num-rtx-packets")))
+        .sum()
 }
 
 /// A counter; below zero (more packets came than were expected) counts as zero.

@@ -1,9 +1,10 @@
 //! Offers of real encoders, and pipelines that keep what they promise. Nothing leaves the machine.
 
+use super::description::{self, Description};
 use super::encoder::{ENCODERS, Encoder};
-use super::pipeline::{self, Description};
+use super::receiver::Receiver;
 use super::*;
-use gstreamer_webrtc::{WebRTCSDPType, WebRTCSessionDescription};
+use crate::rtp::MediaKind;
 
 fn options(video: Codec) -> Options {
     Options {
@@ -41,17 +42,17 @@ fn every_description_parses_and_has_the_elements_that_it_promises() {
         .filter(|encoder| encoder.missing().is_none())
         .map(|encoder| encoder.description);
     let others = [
-        pipeline::TEST_VIDEO,
-        pipeline::TEST_AUDIO,
-        pipeline::DEVICE_VIDEO,
-        pipeline::AUTO_VIDEO,
-        pipeline::AUTO_AUDIO,
-        pipeline::FILE,
-        pipeline::VIDEO,
-        pipeline::AUDIO,
+        description::TEST_VIDEO,
+        description::TEST_AUDIO,
+        description::DEVICE_VIDEO,
+        description::AUTO_VIDEO,
+        description::AUTO_AUDIO,
+        description::FILE,
+        description::VIDEO,
+        description::AUDIO,
     ];
     for description in encoders.chain(others) {
-        let bin = pipeline::load(description).unwrap();
+        let bin = description::load(description).unwrap();
         let names = promised(description);
         assert!(
             names.contains(&"out"),
@@ -59,7 +60,7 @@ fn every_description_parses_and_has_the_elements_that_it_promises() {
             description.name
         );
         for name in names {
-            pipeline::named(&bin, description, name).unwrap();
+            description::named(&bin, description, name).unwrap();
         }
     }
 }
@@ -72,7 +73,7 @@ fn encoders_take_bit_rate_and_keyframe_distance() {
         .iter()
         .filter(|encoder| encoder.missing().is_none())
     {
-        let bin = pipeline::load(encoder.description).unwrap();
+        let bin = description::load(encoder.description).unwrap();
         let element = bin.by_name("encoder").unwrap();
         encoder.configure(&element, &options(Codec::H264));
         let value = |name| {
@@ -119,7 +120,7 @@ async fn an_offer_sends_only_in_one_bundle_from_the_named_address() {
 #[tokio::test]
 async fn every_codec_that_can_be_encoded_is_offered() {
     gst::init().unwrap();
-    for codec in [Codec::H264, Codec::Vp9, Codec::H265] {
+    for codec in [Codec::H264, Codec::Vp9, Codec::H265, Codec::Av1] {
         if Encoder::find(codec).is_ok() {
             let offer = offer(codec).await;
             assert!(offer.contains(&format!("{codec}/90000")), "{offer}");
@@ -169,60 +170,6 @@ fn what_can_not_be_encoded_is_refused_by_name() {
     assert!(error.to_string().contains("PCMU"), "{error}");
 }
 
-/// Another `webrtcbin`, which answers, takes everything and throws it away.
-struct Receiver {
-    pipeline: gst::Pipeline,
-}
-
-impl Receiver {
-    async fn answer(offer: &str) -> (Self, String) {
-        let (sender, mut progress) = watch::channel(Progress::default());
-        let pipeline = gst::Pipeline::new();
-        let webrtc = webrtc::element(Some([127, 0, 0, 1].into()), &sender).unwrap();
-        pipeline.add(&webrtc).unwrap();
-        let weak = pipeline.downgrade();
-        webrtc.connect_pad_added(move |_, pad| {
-            let sink = gst::ElementFactory::make("fakesink")
-                .property("async", false)
-                .build()
-                .unwrap();
-            weak.upgrade().unwrap().add(&sink).unwrap();
-            sink.sync_state_with_parent().unwrap();
-            pad.link(&sink.static_pad("sink").unwrap()).unwrap();
-        });
-        pipeline.set_state(gst::State::Playing).unwrap();
-
-        let offer = gstreamer_sdp::SDPMessage::parse_buffer(offer.as_bytes()).unwrap();
-        let offer = WebRTCSessionDescription::new(WebRTCSDPType::Offer, offer);
-        webrtc::ask("offer", OFFER_TIMEOUT, |promise| {
-            webrtc.emit_by_name::<()>("set-remote-description", &[&offer, promise]);
-        })
-        .await
-        .unwrap();
-        let reply = webrtc::ask("answer", OFFER_TIMEOUT, |promise| {
-            webrtc.emit_by_name::<()>("create-answer", &[&None::<gst::Structure>, promise]);
-        })
-        .await
-        .unwrap()
-        .unwrap();
-        let answer: WebRTCSessionDescription = reply.get("answer").unwrap();
-        webrtc::ask("local", OFFER_TIMEOUT, |promise| {
-            webrtc.emit_by_name::<()>("set-local-description", &[&answer, promise]);
-        })
-        .await
-        .unwrap();
-        wait(&mut progress, |p| p.gathered).await.unwrap();
-        let answer = webrtc::local_description(&webrtc).unwrap();
-        (Self { pipeline }, answer)
-    }
-}
-
-impl Drop for Receiver {
-    fn drop(&mut self) {
-        self.pipeline.set_state(gst::State::Null).unwrap();
-    }
-}
-
 /// Asks again and again until the counters are as wanted; `tokio` ends a test that waits for ever.
 async fn stats_with(publisher: &Publisher, wanted: impl Fn(&Stats) -> bool) -> Stats {
     tokio::time::timeout(Duration::from_secs(20), async {
@@ -261,4 +208,87 @@ async fn media_flows_over_loopback_and_a_lost_connection_is_told() {
     publisher.silence = Duration::from_millis(500);
     let lost = tokio::time::timeout(Duration::from_secs(30), publisher.ended()).await;
     assert!(matches!(lost, Ok(Err(Error::Lost))), "{lost:?}");
+}
+
+#[tokio::test]
+async fn a_keyframe_comes_when_it_is_asked_for() {
+    for codec in [Codec::H264, Codec::Vp8, Codec::Vp9] {
+        let options = Options {
+            keyframe_interval: Duration::from_secs(600),
+            ..options(codec)
+        };
+        let mut publisher = Publisher::new(&Source::Test, &options).unwrap();
+        let offer = publisher.offer().await.unwrap();
+        let (receiver, answer) = Receiver::answer(&offer).await;
+        publisher.connect(&answer).await.unwrap();
+        let before = stats_with(&publisher, |stats| stats.frames > 10).await;
+        receiver.request_keyframe();
+        let after = stats_with(&publisher, |stats| stats.keyframes > before.keyframes).await;
+        assert!(after.keyframe_requests > 0, "{codec}: {after:?}");
+    }
+}
+
+#[tokio::test]
+async fn av1_flows_too() {
+    let mut publisher = Publisher::new(&Source::Test, &options(Codec::Av1)).unwrap();
+    let offer = publisher.offer().await.unwrap();
+    let (_receiver, answer) = Receiver::answer(&offer).await;
+    publisher.connect(&answer).await.unwrap();
+    // With a keyframe interval of 30 frames: the second keyframe came, too.
+    stats_with(&publisher, |stats| {
+        stats.keyframes >= 2 && stats.packets_sent > 60
+    })
+    .await;
+}
+
+/// A second of pictures in a file of its own, without sound.
+fn clip(name: &str) -> PathBuf {
+    gst::init().unwrap();
+    let path = std::env::temp_dir().join(format!("tidegate-{}-{name}.webm", std::process::id()));
+    let pipeline = gst::parse::launch(
+        "videotestsrc num-buffers=15 ! video/x-raw,width=160,height=90,framerate=15/1 \
+         ! vp8enc deadline=1 ! webmmux ! filesink name=sink",
+    )
+    .unwrap();
+    let bin = pipeline.downcast::<gst::Bin>().unwrap();
+    bin.by_name("sink").unwrap().set_property("location", &path);
+    bin.set_state(gst::State::Playing).unwrap();
+    let kinds = [gst::MessageType::Eos, gst::MessageType::Error];
+    let end = bin
+        .bus()
+        .unwrap()
+        .timed_pop_filtered(gst::ClockTime::from_seconds(20), &kinds);
+    assert_eq!(end.unwrap().type_(), gst::MessageType::Eos);
+    bin.set_state(gst::State::Null).unwrap();
+    path
+}
+
+#[tokio::test]
+async fn a_file_is_sent_to_its_end_at_its_own_speed() {
+    let path = clip("whole");
+    let options = Options {
+        audio: false,
+        ..options(Codec::H264)
+    };
+    let mut publisher = Publisher::new(&Source::File(path.clone()), &options).unwrap();
+    let offer = publisher.offer().await.unwrap();
+    let (_receiver, answer) = Receiver::answer(&offer).await;
+    publisher.connect(&answer).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(20), publisher.ended())
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(publisher.stats().await.frames > 1);
+    std::fs::remove_file(path).unwrap();
+}
+
+#[tokio::test]
+async fn a_file_without_sound_is_told_from_one_with() {
+    let path = clip("silent");
+    let source = Source::File(path.clone());
+    let mut publisher = Publisher::new(&source, &options(Codec::H264)).unwrap();
+    let error = publisher.offer().await.unwrap_err();
+    assert!(matches!(error, Error::NoTrack(MediaKind::Audio)), "{error}");
+    assert!(error.to_string().contains("--audio none"), "{error}");
+    std::fs::remove_file(path).unwrap();
 }

@@ -1,0 +1,70 @@
+//! The test broadcast of `serve --demo`: a `tidegate publish` of its own, like any other client.
+//!
+//! A process apart, so that an encoder that crashes takes nothing else with it.
+
+use std::io;
+use std::net::SocketAddr;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use tokio::process::{Child, Command};
+use tokio::sync::oneshot;
+
+/// How long to wait before a broadcast that broke down begins again.
+const RESTART: Duration = Duration::from_secs(2);
+/// How long it may take to end when the gateway has closed its session.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// Publishes the test picture as `stream` at the gateway on `http` until `stop` fires or is dropped.
+pub(super) async fn run(
+    http: SocketAddr,
+    stream: &str,
+    token: Option<String>,
+    mut stop: oneshot::Receiver<()>,
+) {
+    loop {
+        let mut child = match spawn(http, stream, token.as_deref()) {
+            Ok(child) => child,
+            Err(error) => {
+                tracing::error!(%error, "the test broadcast can't be started");
+                return;
+            }
+        };
+        tokio::select! {
+            status = child.wait() => tracing::warn!(status = describe(status), "the test broadcast ended; it begins again"),
+            _ = &mut stop => return end(child).await,
+        }
+        tokio::select! {
+            () = tokio::time::sleep(RESTART) => {}
+            _ = &mut stop => return,
+        }
+    }
+}
+
+fn spawn(http: SocketAddr, stream: &str, token: Option<&str>) -> io::Result<Child> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command
+        .args(["publish", "--url", &format!("http://{http}/whip/{stream}")])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .kill_on_drop(true);
+    // By the environment: the arguments of a process can be read by everyone on the machine.
+    match token {
+        Some(token) => command.env("TIDEGATE_TOKEN", token),
+        None => command.env_remove("TIDEGATE_TOKEN"),
+    };
+    command.spawn()
+}
+
+/// The gateway is closing its session, which ends it in order; what does not end is ended.
+async fn end(mut child: Child) {
+    if tokio::time::timeout(GRACE, child.wait()).await.is_err()
+        && let Err(error) = child.kill().await
+    {
+        tracing::warn!(%error, "the test broadcast did not end");
+    }
+}
+
+fn describe(status: io::Result<ExitStatus>) -> String {
+    status.map_or_else(|error| error.to_string(), |status| status.to_string())
+}

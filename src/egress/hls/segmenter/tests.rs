@@ -1,0 +1,329 @@
+use bytes::Bytes;
+
+use super::*;
+use crate::egress::hls::Format;
+use mp4_atom::{Any, Decode};
+
+const SECOND: i64 = 1_000_000_000;
+const WALL: i64 = 1_750_000_000 * SECOND;
+const FRAME: i64 = SECOND / 25;
+const SOUND: i64 = SECOND / 50;
+
+struct Bench {
+    segmenter: Segmenter,
+    video: Arc<Format>,
+    audio: Arc<Format>,
+    segments: Vec<Segment>,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let target = Duration::from_secs(2);
+        let mut segmenter = Segmenter::new(SegmenterSettings {
+            target,
+            video: true,
+            audio: true,
+        });
+        segmenter.handle_walls(walls(0));
+        Self {
+            segmenter,
+            video: Arc::new(Format::vp9(0, 8, 1, 320, 240).unwrap()),
+            audio: Arc::new(Format::opus(2)),
+            segments: Vec::new(),
+        }
+    }
+
+    fn picture(&mut self, time: i64, keyframe: bool) {
+        let format = Arc::clone(&self.video);
+        let data = Bytes::from_static(b"picture");
+        self.sample(Sample {
+            dts: time,
+            pts: time,
+            duration: FRAME,
+            keyframe,
+            data,
+            format,
+        });
+    }
+
+    fn sound(&mut self, time: i64) {
+        let format = Arc::clone(&self.audio);
+        let data = Bytes::from_static(b"sound");
+        self.sample(Sample {
+            dts: time,
+            pts: time,
+            duration: SOUND,
+            keyframe: true,
+            data,
+            format,
+        });
+    }
+
+    fn sample(&mut self, sample: Sample) {
+        self.segmenter.handle_sample(sample);
+        self.drain();
+    }
+
+    fn drain(&mut self) {
+        while let Some(segment) = self.segmenter.poll_segment().unwrap() {
+            self.segments.push(segment);
+        }
+    }
+
+    fn end(mut self) -> Vec<Segment> {
+        self.segmenter.handle_end();
+        self.drain();
+        self.segments
+    }
+
+    /// Media of a span of time; a keyframe every `gop`, tracks left out as `video` and `audio` say.
+    fn span(&mut self, from: i64, to: i64, gop: i64, video: bool, audio: bool) {
+        let mut time = from;
+        while time < to {
+            if audio && time % SOUND == 0 {
+                self.sound(time);
+            }
+            if video && time % FRAME == 0 {
+                self.picture(time, (time - from) % gop == 0);
+            }
+            time += SOUND;
+        }
+    }
+}
+
+fn walls(skew: i64) -> Walls {
+    Walls {
+        video: Some(WALL),
+        audio: Some(WALL + skew),
+        reported: true,
+    }
+}
+
+fn lengths(segments: &[Segment]) -> Vec<(Option<u64>, Option<u64>)> {
+    let millis = |media: &Option<Media>| {
+        media
+            .as_ref()
+            .map(|media| media.duration.as_millis() as u64)
+    };
+    segments
+        .iter()
+        .map(|segment| (millis(&segment.video), millis(&segment.audio)))
+        .collect()
+}
+
+fn discontinuities(segments: &[Segment]) -> Vec<bool> {
+    segments
+        .iter()
+        .map(|segment| segment.discontinuity)
+        .collect()
+}
+
+/// Decode time and length of a fragment, in ticks.
+fn extent(media: &Media) -> (u64, u64) {
+    let Any::Moof(moof) = Any::decode(&mut &media.body[..]).unwrap() else {
+        panic!("no moof");
+    };
+    let traf = &moof.traf[0];
+    let length = traf.trun[0]
+        .samples
+        .iter()
+        .map(|sample| u64::from(sample.duration.unwrap()))
+        .sum();
+    (traf.tfdt.as_ref().unwrap().base_media_decode_time, length)
+}
+
+fn assert_seamless(media: &[&Media]) {
+    for pair in media.windows(2) {
+        let ((start, length), (next, _)) = (extent(pair[0]), extent(pair[1]));
+        assert_eq!(start + length, next);
+    }
+}
+
+#[test]
+fn audio_is_cut_where_video_is() {
+    let mut bench = Bench::new();
+    bench.span(0, 6 * SECOND, 2 * SECOND, true, true);
+    let segments = bench.end();
+    assert_eq!(lengths(&segments), [(Some(2000), Some(2000)); 3]);
+    assert_eq!(discontinuities(&segments), [true, false, false]);
+    assert_eq!(segments[1].time, WALL + 2 * SECOND);
+    assert!(segments.iter().all(|segment| segment.independent));
+    let video: Vec<_> = segments
+        .iter()
+        .filter_map(|segment| segment.video.as_ref())
+        .collect();
+    let audio: Vec<_> = segments
+        .iter()
+        .filter_map(|segment| segment.audio.as_ref())
+        .collect();
+    assert_seamless(&video);
+    assert_seamless(&audio);
+    assert_eq!(
+        (extent(video[0]), extent(audio[0])),
+        ((90_000, 180_000), (48_000, 96_000))
+    );
+    assert!(Arc::ptr_eq(&video[0].init, &video[2].init));
+}
+
+#[test]
+fn a_segment_goes_on_to_a_late_keyframe() {
+    let mut bench = Bench::new();
+    bench.span(0, 9 * SECOND, 3 * SECOND, true, false);
+    assert!(bench.segmenter.poll_keyframe_request());
+    assert!(!bench.segmenter.poll_keyframe_request());
+    assert_eq!(lengths(&bench.end()), [(Some(3000), None); 3]);
+}
+
+#[test]
+fn a_keyframe_that_was_asked_for_may_come_early() {
+    let mut bench = Bench::new();
+    bench.span(0, 1720 * SECOND / 1000 + FRAME, 60 * SECOND, true, false);
+    assert!(bench.segmenter.poll_keyframe_request());
+    bench.span(1800 * SECOND / 1000, 3 * SECOND, 60 * SECOND, true, false);
+    assert_eq!(lengths(&bench.end())[0], (Some(1800), None));
+}
+
+#[test]
+fn without_keyframes_memory_is_bounded() {
+    let mut bench = Bench::new();
+    bench.span(0, 40 * SECOND, 60 * SECOND, true, true);
+    let segments = bench.end();
+    assert_eq!(lengths(&segments)[0], (Some(15_000), Some(15_000)));
+    assert_eq!(
+        segments
+            .iter()
+            .map(|segment| segment.independent)
+            .collect::<Vec<_>>(),
+        [true, false, false]
+    );
+}
+
+#[test]
+fn audio_that_comes_later_joins_with_a_discontinuity() {
+    let mut bench = Bench::new();
+    bench.span(0, 4 * SECOND, 2 * SECOND, true, false);
+    bench.span(4 * SECOND, 10 * SECOND, 2 * SECOND, true, true);
+    let segments = bench.end();
+    assert_eq!(
+        lengths(&segments)[..2],
+        [(Some(2000), None), (Some(2000), None)]
+    );
+    assert_eq!(lengths(&segments)[2..], [(Some(2000), Some(2000)); 3]);
+    assert_eq!(
+        discontinuities(&segments),
+        [true, false, true, false, false]
+    );
+}
+
+#[test]
+fn a_gap_of_audio_is_filled_with_silence() {
+    let mut bench = Bench::new();
+    bench.span(0, SECOND, 2 * SECOND, true, true);
+    for time in 25..275 {
+        bench.picture(time * FRAME, time % 50 == 0);
+    }
+    bench.span(11 * SECOND, 13 * SECOND, SECOND, true, true);
+    let segments = bench.end();
+    assert_eq!(
+        discontinuities(&segments)
+            .iter()
+            .filter(|new| **new)
+            .count(),
+        1
+    );
+    let audio: Vec<_> = segments
+        .iter()
+        .map(|segment| segment.audio.as_ref().unwrap())
+        .collect();
+    assert_seamless(&audio);
+    assert!(
+        audio[..6].iter().all(|media| media.samples == 100),
+        "{:?}",
+        lengths(&segments)
+    );
+}
+
+#[test]
+fn audio_alone_is_cut_by_its_own_clock() {
+    let mut bench = Bench::new();
+    bench.span(0, 7 * SECOND, SECOND, false, true);
+    let segments = bench.end();
+    assert_eq!(lengths(&segments)[..3], [(None, Some(2000)); 3]);
+    assert_eq!(discontinuities(&segments), [true, false, false, false]);
+}
+
+#[test]
+fn video_that_stops_leaves_audio_and_may_come_back() {
+    let mut bench = Bench::new();
+    bench.span(0, 3 * SECOND, 2 * SECOND, true, true);
+    bench.span(3 * SECOND, 11 * SECOND, SECOND, false, true);
+    bench.span(11 * SECOND, 15 * SECOND, 2 * SECOND, true, true);
+    let segments = bench.end();
+    let kinds: Vec<_> = segments
+        .iter()
+        .map(|s| (s.video.is_some(), s.audio.is_some()))
+        .collect();
+    assert_eq!(kinds[..3], [(true, true), (true, true), (false, true)]);
+    assert_eq!(kinds[kinds.len() - 2..], [(true, true); 2]);
+    assert_eq!(
+        discontinuities(&segments)
+            .iter()
+            .filter(|new| **new)
+            .count(),
+        3
+    );
+}
+
+#[test]
+fn another_format_begins_at_once() {
+    let mut bench = Bench::new();
+    bench.span(0, 3 * SECOND, 2 * SECOND, true, true);
+    bench.video = Arc::new(Format::vp9(0, 8, 1, 640, 480).unwrap());
+    bench.span(3 * SECOND, 5 * SECOND, 2 * SECOND, true, true);
+    let segments = bench.end();
+    assert_eq!(
+        lengths(&segments),
+        [
+            (Some(2000), Some(2000)),
+            (Some(1000), Some(1000)),
+            (Some(2000), Some(2000))
+        ]
+    );
+    assert_eq!(discontinuities(&segments), [true, false, true]);
+    assert_eq!(
+        segments[2].video.as_ref().unwrap().init.format.size,
+        (640, 480)
+    );
+}
+
+#[test]
+fn another_alignment_begins_at_the_next_cut() {
+    let mut bench = Bench::new();
+    bench.span(0, SECOND, 2 * SECOND, true, true);
+    bench.segmenter.handle_walls(walls(SECOND / 5));
+    bench.span(SECOND, 2 * SECOND, 2 * SECOND, true, true);
+    bench.span(2 * SECOND, 6 * SECOND, 2 * SECOND, true, true);
+    let segments = bench.end();
+    // The second span begins with a keyframe too early for a cut.
+    assert_eq!(discontinuities(&segments), [true, true, false]);
+    let (video, audio) = (
+        segments[1].video.as_ref().unwrap(),
+        segments[1].audio.as_ref().unwrap(),
+    );
+    let lag = extent(audio).0 as f64 / 48_000.0 - extent(video).0 as f64 / 90_000.0;
+    assert!(lag.abs() < 0.201, "{lag}");
+}
+
+#[test]
+fn what_goes_back_in_time_is_dropped() {
+    let mut bench = Bench::new();
+    bench.picture(0, false);
+    assert!(bench.segmenter.poll_keyframe_request());
+    bench.span(0, 2 * SECOND, 2 * SECOND, true, false);
+    bench.picture(SECOND, true);
+    bench.span(2 * SECOND, 3 * SECOND, 2 * SECOND, true, false);
+    assert_eq!(
+        lengths(&bench.end()),
+        [(Some(2000), None), (Some(1000), None)]
+    );
+}
