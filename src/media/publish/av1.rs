@@ -47,7 +47,8 @@ pub(super) fn connect(encoder: &gst::Pad, units: &AppSink, out: &AppSrc) {
         {
             Some(request) => {
                 encoder.send_event(request.clone());
-                gst::PadProbeReturn::Drop
+                // Not `Drop`: GStreamer would then unref the event, which the bindings have done already.
+                gst::PadProbeReturn::Handled
             }
             None => gst::PadProbeReturn::Ok,
         });
