@@ -59,6 +59,7 @@ impl EventLoop {
             sessions: Sessions::default(),
             streams: std::collections::HashMap::new(),
             timers: Timers::default(),
+            due: Vec::new(),
             batch: Batch::new(),
             fresh: Vec::new(),
             compound: Vec::new(),

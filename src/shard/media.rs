@@ -287,17 +287,21 @@ impl State {
         let Some(stream) = self.streams.get_mut(&key) else {
             return;
         };
-        let before = stream.subscribers.len();
+        let connected = stream.subscribers.len();
         stream.subscribers.retain(|other| *other != slot);
-        if let Source::Replica(origin) = stream.source
-            && stream.subscribers.is_empty()
-        {
+        stream.sessions -= 1;
+        let Source::Replica(origin) = stream.source else {
+            return;
+        };
+        if stream.sessions == 0 {
             self.streams.remove(&key);
-            if before > 0
-                && let Some(shard) = self.shards.get(usize::from(origin.0))
-            {
-                shard.send(Message::Unsubscribe(key, self.id));
-            }
+        } else if !stream.subscribers.is_empty() {
+            return;
+        }
+        if connected > 0
+            && let Some(shard) = self.shard(origin)
+        {
+            shard.send(Message::Unsubscribe(key, self.id));
         }
     }
 
