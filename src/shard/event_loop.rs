@@ -107,7 +107,7 @@ impl EventLoop {
             let now = Instant::now();
             let state = &mut self.state;
             match self.socket.receive(&mut self.buffer, |from, datagram| {
-                state.handle_datagram(now, from, datagram)
+                state.handle_datagram(now, from, datagram);
             }) {
                 Ok(ReceiveBuffer::SLOTS) => {}
                 // Fewer than there was room for: the socket is empty, and will tell when it is not.
