@@ -244,6 +244,23 @@ fn a_gap_of_audio_is_filled_with_silence() {
 }
 
 #[test]
+fn a_gap_over_a_cut_is_filled_on_both_sides() {
+    let mut bench = Bench::new();
+    let mut time = 0;
+    while time < 6 * SECOND {
+        if time % FRAME == 0 {
+            bench.picture(time, time % (2 * SECOND) == 0);
+        }
+        if !(SECOND..3 * SECOND).contains(&time) {
+            bench.sound(time);
+        }
+        time += SOUND;
+    }
+    let segments = bench.end();
+    assert_eq!(lengths(&segments), [(Some(2000), Some(2000)); 3]);
+}
+
+#[test]
 fn audio_alone_is_cut_by_its_own_clock() {
     let mut bench = Bench::new();
     bench.span(0, 7 * SECOND, SECOND, false, true);
@@ -299,19 +316,41 @@ fn another_format_begins_at_once() {
 #[test]
 fn another_alignment_begins_at_the_next_cut() {
     let mut bench = Bench::new();
-    bench.span(0, SECOND, 2 * SECOND, true, true);
+    bench.span(0, 3 * SECOND, 2 * SECOND, true, true);
     bench.segmenter.handle_walls(walls(SECOND / 5));
-    bench.span(SECOND, 2 * SECOND, 2 * SECOND, true, true);
-    bench.span(2 * SECOND, 6 * SECOND, 2 * SECOND, true, true);
+    bench.span(3 * SECOND, 4 * SECOND, 2 * SECOND, true, true);
+    bench.span(4 * SECOND, 8 * SECOND, 2 * SECOND, true, true);
     let segments = bench.end();
     // The second span begins with a keyframe too early for a cut.
-    assert_eq!(discontinuities(&segments), [true, true, false]);
+    assert_eq!(discontinuities(&segments), [true, false, true, false]);
     let (video, audio) = (
-        segments[1].video.as_ref().unwrap(),
-        segments[1].audio.as_ref().unwrap(),
+        segments[2].video.as_ref().unwrap(),
+        segments[2].audio.as_ref().unwrap(),
     );
     let lag = extent(audio).0 as f64 / 48_000.0 - extent(video).0 as f64 / 90_000.0;
     assert!(lag.abs() < 0.201, "{lag}");
+}
+
+#[test]
+fn an_alignment_that_comes_before_the_first_cut_needs_no_discontinuity() {
+    let mut bench = Bench::new();
+    bench.segmenter.handle_walls(Walls {
+        reported: false,
+        ..walls(-SECOND / 2)
+    });
+    bench.span(0, SECOND, 2 * SECOND, true, true);
+    bench.segmenter.handle_walls(walls(SECOND / 10));
+    let mut time = SECOND;
+    while time < 6 * SECOND {
+        if time % FRAME == 0 {
+            bench.picture(time, time % (2 * SECOND) == 0);
+        }
+        bench.sound(time);
+        time += SOUND;
+    }
+    let segments = bench.end();
+    assert_eq!(discontinuities(&segments), [true, false, false]);
+    assert_eq!(lengths(&segments)[0], (Some(2000), Some(2000)));
 }
 
 #[test]
