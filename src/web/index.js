@@ -74,6 +74,9 @@ function line({ name, tracks, subscribers }) {
 function showAddresses() {
   const name = byId("name").value || "…";
   for (const place of byId("addresses").querySelectorAll("[data-path]")) {
-    place.textContent = `${location.origin}${place.dataset.path}${name}${place.dataset.file ?? ""}`;
+    const address = `${location.origin}${place.dataset.path}${name}${place.dataset.file ?? ""}`;
+    // A line may end behind a slash.
+    const parts = address.split(/(?<=[^/]\/)(?=[^/])/);
+    place.replaceChildren(...parts.flatMap((part) => [part, document.createElement("wbr")]));
   }
 }
