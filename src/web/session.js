@@ -89,6 +89,11 @@ export class SessionClient extends EventTarget {
   /** For the two kinds: adds the transceivers to offer. */
   prepare(_peer) {}
 
+  /** For the two kinds: the answer of the server, before it is put in place. */
+  received(sdp) {
+    return sdp;
+  }
+
   /** For the two kinds: the answer is in place. */
   async established(_peer) {}
 
@@ -115,7 +120,7 @@ export class SessionClient extends EventTarget {
         return;
       }
       this.#session = answer.session;
-      await peer.setRemoteDescription({ type: "answer", sdp: answer.sdp });
+      await peer.setRemoteDescription({ type: "answer", sdp: this.received(answer.sdp) });
       if (!current()) return;
       late.each((candidates) => current() && this.#trickle(peer, candidates));
       this.#watchClose(peer, current);

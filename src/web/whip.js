@@ -8,9 +8,9 @@ export class WhipClient extends SessionClient {
   #options = {};
 
   /**
-   * Starts, and tries again until `stop`. `codec` is the video codec to prefer ("H264", "VP8",
-   * "VP9", "AV1"), `bitrate` the upper bound of video in bits per second, `hint` a contentHint such
-   * as "detail".
+   * Starts, and tries again until `stop`. `codec` is the only video codec to offer ("H264", "VP8",
+   * "VP9", "AV1"; nothing leaves the choice to the server), `bitrate` the upper bound of video in
+   * bits per second, `hint` a contentHint such as "detail".
    */
   publish(stream, { codec = "", bitrate = 0, hint = "" } = {}) {
     this.#stream = stream;
@@ -28,8 +28,14 @@ export class WhipClient extends SessionClient {
         streams: [this.#stream],
         sendEncodings: video && bitrate ? [{ maxBitrate: bitrate }] : undefined,
       });
-      if (video && codec) preferCodec(transceiver, codec);
+      if (video && codec) offerOnly(transceiver, codec);
     }
+  }
+
+  /** Chromium begins at 300 kbit/s, with a picture of half the size, unless the answer says more. */
+  received(sdp) {
+    const kilobits = Math.min(this.#options.bitrate / 2000, 1500);
+    return kilobits > 300 ? startAt(sdp, Math.round(kilobits)) : sdp;
   }
 
   /** Not every browser heeds `sendEncodings` in a transceiver, so the bound is set once more. */
@@ -49,13 +55,28 @@ export function sendableCodecs() {
   return ["H264", "VP8", "VP9", "AV1", "H265"].filter((name) => names.includes(name));
 }
 
-/** Puts the codec first. The others stay in the offer, so that the server can still choose. */
-function preferCodec(transceiver, name) {
-  const all = videoCodecs();
+/**
+ * Offers this codec alone, with what repairs its losses. A list with the codec first would not do: the
+ * server prefers those that HLS can play, and browsers send such lists without anybody's choice.
+ */
+function offerOnly(transceiver, name) {
+  const repairs = /^video\/(rtx|red|ulpfec|flexfec-03)$/i;
   const isWanted = ({ mimeType }) => mimeType.toUpperCase() === `VIDEO/${name.toUpperCase()}`;
+  const all = videoCodecs();
   if (!transceiver.setCodecPreferences || !all.some(isWanted)) return;
-  const others = all.filter((codec) => !isWanted(codec));
-  transceiver.setCodecPreferences([...all.filter(isWanted), ...others]);
+  const kept = all.filter((codec) => isWanted(codec) || repairs.test(codec.mimeType));
+  transceiver.setCodecPreferences(kept);
+}
+
+/** The answer with the bitrate to begin with, in kbit/s, in the format parameters of its video. */
+function startAt(sdp, kilobits) {
+  const [, type] = sdp.match(/^m=video \d+ \S+ (\d+)/m) ?? [];
+  if (!type) return sdp;
+  const parameter = `x-google-start-bitrate=${kilobits}`;
+  const parameters = new RegExp(`^a=fmtp:${type} .*$`, "m");
+  if (parameters.test(sdp)) return sdp.replace(parameters, (line) => `${line};${parameter}`);
+  const map = new RegExp(`^a=rtpmap:${type} .*$`, "m");
+  return sdp.replace(map, (line) => `${line}\r\na=fmtp:${type} ${parameter}`);
 }
 
 function videoCodecs() {

@@ -91,10 +91,14 @@ impl Segmenter {
         }
     }
 
-    /// The alignment of the tracks as it is known now. It is used from the next epoch on; one that differs
-    /// audibly begins a new epoch at the next cut.
+    /// The alignment of the tracks as it is known now. One that differs audibly begins a new epoch at the
+    /// next cut; an epoch of which no segment is out takes it over.
     pub fn handle_walls(&mut self, walls: Walls) {
         self.walls = walls;
+        let fresh = self.epoch.as_ref().filter(|epoch| epoch.fresh);
+        if fresh.is_some_and(|epoch| cut::differ(&walls, &epoch.walls)) {
+            self.epoch = None;
+        }
     }
 
     /// Takes the next sample of a track, in decode order. What goes back in time is dropped.
@@ -210,13 +214,6 @@ impl Segmenter {
         } else {
             return Ok(());
         };
-        while self
-            .audio
-            .front()
-            .is_some_and(|sample| Self::audio_time(&walls, sample) < start - TOLERANCE)
-        {
-            self.audio.pop_front();
-        }
         let zero = self.zero.get_or_insert(start - self.end);
         *zero = (*zero).min(start - self.end);
         self.keyframe = KeyframeWish::None;

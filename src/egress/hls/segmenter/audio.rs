@@ -16,6 +16,10 @@ pub(super) fn take_audio(
     let end = time - epoch.walls.audio.unwrap_or(0);
     let mut taken = Vec::new();
     if epoch.fresh {
+        let begin = epoch.audio_end - TOLERANCE;
+        while queue.front().is_some_and(|sample| sample.pts < begin) {
+            queue.pop_front();
+        }
         let format = queue
             .front()
             .filter(|first| first.pts < end)

@@ -152,7 +152,7 @@ impl Segmenter {
         };
         appeared
             || changed(&epoch.audio, &self.audio)
-            || (self.walls.reported && skew(&self.walls).abs_diff(skew(&epoch.walls)) > AUDIBLE)
+            || (self.walls.reported && differ(&self.walls, &epoch.walls))
     }
 }
 
@@ -169,6 +169,11 @@ const LARGEST: usize = 32 << 20;
 const AUDIBLE: u64 = 60_000_000;
 /// The length of a picture when there is just one.
 const DEFAULT_FRAME: i64 = 33_333_333;
+
+/// Whether two alignments of the tracks differ so that a viewer notices.
+pub(super) fn differ(one: &Walls, other: &Walls) -> bool {
+    skew(one).abs_diff(skew(other)) > AUDIBLE
+}
 
 fn skew(walls: &Walls) -> i64 {
     walls

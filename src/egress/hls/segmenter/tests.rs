@@ -315,6 +315,28 @@ fn another_alignment_begins_at_the_next_cut() {
 }
 
 #[test]
+fn an_alignment_that_comes_before_the_first_cut_needs_no_discontinuity() {
+    let mut bench = Bench::new();
+    bench.segmenter.handle_walls(Walls {
+        reported: false,
+        ..walls(-SECOND / 2)
+    });
+    bench.span(0, SECOND, 2 * SECOND, true, true);
+    bench.segmenter.handle_walls(walls(SECOND / 10));
+    let mut time = SECOND;
+    while time < 6 * SECOND {
+        if time % FRAME == 0 {
+            bench.picture(time, time % (2 * SECOND) == 0);
+        }
+        bench.sound(time);
+        time += SOUND;
+    }
+    let segments = bench.end();
+    assert_eq!(discontinuities(&segments), [true, false, false]);
+    assert_eq!(lengths(&segments)[0], (Some(2000), Some(2000)));
+}
+
+#[test]
 fn what_goes_back_in_time_is_dropped() {
     let mut bench = Bench::new();
     bench.picture(0, false);

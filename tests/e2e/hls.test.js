@@ -1,0 +1,115 @@
+// HLS, as players that are not ours see it, and as the watch page falls back to it.
+
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { test } from "node:test";
+
+import { browserOfFile } from "./support/browser.js";
+import { pictureSize, playbackAdvances, textBecomes, textOf } from "./support/pages.js";
+import { startGateway, startPublisher } from "./support/process.js";
+import { startSite } from "./support/site.js";
+import { until } from "./support/wait.js";
+
+const browser = browserOfFile();
+
+test("hls.js plays on another site", async (t) => {
+  const { playlist } = await startBroadcast(t);
+  const page = await browser.open(t, await startSite(t));
+  await page.evaluate((playlist) => {
+    const video = document.querySelector("video");
+    window.errors = [];
+    window.hls = new Hls();
+    window.hls.on(Hls.Events.ERROR, (_, { fatal, details }) => fatal && window.errors.push(details));
+    window.hls.loadSource(playlist);
+    window.hls.attachMedia(video);
+    video.play();
+  }, playlist);
+  await playbackAdvances(page, 4);
+  assert.equal(await pictureSize(page), "640x360");
+  const tracks = await page.evaluate(() => window.hls.audioTracks.length);
+  const heard = () => page.evaluate(() => document.querySelector("video").webkitAudioDecodedByteCount);
+  assert.ok(tracks > 0 && (await heard()) > 0, "there is sound");
+  assert.ok(await page.evaluate(() => window.hls.levels[0].details?.live), "it is live");
+  assert.deepEqual(await page.evaluate(() => window.errors), []);
+  await page.evaluate(() => window.hls.destroy());
+});
+
+test("the browser's own player plays", async (t) => {
+  const { playlist } = await startBroadcast(t);
+  const page = await browser.open(t, await startSite(t));
+  const can = await page.evaluate(() => {
+    return document.querySelector("video").canPlayType("application/vnd.apple.mpegurl");
+  });
+  if (!can) return t.skip("this browser has no HLS player of its own");
+  await page.evaluate((playlist) => {
+    const video = document.querySelector("video");
+    video.src = playlist;
+    video.play();
+  }, playlist);
+  await playbackAdvances(page, 4);
+  assert.equal(await pictureSize(page), "640x360");
+});
+
+for (const codec of ["h264", "vp9", "av1"]) {
+  test(`ffprobe reads a live ${codec} playlist`, async (t) => {
+    const { playlist } = await startBroadcast(t, ["--codec", codec]);
+    const entries = "stream=codec_name,codec_type,width,height,nb_read_frames";
+    const probe = ["-v", "error", "-count_frames", "-read_intervals", "%+3", "-show_entries", entries];
+    const { streams } = JSON.parse(await output("ffprobe", [...probe, "-of", "json", playlist]));
+    const video = streams.find((stream) => stream.codec_type === "video");
+    const audio = streams.find((stream) => stream.codec_type === "audio");
+    assert.deepEqual([video.codec_name, video.width, video.height], [codec, 640, 360]);
+    assert.equal(audio.codec_name, "opus");
+    assert.ok(Number(video.nb_read_frames) > 30, `${video.nb_read_frames} frames`);
+  });
+}
+
+test("the watch page falls back to HLS where UDP does not get through", async (t) => {
+  const { gateway } = await startBroadcast(t);
+  const page = await browser.open(t);
+  // Nobody listens on the discard port.
+  await page.route("**/whep/demo", async (route) => {
+    const response = await route.fetch();
+    const body = (await response.text()).replace(/^(a=candidate:.* )\d+( typ )/gm, "$19$2");
+    await route.fulfill({ response, body });
+  });
+  await page.goto(`${gateway.url}/watch/demo`);
+  await textBecomes(page, "state", /^Live by HLS$/);
+  assert.match(await textOf(page, "notice"), /UDP.*Playing by HLS instead/);
+  await playbackAdvances(page, 4);
+  assert.equal(await pictureSize(page), "640x360");
+  await until("the page shows how far it is behind", async () => {
+    return /Behind live\s*\d+(\.\d+)? m?s/.test(await textOf(page, "numbers"));
+  });
+});
+
+test("the watch page falls back to HLS where codecs don't meet, and says so when that fails too", async (t) => {
+  const { gateway } = await startBroadcast(t, ["--codec", "h265"]);
+  const page = await browser.open(t, `${gateway.url}/watch/demo`);
+  await textBecomes(page, "notice", /H265/);
+  await textBecomes(page, "message", /can't play|not in HLS/);
+});
+
+/** A gateway with short segments and a broadcast whose playlist can be played. */
+async function startBroadcast(t, args = []) {
+  const gateway = await startGateway(t, { "hls.segment_duration": "1s" });
+  startPublisher(t, gateway, "demo", ["--size", "640x360", "--keyframe-interval", "1s", ...args]);
+  const playlist = `${gateway.url}/hls/demo/index.m3u8`;
+  await until("there is a playlist", async () => {
+    const response = await fetch(playlist);
+    await response.arrayBuffer();
+    return response.ok;
+  });
+  return { gateway, playlist };
+}
+
+/** What a program prints. */
+async function output(program, args) {
+  const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"], timeout: 30000 });
+  let [out, complaints] = ["", ""];
+  child.stdout.on("data", (data) => (out += data));
+  child.stderr.on("data", (data) => (complaints += data));
+  const code = await new Promise((resolve, reject) => child.on("error", reject).on("close", resolve));
+  assert.equal(code, 0, `${program} ${args.join(" ")}:\n${complaints}`);
+  return out;
+}
