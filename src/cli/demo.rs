@@ -7,12 +7,13 @@ use std::net::SocketAddr;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 use tokio::sync::oneshot;
 
 /// How long to wait before a broadcast that broke down begins again.
 const RESTART: Duration = Duration::from_secs(2);
-/// How long it may take to end when the gateway has closed its session.
+/// How long it may take to end in order.
 const GRACE: Duration = Duration::from_secs(3);
 
 /// Publishes the test picture as `stream` at the gateway on `http` until `stop` fires or is dropped.
@@ -56,11 +57,16 @@ fn spawn(http: SocketAddr, stream: &str, token: Option<&str>) -> io::Result<Chil
     command.spawn()
 }
 
-/// The gateway is closing its session, which ends it in order; what does not end is ended.
+/// Asks it to end in order; what does not end is ended.
 async fn end(mut child: Child) {
-    if tokio::time::timeout(GRACE, child.wait()).await.is_err()
-        && let Err(error) = child.kill().await
-    {
+    let pid = child
+        .id()
+        .and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
+    let asked = pid.is_some_and(|pid| kill_process(pid, Signal::TERM).is_ok());
+    if asked && tokio::time::timeout(GRACE, child.wait()).await.is_ok() {
+        return;
+    }
+    if let Err(error) = child.kill().await {
         tracing::warn!(%error, "the test broadcast did not end");
     }
 }

@@ -48,27 +48,32 @@ pub(super) fn run(args: Args) -> Result<(), Error> {
     runtime.block_on(async {
         let shutdown = shutdown()?;
         let (started, ready) = oneshot::channel();
-        let (stop, stopped) = oneshot::channel();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let token = demo_token(&settings);
         let demo = settings.demo.then(|| {
-            let token = demo_token(&settings);
             tokio::spawn(async move {
                 if let Ok(http) = ready.await {
                     demo::run(http, EXAMPLE_STREAM, token, stopped).await;
                 }
             })
         });
+        let shutdown = async {
+            shutdown.await;
+            // The test broadcast ends like any other, while the gateway still answers.
+            drop(stop);
+            if let Some(demo) = demo {
+                // It can only have panicked, and then there is nothing to end.
+                let _ = demo.await;
+            }
+        };
         let urls = settings.clone();
         let listening = move |http| {
             // Nobody reads it any more if this fails; that is no reason to stop.
             let _ = io::stdout().write_all(greeting(&urls, http).as_bytes());
+            // Without --demo nobody waits for it.
             let _ = started.send(reachable_here(http));
         };
         let result = app::run(settings, listening, shutdown).await;
-        drop(stop);
-        if let Some(demo) = demo {
-            // It can only have panicked, and then there is nothing to end.
-            let _ = demo.await;
-        }
         Ok(result?)
     })
 }

@@ -73,7 +73,7 @@ impl Task {
             tokio::select! {
                 // Events first: a viewer that comes after its publisher has left must be told so.
                 biased;
-                Some(event) = events.recv() => self.handle_event(event),
+                Some(event) = events.recv() => self.handle_event(&event),
                 request = requests.recv() => match request {
                     Some(request) => self.handle_request(request),
                     None => return,
@@ -298,13 +298,13 @@ impl Task {
         Ok(())
     }
 
-    fn handle_event(&mut self, event: Event) {
+    fn handle_event(&mut self, event: &Event) {
         match event {
-            Event::Connected { session } => self.connected(session),
+            Event::Connected { session } => self.connected(*session),
             Event::Closed { session, reason } => {
                 let reason =
                     reason.map_or_else(|| "it was closed".to_owned(), |reason| reason.to_string());
-                self.forget(session, &reason);
+                self.forget(*session, &reason);
             }
         }
     }

@@ -82,7 +82,7 @@ pub(super) async fn add_headers(
     let allowed = origins.allow(request.headers().get(header::ORIGIN));
     let mut response = next.run(request).await;
     if preflight {
-        response = without_content(response);
+        response = without_content(&response);
     }
     let headers = response.headers_mut();
     if matches!(*origins, Origins::Only(_)) {
@@ -103,7 +103,7 @@ pub(super) async fn add_headers(
 }
 
 /// A 204 that keeps what the route says of itself.
-fn without_content(response: Response) -> Response {
+fn without_content(response: &Response) -> Response {
     let mut empty = Response::new(Body::empty());
     *empty.status_mut() = StatusCode::NO_CONTENT;
     for name in [ACCEPT_POST, ACCEPT_PATCH] {

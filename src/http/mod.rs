@@ -127,7 +127,7 @@ async fn log(request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().cloned();
     let response = next.run(request).await;
     let route = route.as_ref().map_or("none", MatchedPath::as_str);
-    let (status, took) = (response.status(), start.elapsed());
+    let (status, took) = (response.status(), Instant::now() - start);
     if status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE {
         tracing::warn!(%method, route, status = status.as_u16(), ?took, "request failed");
     } else {

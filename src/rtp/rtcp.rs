@@ -87,7 +87,7 @@ pub fn read_feedback<'a>(compound: &'a [u8], mut found: impl FnMut(ReceiverFeedb
             (packet_type::RECEIVER_REPORT, _) => reports(&packet[8..], &mut found),
             // A subscriber sends no media, but a report of one that claims to is read all the same.
             (packet_type::SENDER_REPORT, _) => {
-                reports(packet.get(28..).unwrap_or_default(), &mut found)
+                reports(packet.get(28..).unwrap_or_default(), &mut found);
             }
             (packet_type::GOODBYE, _) => found(ReceiverFeedback::Goodbye),
             (packet_type::TRANSPORT_FEEDBACK, FORMAT_NACK) => {

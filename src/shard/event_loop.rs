@@ -59,6 +59,7 @@ impl EventLoop {
             sessions: Sessions::default(),
             streams: std::collections::HashMap::new(),
             timers: Timers::default(),
+            due: Vec::new(),
             batch: Batch::new(),
             fresh: Vec::new(),
             compound: Vec::new(),
@@ -106,7 +107,7 @@ impl EventLoop {
             let now = Instant::now();
             let state = &mut self.state;
             match self.socket.receive(&mut self.buffer, |from, datagram| {
-                state.handle_datagram(now, from, datagram)
+                state.handle_datagram(now, from, datagram);
             }) {
                 Ok(ReceiveBuffer::SLOTS) => {}
                 // Fewer than there was room for: the socket is empty, and will tell when it is not.

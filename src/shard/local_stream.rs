@@ -18,6 +18,8 @@ pub(super) struct LocalStream {
     pub(super) tracks: Vec<LocalTrack>,
     /// The slots of the connected subscribers of this shard.
     pub(super) subscribers: Vec<usize>,
+    /// The subscriber sessions of this shard, connected or not: a replica is kept as long as there is one.
+    pub(super) sessions: usize,
     pub(super) source: Source,
 }
 
@@ -66,6 +68,7 @@ impl LocalStream {
         Self {
             tracks,
             subscribers: Vec::new(),
+            sessions: 0,
             source,
         }
     }

@@ -1,17 +1,16 @@
 //! The way of media through a shard: from the publisher into the stream, from the stream to everyone.
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
+use super::StreamKey;
 use super::batch::{SealedOutlet, send_one};
-use super::inbox::Message;
-use super::local_stream::{LocalStream, Source, empty_packet};
+use super::clocks::{guess_clocks, tell_clock};
+use super::local_stream::{Source, empty_packet};
 use super::session::{Media, Session};
 use super::state::State;
-use super::{ShardId, StreamKey};
 use crate::egress::whep::SenderClock;
 use crate::ingest::{self, Ingested};
-use crate::media::HlsFeed;
 use crate::stream::{Packet, TrackId};
 use crate::transport::CloseReason;
 
@@ -257,156 +256,4 @@ impl State {
             );
         }
     }
-
-    /// A connected subscriber gets the stream from now on.
-    pub(super) fn attach_subscriber(&mut self, now: Instant, slot: usize, key: StreamKey) {
-        let Some(stream) = self.streams.get_mut(&key) else {
-            return;
-        };
-        stream.subscribers.push(slot);
-        if let Source::Replica(origin) = stream.source
-            && stream.subscribers.len() == 1
-            && let Some(shard) = self.shards.get(usize::from(origin.0))
-        {
-            shard.send(Message::Subscribe(key, self.id));
-        }
-        let Some(Session {
-            media: Media::Subscriber(subscriber),
-            ..
-        }) = self.sessions.get_mut(slot)
-        else {
-            return;
-        };
-        let waiting: Vec<TrackId> = subscriber.waiting_for_keyframe().collect();
-        for track in waiting {
-            self.request_keyframe(now, key, track);
-        }
-    }
-
-    pub(super) fn detach_subscriber(&mut self, slot: usize, key: StreamKey) {
-        let Some(stream) = self.streams.get_mut(&key) else {
-            return;
-        };
-        let before = stream.subscribers.len();
-        stream.subscribers.retain(|other| *other != slot);
-        if let Source::Replica(origin) = stream.source
-            && stream.subscribers.is_empty()
-        {
-            self.streams.remove(&key);
-            if before > 0
-                && let Some(shard) = self.shards.get(usize::from(origin.0))
-            {
-                shard.send(Message::Unsubscribe(key, self.id));
-            }
-        }
-    }
-
-    /// Another shard has subscribers of a stream whose publisher is here.
-    pub(super) fn subscribe(&mut self, key: StreamKey, shard: ShardId) {
-        let Some(stream) = self.streams.get_mut(&key) else {
-            return;
-        };
-        let clocks: Vec<_> = stream.tracks.iter().map(|track| track.clock).collect();
-        if let Source::Publisher { targets, .. } = &mut stream.source
-            && !targets.contains(&shard)
-        {
-            targets.push(shard);
-        }
-        for (index, clock) in clocks.into_iter().enumerate() {
-            if let (Some(clock), Some(handle)) = (clock, self.shard(shard)) {
-                handle.send(Message::Clock(key, TrackId(index as u8), clock));
-            }
-        }
-    }
-
-    pub(super) fn unsubscribe(&mut self, key: StreamKey, shard: ShardId) {
-        if let Some(LocalStream {
-            source: Source::Publisher { targets, .. },
-            ..
-        }) = self.streams.get_mut(&key)
-        {
-            targets.retain(|target| *target != shard);
-        }
-    }
-
-    pub(super) fn attach_hls(&mut self, key: StreamKey, feed: HlsFeed) {
-        if let Some(LocalStream {
-            source: Source::Publisher { hls, .. },
-            ..
-        }) = self.streams.get_mut(&key)
-        {
-            *hls = Some(feed);
-        }
-    }
-
-    /// Somebody needs a keyframe: asks the publisher, here or on its shard.
-    pub(super) fn request_keyframe(&mut self, now: Instant, key: StreamKey, track: TrackId) {
-        match self.streams.get(&key).map(|stream| &stream.source) {
-            Some(Source::Publisher { slot, .. }) => {
-                let slot = *slot;
-                if let Some(Session {
-                    media: Media::Publisher(publisher),
-                    ..
-                }) = self.sessions.get_mut(slot)
-                {
-                    publisher.request_keyframe(now, track);
-                    self.settle(now, slot);
-                }
-            }
-            Some(Source::Replica(origin)) => {
-                if let Some(shard) = self.shard(*origin) {
-                    shard.send(Message::RequestKeyframe(key, track));
-                }
-            }
-            None => {}
-        }
-    }
-}
-
-/// Until the publisher reports its clock, ours stands in: the first packet was captured when it came.
-/// Audio and video then are as far apart as they arrive, which is near enough to begin with.
-fn guess_clocks(stream: &mut LocalStream, shards: &[super::ShardHandle], key: StreamKey) {
-    if !matches!(stream.source, Source::Publisher { .. }) {
-        return;
-    }
-    for index in 0..stream.tracks.len() {
-        let track = &mut stream.tracks[index];
-        if let (None, Some(packet)) = (track.clock, track.fresh.first()) {
-            let clock = SenderClock::new(
-                ntp_now(),
-                packet.timestamp,
-                packet.received,
-                track.clock_rate,
-            );
-            track.clock = Some(clock);
-            tell_clock(stream, shards, key, TrackId(index as u8), clock);
-        }
-    }
-}
-
-fn tell_clock(
-    stream: &LocalStream,
-    shards: &[super::ShardHandle],
-    key: StreamKey,
-    track: TrackId,
-    clock: SenderClock,
-) {
-    if let Source::Publisher { targets, .. } = &stream.source {
-        for target in targets {
-            if let Some(shard) = shards.get(usize::from(target.0)) {
-                shard.send(Message::Clock(key, track, clock));
-            }
-        }
-    }
-}
-
-/// Our wall clock as NTP time (RFC 5905, section 6).
-fn ntp_now() -> u64 {
-    /// Seconds from 1900 to 1970.
-    const UNIX_EPOCH_IN_NTP: u64 = 2_208_988_800;
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    (since.as_secs() + UNIX_EPOCH_IN_NTP) << 32
-        | (u64::from(since.subsec_nanos()) << 32) / 1_000_000_000
 }

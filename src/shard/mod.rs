@@ -8,6 +8,10 @@
 //! | [`event_loop`] | the loop: receive, hand-over, timers, fan-out, in this order |
 //! | `session` | a session: its transport, and a publisher or a subscriber behind it |
 //! | `sessions` | the table of sessions: by key, by user name fragment, by remote address |
+//! | `state` | all that the thread owns; sessions from their opening to their end |
+//! | `media` | the way of media: publisher, fan-out, reports |
+//! | `subscriptions` | who gets a stream, and what they ask for |
+//! | `clocks` | the publisher's clocks for sender reports |
 //! | `local_stream` | what a shard holds of a stream: rings, what is to be sent, to whom |
 //! | `batch` | runs of equal packets for UDP GSO; the outlet of a subscriber |
 //! | `socket` | UDP with GRO and GSO |
@@ -19,6 +23,7 @@
 pub mod event_loop;
 
 mod batch;
+mod clocks;
 mod counters;
 mod inbox;
 mod local_stream;
@@ -27,6 +32,7 @@ mod session;
 mod sessions;
 mod socket;
 mod state;
+mod subscriptions;
 mod timers;
 
 use std::net::SocketAddr;

@@ -118,3 +118,99 @@ impl Sessions {
         self.by_ufrag.insert(ufrag.into(), slot);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Instant;
+
+    use super::super::StreamKey;
+    use super::super::session::Media;
+    use super::*;
+    use crate::egress::whep::Subscriber;
+    use crate::sdp::{DtlsRole, Fingerprint, IceCredentials, SubscriberSpec};
+    use crate::transport::{Config, Identity, Timeouts, Transport};
+
+    fn session(key: u64, ufrag: &str) -> Session {
+        let identity = Arc::new(Identity::generate().unwrap());
+        let local = IceCredentials {
+            ufrag: ufrag.to_owned(),
+            pwd: "p".repeat(24),
+        };
+        let config = Config {
+            local,
+            remote_fingerprint: Fingerprint([0; 32]),
+            dtls_role: DtlsRole::Server,
+            timeouts: Timeouts::default(),
+        };
+        Session {
+            key: SessionKey(key),
+            stream: StreamKey(0),
+            transport: Transport::new(Instant::now(), &identity, &config).unwrap(),
+            media: Media::Subscriber(Subscriber::new(
+                &SubscriberSpec { tracks: Vec::new() },
+                "",
+                || 0,
+            )),
+            ufrags: vec![ufrag.into()],
+            addresses: Vec::new(),
+            scheduled: None,
+        }
+    }
+
+    fn address(port: u16) -> SocketAddr {
+        ([127, 0, 0, 1], port).into()
+    }
+
+    #[test]
+    fn nothing_leads_to_a_session_that_was_removed() {
+        let mut sessions = Sessions::default();
+        let slot = sessions.insert(session(1, "Aone"));
+        sessions.add_address(slot, address(1));
+        sessions.add_address(slot, address(2));
+        assert_eq!(sessions.slot_of_key(SessionKey(1)), Some(slot));
+        assert_eq!(sessions.slot_of_ufrag("Aone"), Some(slot));
+        assert_eq!(sessions.route(address(2)), Some(Route::Here(slot)));
+        assert!(sessions.remove(slot).is_some());
+        assert!(sessions.remove(slot).is_none());
+        assert_eq!(sessions.slot_of_key(SessionKey(1)), None);
+        assert_eq!(sessions.slot_of_ufrag("Aone"), None);
+        assert_eq!(
+            sessions.route(address(1)).or(sessions.route(address(2))),
+            None
+        );
+    }
+
+    #[test]
+    fn an_address_that_another_session_proved_later_stays_its_own() {
+        let mut sessions = Sessions::default();
+        let old = sessions.insert(session(1, "Aone"));
+        let new = sessions.insert(session(2, "Atwo"));
+        sessions.add_address(old, address(1));
+        sessions.add_address(new, address(1));
+        sessions.remove(old);
+        assert_eq!(sessions.route(address(1)), Some(Route::Here(new)));
+    }
+
+    #[test]
+    fn both_fragments_of_an_ice_restart_lead_to_the_session_but_no_older_one() {
+        let mut sessions = Sessions::default();
+        let slot = sessions.insert(session(1, "Aone"));
+        sessions.add_ufrag(slot, "Atwo");
+        assert_eq!(sessions.slot_of_ufrag("Aone"), Some(slot));
+        sessions.add_ufrag(slot, "Athree");
+        assert_eq!(sessions.slot_of_ufrag("Aone"), None);
+        assert_eq!(sessions.slot_of_ufrag("Atwo"), Some(slot));
+        assert_eq!(sessions.slot_of_ufrag("Athree"), Some(slot));
+    }
+
+    #[test]
+    fn a_route_is_taken_back_only_by_its_shard() {
+        let mut sessions = Sessions::default();
+        sessions.add_route(address(1), ShardId(1));
+        sessions.remove_route(address(1), ShardId(2));
+        assert_eq!(sessions.route(address(1)), Some(Route::There(ShardId(1))));
+        sessions.remove_route(address(1), ShardId(1));
+        assert_eq!(sessions.route(address(1)), None);
+    }
+}

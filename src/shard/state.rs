@@ -32,6 +32,8 @@ pub(super) struct State {
     pub(super) sessions: Sessions,
     pub(super) streams: HashMap<StreamKey, LocalStream>,
     pub(super) timers: Timers,
+    /// Deadlines being handled; kept for its memory.
+    pub(super) due: Vec<(Instant, SessionKey)>,
     pub(super) batch: Batch,
     /// Streams with packets that have not been sent on.
     pub(super) fresh: Vec<StreamKey>,
@@ -150,9 +152,10 @@ impl State {
                 spec,
                 cname,
             } => {
-                self.streams.entry(stream).or_insert_with(|| {
+                let local = self.streams.entry(stream).or_insert_with(|| {
                     LocalStream::new(&tracks, Source::Replica(origin), &self.config)
                 });
+                local.sessions += 1;
                 (
                     stream,
                     Media::Subscriber(Subscriber::new(&spec, &cname, rand::random)),
@@ -224,7 +227,11 @@ impl State {
     }
 
     pub(super) fn handle_timeouts(&mut self, now: Instant) {
-        while let Some((at, key)) = self.timers.pop(now) {
+        // All that is due now, before any of it is handled: a session that wants to be woken in the
+        // past gets its turn again, but only after everyone else.
+        let mut due = std::mem::take(&mut self.due);
+        due.extend(std::iter::from_fn(|| self.timers.pop(now)));
+        for (at, key) in due.drain(..) {
             let Some(slot) = self.sessions.slot_of_key(key) else {
                 continue;
             };
@@ -242,6 +249,7 @@ impl State {
             }
             self.settle(now, slot);
         }
+        self.due = due;
     }
 
     /// Drains what a session has to say after it was told something, and sees to its next deadline.

@@ -311,7 +311,7 @@ export function parseMedia(text, base) {
   let [sequence, map, date, duration, discontinuity] = [0, null, null, 0, false];
   for (const line of linesOf(text)) {
     const value = line.slice(line.indexOf(":") + 1);
-    if (line.startsWith("#EXT-X-TARGETDURATION:")) list.targetDuration = Number(value) || 2;
+    if (line.startsWith("#EXT-X-TARGETDURATION:")) list.targetDuration = Math.min(Number(value) || 2, 30);
     else if (line.startsWith("#EXT-X-MEDIA-SEQUENCE:")) sequence = Number(value) || 0;
     else if (line.startsWith("#EXT-X-MAP:")) map = new URL(attributes(line).URI, base).href;
     else if (line.startsWith("#EXT-X-PROGRAM-DATE-TIME:")) date = Date.parse(value);

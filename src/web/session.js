@@ -9,6 +9,9 @@ const GATHERING = 300;
 /** How long a connection may be interrupted before it is made anew, in milliseconds. */
 const PATIENCE = 3000;
 
+/** How long a connection is kept for the answer to its DELETE, in milliseconds. */
+const GOODBYE = 500;
+
 /** The longest pause between two attempts, in milliseconds. */
 const LONGEST_PAUSE = 15000;
 
@@ -176,8 +179,8 @@ export class SessionClient extends EventTarget {
       return;
     }
     // Clients that failed together must not come back together.
-    const pause = problem.retryAfter ?? Math.min(LONGEST_PAUSE, 500 * 2 ** this.#failures);
-    const retryIn = pause * (0.75 + Math.random() / 2);
+    const asked = problem.retryAfter ?? Math.min(LONGEST_PAUSE, 500 * 2 ** this.#failures);
+    const retryIn = asked * (0.75 + Math.random() / 2);
     this.#failures += 1;
     this.#retryTimer = setTimeout(() => this.#connect(), retryIn);
     this.#setState(problem.status === 409 ? "offline" : "waiting", { problem, retryIn });
@@ -186,11 +189,14 @@ export class SessionClient extends EventTarget {
   async #close({ keepalive = false } = {}) {
     this.#attempt += 1;
     clearTimeout(this.#retryTimer);
-    const session = this.#session;
+    const [session, peer] = [this.#session, this.#peer];
     this.#session = null;
-    this.#peer?.close();
     this.#peer = null;
-    await quietly(end(session, keepalive));
+    // The request goes first, so that the server hears a good-bye rather than a loss.
+    const ended = quietly(end(session, keepalive));
+    if (session && !keepalive) await Promise.race([ended, pause(GOODBYE)]);
+    peer?.close();
+    await ended;
   }
 
   #setState(state, detail = {}) {
@@ -300,6 +306,10 @@ function fragment(sdp, candidates) {
   if (lines.includes(undefined)) return null;
   const all = [...lines, ...candidates.map((candidate) => `a=${candidate}`)];
   return `${all.join("\r\n")}\r\n`;
+}
+
+function pause(time) {
+  return new Promise((resolve) => setTimeout(resolve, time));
 }
 
 /** Waits for something whose failure changes nothing. */

@@ -15,6 +15,9 @@ import {
   timeText,
 } from "./page.js";
 
+/** A picture that doesn't change for so long is said to be missing, in milliseconds. */
+const FROZEN = 3000;
+
 const stream = streamOfPage();
 const options = optionsOfPage();
 const video = byId("video");
@@ -179,6 +182,7 @@ function newStats() {
   const [bits, frames] = [new Rate(), new Rate()];
   // Segments come seconds apart.
   const segmentBits = new Rate(8);
+  let lastPicture = { count: -1, time: 0 };
   const delays = { delay: new Rate(), count: new Rate() };
   return async () => {
     const now = performance.now();
@@ -207,6 +211,13 @@ function newStats() {
     });
     const bytes = all.filter(({ type }) => type === "inbound-rtp");
     const total = bytes.reduce((sum, { bytesReceived = 0 }) => sum + bytesReceived, 0);
+    if (client?.state === "connected") {
+      if (inbound?.framesDecoded !== lastPicture.count) {
+        lastPicture = { count: inbound?.framesDecoded, time: now };
+      }
+      const frozen = inbound && now - lastPicture.time > FROZEN;
+      showState(byId("state"), frozen ? "No picture arrives" : "Live", frozen ? "busy" : "good");
+    }
     const delay = delays.delay.next(inbound?.jitterBufferDelay ?? 0, now);
     const count = delays.count.next(inbound?.jitterBufferEmittedCount ?? 0, now);
     showNumbers(byId("numbers"), {

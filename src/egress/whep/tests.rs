@@ -116,7 +116,12 @@ fn the_header_is_the_subscribers_own() {
         payload: vec![1, 2, 3, 4],
         ..keyframe(65_600)
     };
-    subscriber.forward(Instant::now(), VIDEO, &[packet.clone()], &mut sent);
+    subscriber.forward(
+        Instant::now(),
+        VIDEO,
+        std::slice::from_ref(&packet),
+        &mut sent,
+    );
     let bytes = &sent.0[0].1;
     let header = Header::parse(bytes).unwrap();
     assert_eq!(

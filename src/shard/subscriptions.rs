@@ -1,0 +1,121 @@
+//! Who gets a stream: subscribers of this shard, the other shards, the HLS branch; and what they ask for.
+
+use std::time::Instant;
+
+use super::inbox::Message;
+use super::local_stream::{LocalStream, Source};
+use super::session::{Media, Session};
+use super::state::State;
+use super::{ShardId, StreamKey};
+use crate::media::HlsFeed;
+use crate::stream::TrackId;
+
+impl State {
+    /// A connected subscriber gets the stream from now on.
+    pub(super) fn attach_subscriber(&mut self, now: Instant, slot: usize, key: StreamKey) {
+        let Some(stream) = self.streams.get_mut(&key) else {
+            return;
+        };
+        stream.subscribers.push(slot);
+        if let Source::Replica(origin) = stream.source
+            && stream.subscribers.len() == 1
+            && let Some(shard) = self.shards.get(usize::from(origin.0))
+        {
+            shard.send(Message::Subscribe(key, self.id));
+        }
+        let Some(Session {
+            media: Media::Subscriber(subscriber),
+            ..
+        }) = self.sessions.get_mut(slot)
+        else {
+            return;
+        };
+        let waiting: Vec<TrackId> = subscriber.waiting_for_keyframe().collect();
+        for track in waiting {
+            self.request_keyframe(now, key, track);
+        }
+    }
+
+    pub(super) fn detach_subscriber(&mut self, slot: usize, key: StreamKey) {
+        let Some(stream) = self.streams.get_mut(&key) else {
+            return;
+        };
+        let connected = stream.subscribers.len();
+        stream.subscribers.retain(|other| *other != slot);
+        stream.sessions -= 1;
+        let Source::Replica(origin) = stream.source else {
+            return;
+        };
+        if stream.sessions == 0 {
+            self.streams.remove(&key);
+        } else if !stream.subscribers.is_empty() {
+            return;
+        }
+        if connected > 0
+            && let Some(shard) = self.shard(origin)
+        {
+            shard.send(Message::Unsubscribe(key, self.id));
+        }
+    }
+
+    /// Another shard has subscribers of a stream whose publisher is here.
+    pub(super) fn subscribe(&mut self, key: StreamKey, shard: ShardId) {
+        let Some(stream) = self.streams.get_mut(&key) else {
+            return;
+        };
+        let clocks: Vec<_> = stream.tracks.iter().map(|track| track.clock).collect();
+        if let Source::Publisher { targets, .. } = &mut stream.source
+            && !targets.contains(&shard)
+        {
+            targets.push(shard);
+        }
+        for (index, clock) in clocks.into_iter().enumerate() {
+            if let (Some(clock), Some(handle)) = (clock, self.shard(shard)) {
+                handle.send(Message::Clock(key, TrackId(index as u8), clock));
+            }
+        }
+    }
+
+    pub(super) fn unsubscribe(&mut self, key: StreamKey, shard: ShardId) {
+        if let Some(LocalStream {
+            source: Source::Publisher { targets, .. },
+            ..
+        }) = self.streams.get_mut(&key)
+        {
+            targets.retain(|target| *target != shard);
+        }
+    }
+
+    pub(super) fn attach_hls(&mut self, key: StreamKey, feed: HlsFeed) {
+        if let Some(LocalStream {
+            source: Source::Publisher { hls, .. },
+            ..
+        }) = self.streams.get_mut(&key)
+        {
+            *hls = Some(feed);
+        }
+    }
+
+    /// Somebody needs a keyframe: asks the publisher, here or on its shard.
+    pub(super) fn request_keyframe(&mut self, now: Instant, key: StreamKey, track: TrackId) {
+        match self.streams.get(&key).map(|stream| &stream.source) {
+            Some(Source::Publisher { slot, .. }) => {
+                let slot = *slot;
+                if let Some(Session {
+                    media: Media::Publisher(publisher),
+                    ..
+                }) = self.sessions.get_mut(slot)
+                {
+                    publisher.request_keyframe(now, track);
+                    self.settle(now, slot);
+                }
+            }
+            Some(Source::Replica(origin)) => {
+                if let Some(shard) = self.shard(*origin) {
+                    shard.send(Message::RequestKeyframe(key, track));
+                }
+            }
+            None => {}
+        }
+    }
+}
