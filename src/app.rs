@@ -17,7 +17,7 @@ use crate::http::{self, AppState, Origins, OriginsError, Rules, Token, TokenErro
 use crate::media::{self, HlsSettings, MediaError};
 use crate::rtp::Codec;
 use crate::sdp::{Candidate, CodecPolicy};
-use crate::shard::{self, Shards};
+use crate::shard::{self, ShardHandle, Shards};
 use crate::transport::{Identity, IdentityError, Timeouts};
 use crate::{gateway, ingest, sdp};
 
@@ -64,57 +64,110 @@ pub async fn run(
     listening: impl FnOnce(SocketAddr),
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), Error> {
-    let tokens = tokens(&settings)?;
-    let http_settings = http_settings(&settings)?;
-    if settings.hls.enabled {
-        media::init()?;
-    }
-    let bind_error = |address, what| {
-        move |source| Error::Bind {
-            address,
-            what,
-            source,
+    let app = App::start(&settings).await?;
+    listening(app.http_address());
+    app.serve(shutdown).await
+}
+
+/// A gateway that is bound and takes media. HTTP waits for [`App::serve`].
+pub struct App {
+    listener: TcpListener,
+    http_address: SocketAddr,
+    state: AppState,
+    library: Library,
+    shards: Shards,
+}
+
+impl App {
+    /// Binds everything and starts the threads.
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`]; whatever was started is stopped.
+    pub async fn start(settings: &Settings) -> Result<Self, Error> {
+        let tokens = tokens(settings)?;
+        let http_settings = http_settings(settings)?;
+        if settings.hls.enabled {
+            media::init()?;
         }
-    };
-    let listener = TcpListener::bind(settings.listen)
-        .await
-        .map_err(bind_error(settings.listen, "HTTP"))?;
-    let http_address = listener
-        .local_addr()
-        .map_err(bind_error(settings.listen, "HTTP"))?;
+        let bind_error = |address, what| {
+            move |source| Error::Bind {
+                address,
+                what,
+                source,
+            }
+        };
+        let listener = TcpListener::bind(settings.listen)
+            .await
+            .map_err(bind_error(settings.listen, "HTTP"))?;
+        let http_address = listener
+            .local_addr()
+            .map_err(bind_error(settings.listen, "HTTP"))?;
 
-    let mut media_address = settings.media.listen;
-    if media_address.port() == 0 {
-        media_address.set_port(http_address.port());
+        let mut media_address = settings.media.listen;
+        if media_address.port() == 0 {
+            media_address.set_port(http_address.port());
+        }
+        let identity = Arc::new(Identity::generate()?);
+        let (events, from_shards) = mpsc::unbounded_channel();
+        let shards = Shards::start(&shard_config(settings, media_address), &identity, &events)
+            .map_err(bind_error(media_address, "media"))?;
+
+        let library = Library::new(library_settings(settings));
+        let gateway = gateway::start(
+            gateway_config(settings, shards.local_address(), &identity, &library),
+            shards.handles(),
+            from_shards,
+        );
+        let state = AppState {
+            gateway,
+            hls: Arc::new(library.clone()),
+            tokens: Arc::new(tokens),
+            settings: Arc::new(http_settings),
+        };
+        Ok(Self {
+            listener,
+            http_address,
+            state,
+            library,
+            shards,
+        })
     }
-    let identity = Arc::new(Identity::generate()?);
-    let (events, from_shards) = mpsc::unbounded_channel();
-    let shards = Shards::start(&shard_config(&settings, media_address), &identity, &events)
-        .map_err(bind_error(media_address, "media"))?;
 
-    let library = Library::new(library_settings(&settings));
-    let gateway = gateway::start(
-        gateway_config(&settings, shards.local_address(), &identity, &library),
-        shards.handles(),
-        from_shards,
-    );
-    let router = http::router(AppState {
-        gateway,
-        hls: Arc::new(library.clone()),
-        tokens: Arc::new(tokens),
-        settings: Arc::new(http_settings),
-    });
-    let sweeper = tokio::spawn(sweep(library));
-    listening(http_address);
-    let served = http::serve(listener, router, shutdown).await;
-
-    sweeper.abort();
-    // The threads are joined off the runtime: it may still carry requests that wait for a shard.
-    let stopped = tokio::task::spawn_blocking(move || shards.stop()).await;
-    if stopped.is_err() {
-        tracing::error!("the shards did not stop in order");
+    /// Where HTTP is bound.
+    pub fn http_address(&self) -> SocketAddr {
+        self.http_address
     }
-    served.map_err(Error::Serve)
+
+    /// The shards, whose counters may be read at any time.
+    pub fn shards(&self) -> Arc<[ShardHandle]> {
+        self.shards.handles()
+    }
+
+    /// Serves HTTP until `shutdown` ends, then stops in order.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Serve`] when HTTP broke down.
+    pub async fn serve(self, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
+        let Self {
+            listener,
+            state,
+            library,
+            shards,
+            ..
+        } = self;
+        let sweeper = tokio::spawn(sweep(library));
+        let served = http::serve(listener, http::router(state), shutdown).await;
+
+        sweeper.abort();
+        // The threads are joined off the runtime: it may still carry requests that wait for a shard.
+        let stopped = tokio::task::spawn_blocking(move || shards.stop()).await;
+        if stopped.is_err() {
+            tracing::error!("the shards did not stop in order");
+        }
+        served.map_err(Error::Serve)
+    }
 }
 
 /// Takes the playlists whose time is over out of the library.

@@ -9,3 +9,4 @@ mod architecture;
 mod command_line;
 mod licences;
 mod source;
+mod support;

@@ -1,0 +1,272 @@
+//! A peer's socket with ICE, DTLS and SRTP on it.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use rtc::dtls::endpoint::{Endpoint, EndpointEvent};
+use rtc::dtls::extension::extension_use_srtp::SrtpProtectionProfile;
+use rtc::rtcp;
+use rtc::shared::TransportProtocol;
+use rtc::srtp::context::Context;
+use rtc::stun::attributes::{
+    ATTR_ICE_CONTROLLING, ATTR_PRIORITY, ATTR_USE_CANDIDATE, ATTR_USERNAME,
+};
+use rtc::stun::fingerprint::FINGERPRINT;
+use rtc::stun::integrity::MessageIntegrity;
+use rtc::stun::message::{BINDING_REQUEST, BINDING_SUCCESS, Message, Setter, TransactionId};
+use rtc::stun::textattrs::TextAttribute;
+use tokio::net::UdpSocket;
+
+use super::Received;
+use super::keys;
+use super::sdp::{Answer, Options};
+
+/// The time between two checks: before the first answer, and afterwards (RFC 7675 asks for 5 s).
+const CHECKING: Duration = Duration::from_millis(50);
+const KEEPING: Duration = Duration::from_secs(1);
+/// The longest time between two looks at the DTLS timers.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// What a check is signed with.
+#[derive(Clone, Debug)]
+pub(crate) struct Check {
+    pub(crate) ufrag: String,
+    pub(crate) pwd: String,
+}
+
+/// The DTLS handshake failed.
+#[derive(Debug)]
+pub(crate) struct LinkError(pub(crate) String);
+
+/// The transport of one peer.
+pub(crate) struct Link {
+    pub(crate) socket: UdpSocket,
+    pub(crate) server: SocketAddr,
+    pub(crate) check: Check,
+    is_client: bool,
+    endpoint: Endpoint,
+    profiles: Vec<SrtpProtectionProfile>,
+    /// The server answered a check.
+    reached: bool,
+    next_check: Instant,
+    /// To send and to receive with.
+    srtp: Option<(Context, Context)>,
+    closed: bool,
+    buffer: Vec<u8>,
+}
+
+impl Link {
+    pub(crate) async fn new(answer: &Answer, options: &Options) -> Self {
+        let is_client = answer.peer_begins;
+        let server_config =
+            (!is_client).then(|| Arc::new(keys::handshake(false, &options.profiles)));
+        Self {
+            socket: bind(answer.server).await,
+            server: answer.server,
+            check: Check {
+                ufrag: answer.ufrag.clone(),
+                pwd: answer.pwd.clone(),
+            },
+            is_client,
+            endpoint: Endpoint::new(answer.server, TransportProtocol::UDP, server_config),
+            profiles: options.profiles.clone(),
+            reached: false,
+            next_check: Instant::now(),
+            srtp: None,
+            closed: false,
+            buffer: vec![0; 2048],
+        }
+    }
+
+    /// Does ICE and DTLS.
+    pub(crate) async fn connect(&mut self) -> Result<(), LinkError> {
+        let mut received = VecDeque::new();
+        while !self.reached {
+            self.turn(&mut received).await;
+        }
+        if self.is_client {
+            let config = Arc::new(keys::handshake(true, &self.profiles));
+            self.endpoint
+                .connect(Instant::now(), self.server, config, None)
+                .map_err(|error| LinkError(error.to_string()))?;
+        }
+        while self.srtp.is_none() {
+            self.turn(&mut received).await;
+            if self.closed {
+                return Err(LinkError("the server closed the handshake".to_owned()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Does ICE only: checks until one is answered.
+    pub(crate) async fn reach(&mut self) {
+        while !self.reached {
+            self.turn(&mut VecDeque::new()).await;
+        }
+    }
+
+    /// A binding request that nominates.
+    pub(crate) fn request(check: &Check) -> Vec<u8> {
+        let mut message = Message::new();
+        message.set_type(BINDING_REQUEST);
+        TransactionId::new().add_to(&mut message).unwrap();
+        message.write_header();
+        TextAttribute::new(ATTR_USERNAME, format!("{}:peer", check.ufrag))
+            .add_to(&mut message)
+            .unwrap();
+        message.add(ATTR_PRIORITY, &[0, 0, 0, 1]);
+        message.add(ATTR_ICE_CONTROLLING, &[0; 8]);
+        message.add(ATTR_USE_CANDIDATE, &[]);
+        MessageIntegrity::new_short_term_integrity_with_provider(
+            check.pwd.clone(),
+            keys::provider().crypto(),
+        )
+        .add_to(&mut message)
+        .unwrap();
+        FINGERPRINT.add_to(&mut message).unwrap();
+        message.raw
+    }
+
+    /// Moves to another port, as behind a NAT that forgot its mapping. The next turn sends a check.
+    pub(crate) async fn rebind(&mut self) {
+        self.socket = bind(self.server).await;
+        self.next_check = Instant::now();
+    }
+
+    /// Goes on with other credentials after an ICE restart.
+    pub(crate) fn restart(&mut self, check: Check) {
+        self.check = check;
+        self.reached = false;
+        self.next_check = Instant::now();
+    }
+
+    pub(crate) fn is_reached(&self) -> bool {
+        self.reached
+    }
+
+    /// Sends any bytes.
+    pub(crate) async fn send(&self, datagram: &[u8]) {
+        self.socket.send_to(datagram, self.server).await.unwrap();
+    }
+
+    pub(crate) fn protect_rtp(&mut self, packet: &[u8]) -> Vec<u8> {
+        let (outbound, _) = self.srtp.as_mut().expect("connected");
+        outbound.encrypt_rtp(packet).unwrap().to_vec()
+    }
+
+    pub(crate) async fn send_rtp(&mut self, packet: &[u8]) {
+        let datagram = self.protect_rtp(packet);
+        self.send(&datagram).await;
+    }
+
+    pub(crate) async fn send_rtcp(&mut self, packets: &[Box<dyn rtcp::Packet>]) {
+        let compound = rtcp::packet::marshal(packets).unwrap();
+        let (outbound, _) = self.srtp.as_mut().expect("connected");
+        let datagram = outbound.encrypt_rtcp(&compound).unwrap();
+        self.send(&datagram).await;
+    }
+
+    /// Waits for a datagram or for what is due, and sees to it.
+    pub(crate) async fn turn(&mut self, received: &mut VecDeque<Received>) {
+        self.keep_alive().await;
+        let now = Instant::now();
+        let due = self.endpoint.poll_timeout(&self.server);
+        let until = due
+            .unwrap_or(now + LOOK)
+            .min(self.next_check)
+            .min(now + LOOK);
+        let arrival =
+            tokio::time::timeout_at(until.into(), self.socket.recv_from(&mut self.buffer));
+        // An ICMP error comes out of the socket too; it means nothing here.
+        if let Ok(Ok((len, _))) = arrival.await {
+            let datagram = self.buffer[..len].to_vec();
+            self.handle(&datagram, received);
+        }
+        self.flush().await;
+    }
+
+    async fn keep_alive(&mut self) {
+        let now = Instant::now();
+        if self.next_check <= now {
+            self.next_check = now + if self.reached { KEEPING } else { CHECKING };
+            self.send(&Self::request(&self.check)).await;
+        }
+        if self
+            .endpoint
+            .poll_timeout(&self.server)
+            .is_some_and(|due| due <= now)
+        {
+            let _ = self.endpoint.handle_timeout(self.server, now);
+        }
+        self.flush().await;
+    }
+
+    async fn flush(&mut self) {
+        while let Some(datagram) = self.endpoint.poll_transmit() {
+            self.send(&datagram.message).await;
+        }
+    }
+
+    fn handle(&mut self, datagram: &[u8], received: &mut VecDeque<Received>) {
+        match datagram {
+            [0..=3, ..] => self.handle_stun(datagram),
+            [20..=63, ..] => self.handle_dtls(datagram, received),
+            // RFC 5761, section 4
+            [_, 192..=223, ..] => self.handle_rtcp(datagram, received),
+            _ => {
+                if let Some((_, inbound)) = &mut self.srtp {
+                    let packet = inbound.decrypt_rtp(datagram).unwrap();
+                    received.push_back(Received::Rtp(packet.to_vec()));
+                }
+            }
+        }
+    }
+
+    fn handle_stun(&mut self, datagram: &[u8]) {
+        let mut message = Message::new();
+        message.raw = datagram.to_vec();
+        if message.decode().is_ok() && message.typ == BINDING_SUCCESS {
+            self.reached = true;
+        }
+    }
+
+    fn handle_dtls(&mut self, datagram: &[u8], received: &mut VecDeque<Received>) {
+        let events =
+            self.endpoint
+                .read(Instant::now(), self.server, None, BytesMut::from(datagram));
+        for event in events.into_iter().flatten() {
+            match event {
+                EndpointEvent::HandshakeComplete => {
+                    let state = self.endpoint.get_connection_state(self.server).unwrap();
+                    self.srtp = Some(keys::srtp(state, self.is_client));
+                }
+                EndpointEvent::PeerClosed => {
+                    self.closed = true;
+                    received.push_back(Received::Closed);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn handle_rtcp(&mut self, datagram: &[u8], received: &mut VecDeque<Received>) {
+        if let Some((_, inbound)) = &mut self.srtp {
+            let compound = inbound.decrypt_rtcp(datagram).unwrap();
+            let packets = rtcp::packet::unmarshal(&mut &compound[..]).unwrap();
+            received.extend(packets.into_iter().map(Received::Rtcp));
+        }
+    }
+}
+
+/// A socket of the same family as the server's.
+async fn bind(server: SocketAddr) -> UdpSocket {
+    let any = match server {
+        SocketAddr::V4(_) => "127.0.0.1:0",
+        SocketAddr::V6(_) => "[::1]:0",
+    };
+    UdpSocket::bind(any).await.unwrap()
+}
