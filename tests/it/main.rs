@@ -7,6 +7,7 @@
 
 mod architecture;
 mod command_line;
+mod fan_out;
 mod licences;
 mod source;
 mod support;

@@ -149,7 +149,7 @@ impl Link {
     }
 
     /// Sends any bytes.
-    pub(crate) async fn send(&self, datagram: &[u8]) {
+    pub(crate) async fn send(&mut self, datagram: &[u8]) {
         self.socket.send_to(datagram, self.server).await.unwrap();
     }
 

@@ -17,7 +17,7 @@ use reqwest::StatusCode;
 use reqwest::header::{CONTENT_TYPE, ETAG, IF_MATCH, LOCATION};
 use rtc::rtcp;
 
-pub(crate) use link::{Check, Link, LinkError};
+pub(crate) use link::{Check, Link};
 pub(crate) use sdp::{Answer, MediaAnswer, Options, Setup};
 
 /// Longer than anything that works takes on a busy machine.
@@ -169,7 +169,7 @@ impl Peer {
     }
 
     /// Ends the session over HTTP.
-    pub(crate) async fn delete(&self) -> StatusCode {
+    pub(crate) async fn delete(&mut self) -> StatusCode {
         self.session.delete().await
     }
 }
