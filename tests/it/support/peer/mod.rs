@@ -82,16 +82,18 @@ impl Peer {
         options: &Options,
     ) -> Result<Self, Refused> {
         let session = Session::create(url, token, options).await?;
+        Ok(Self::finish(session, options).await)
+    }
+
+    /// Connects a session.
+    pub(crate) async fn finish(session: Session, options: &Options) -> Self {
         let mut link = Link::new(&session.answer, options).await;
-        tokio::time::timeout(PATIENCE, link.connect())
-            .await
-            .expect("the peer did not connect in time")
-            .unwrap();
-        Ok(Self {
+        link.connect().await.unwrap();
+        Self {
             session,
             link,
             waiting: VecDeque::new(),
-        })
+        }
     }
 
     /// The first video section of the answer.
