@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 use super::batch::Batch;
-use super::inbox::{Message, ShardHandle, WAKE};
+use super::inbox::{ShardHandle, WAKE};
 use super::sessions::Sessions;
 use super::socket::{ReceiveBuffer, Socket};
 use super::state::State;
@@ -20,8 +20,10 @@ const SOCKET: mio::Token = mio::Token(0);
 /// Receive calls before what came is sent on: long enough that the packets of a keyframe leave as
 /// runs, short enough that the first of them does not wait for a flood behind it.
 const RECEIVES_PER_ROUND: usize = 4;
-/// Messages, packets and hand-overs taken from the inbox before the rest gets its turn.
+/// Packets and hand-overs taken from the inbox before the rest gets its turn.
 const INBOX_PER_ROUND: usize = 256;
+/// Messages taken from the inbox before the rest gets its turn.
+const MESSAGES_PER_ROUND: usize = 256;
 /// Connections wait at most this long when nothing is due; the value has no meaning of its own.
 const IDLE: Duration = Duration::from_secs(60);
 
@@ -63,6 +65,7 @@ impl EventLoop {
             batch: Batch::new(),
             fresh: Vec::new(),
             compound: Vec::new(),
+            stopping: false,
         };
         Ok(Self {
             poll,
@@ -74,16 +77,15 @@ impl EventLoop {
         })
     }
 
-    /// Runs until [`Message::Shutdown`].
+    /// Runs until [`super::Message::Shutdown`].
     pub(super) fn run(mut self) {
         let mut events = mio::Events::with_capacity(8);
         loop {
             self.receive();
-            let drained = match self.take_inbox() {
-                Taken::All => true,
-                Taken::Some => false,
-                Taken::Shutdown => break,
-            };
+            let drained = self.take_inbox();
+            if self.state.stopping {
+                break;
+            }
             let now = Instant::now();
             self.state.handle_timeouts(now);
             self.state.flush(now);
@@ -119,16 +121,11 @@ impl EventLoop {
         }
     }
 
-    fn take_inbox(&mut self) -> Taken {
+    /// Returns whether nothing is left.
+    fn take_inbox(&mut self) -> bool {
         let now = Instant::now();
+        self.state.take_messages(now, MESSAGES_PER_ROUND);
         let mut drained = true;
-        for _ in 0..INBOX_PER_ROUND {
-            match self.inbox.next_message() {
-                Some(Message::Shutdown) => return Taken::Shutdown,
-                Some(message) => self.handle_message(now, message),
-                None => break,
-            }
-        }
         for count in 0.. {
             let Some(handover) = self.inbox.next_handover() else {
                 break;
@@ -151,24 +148,7 @@ impl EventLoop {
                 break;
             }
         }
-        if drained { Taken::All } else { Taken::Some }
-    }
-
-    fn handle_message(&mut self, now: Instant, message: Message) {
-        let state = &mut self.state;
-        match message {
-            Message::Open(session) => state.open(now, *session),
-            Message::RestartIce { session, local } => state.restart_ice(now, session, &local),
-            Message::Close(session) => state.close(now, session),
-            Message::AttachHls(stream, feed) => state.attach_hls(stream, feed),
-            Message::Subscribe(stream, shard) => state.subscribe(stream, shard),
-            Message::Unsubscribe(stream, shard) => state.unsubscribe(stream, shard),
-            Message::RequestKeyframe(stream, track) => state.request_keyframe(now, stream, track),
-            Message::Clock(stream, track, clock) => state.handle_clock(stream, track, clock),
-            Message::Route(address, shard) => state.sessions.add_route(address, shard),
-            Message::Unroute(address, shard) => state.sessions.remove_route(address, shard),
-            Message::Shutdown => {} // taken by the caller
-        }
+        drained
     }
 
     /// Sleeps until something comes or is due. Returns false where that has become impossible.
@@ -205,10 +185,4 @@ impl EventLoop {
         }
         true
     }
-}
-
-enum Taken {
-    All,
-    Some,
-    Shutdown,
 }

@@ -16,6 +16,7 @@
 //! | `batch` | runs of equal packets for UDP GSO; the outlet of a subscriber |
 //! | `socket` | UDP with GRO and GSO |
 //! | `inbox` | messages and packets from outside the thread |
+//! | `messages` | what messages lead to |
 //! | `timers` | deadlines of sessions |
 //!
 //! The only importer of `mio`, `quinn_udp` and `socket2`.
@@ -28,6 +29,7 @@ mod counters;
 mod inbox;
 mod local_stream;
 mod media;
+mod messages;
 mod session;
 mod sessions;
 mod socket;

@@ -39,6 +39,8 @@ pub(super) struct State {
     pub(super) fresh: Vec<StreamKey>,
     /// Sender reports on their way.
     pub(super) compound: Vec<u8>,
+    /// The thread is to end.
+    pub(super) stopping: bool,
 }
 
 impl State {
@@ -53,7 +55,7 @@ impl State {
     /// One datagram from our socket, wherever it belongs.
     pub(super) fn handle_datagram(&mut self, now: Instant, from: SocketAddr, datagram: &mut [u8]) {
         self.me().counters().received.add(1);
-        match self.route(from, datagram) {
+        match self.route(now, from, datagram) {
             Some(Route::Here(slot)) => self.handle_here(now, slot, from, datagram),
             Some(Route::There(shard)) => self.hand_over(shard, from, datagram),
             None => self.me().counters().foreign.add(1),
@@ -62,17 +64,20 @@ impl State {
 
     /// One datagram that another shard took for ours. It goes no further, so that none can circle.
     pub(super) fn handle_handover(&mut self, now: Instant, from: SocketAddr, datagram: &mut [u8]) {
-        match self.route(from, datagram) {
+        match self.route(now, from, datagram) {
             Some(Route::Here(slot)) => self.handle_here(now, slot, from, datagram),
             Some(Route::There(_)) | None => self.me().counters().foreign.add(1),
         }
     }
 
-    fn route(&self, from: SocketAddr, datagram: &[u8]) -> Option<Route> {
+    fn route(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) -> Option<Route> {
         match demux::classify(datagram) {
             demux::Kind::Stun => self.route_of_check(datagram),
             demux::Kind::Other => None,
-            demux::Kind::Dtls | demux::Kind::Rtp | demux::Kind::Rtcp => self.sessions.route(from),
+            demux::Kind::Dtls | demux::Kind::Rtp | demux::Kind::Rtcp => self
+                .sessions
+                .route(from)
+                .or_else(|| self.find_route(now, from)),
         }
     }
 
@@ -106,7 +111,10 @@ impl State {
         match session.transport.handle_datagram(now, from, datagram) {
             Received::Rtp { len } => self.handle_rtp(now, slot, &datagram[..len]),
             Received::Rtcp { len } => self.handle_rtcp(now, slot, &datagram[..len]),
-            Received::Nothing => {}
+            Received::Nothing => {
+                let dropped = session.transport.take_counters();
+                self.count_drops(dropped);
+            }
         }
         self.settle(now, slot);
     }
@@ -254,17 +262,8 @@ impl State {
 
     /// Drains what a session has to say after it was told something, and sees to its next deadline.
     pub(super) fn settle(&mut self, now: Instant, slot: usize) {
-        let Some(session) = self.sessions.get_mut(slot) else {
-            return;
-        };
-        while let Some((to, datagram)) = session.transport.poll_transmit() {
-            send_one(
-                &self.socket,
-                to,
-                &datagram,
-                self.shards[usize::from(self.id.0)].counters(),
-            );
-        }
+        // Events first: whoever sees our answer to a check or our last DTLS flight may act on it at
+        // once, and finds that all shards and the control plane have been told.
         let mut ended = None;
         while let Some(event) = self
             .sessions
@@ -285,6 +284,7 @@ impl State {
                 transport::Event::Closed(reason) => ended = Some(reason),
             }
         }
+        self.send_transmits(slot);
         self.drain_publisher(slot, &mut ended);
         if let Some(reason) = ended {
             self.end(slot, Some(reason));
@@ -294,6 +294,17 @@ impl State {
             let deadline = session.poll_timeout();
             self.timers
                 .schedule(session.key, &mut session.scheduled, deadline);
+        }
+    }
+
+    /// Sends what the transport has to say: STUN answers and DTLS records.
+    fn send_transmits(&mut self, slot: usize) {
+        let Some(session) = self.sessions.get_mut(slot) else {
+            return;
+        };
+        let counters = self.shards[usize::from(self.id.0)].counters();
+        while let Some((to, datagram)) = session.transport.poll_transmit() {
+            send_one(&self.socket, to, &datagram, counters);
         }
     }
 
@@ -317,24 +328,14 @@ impl State {
 
     /// Forgets a session; its transport has nothing more to say.
     fn end(&mut self, slot: usize, reason: Option<CloseReason>) {
-        if let Some(session) = self.sessions.get_mut(slot) {
-            // A close_notify may be left to send.
-            while let Some((to, datagram)) = session.transport.poll_transmit() {
-                send_one(
-                    &self.socket,
-                    to,
-                    &datagram,
-                    self.shards[usize::from(self.id.0)].counters(),
-                );
-            }
-        }
+        // A close_notify may be left to send.
+        self.send_transmits(slot);
         let Some(session) = self.sessions.remove(slot) else {
             return;
         };
         for address in &session.addresses {
             self.tell_others(|id| Message::Unroute(*address, id));
         }
-        self.count_drops(&session.transport);
         match session.media {
             Media::Publisher(_) => {
                 self.streams.remove(&session.stream);
@@ -347,8 +348,11 @@ impl State {
         });
     }
 
-    fn count_drops(&self, transport: &Transport) {
-        let (counters, dropped) = (self.me().counters(), transport.counters());
+    fn count_drops(&self, dropped: transport::Counters) {
+        if dropped == transport::Counters::default() {
+            return;
+        }
+        let counters = self.me().counters();
         counters
             .unauthenticated
             .add(dropped.stun_unauthenticated + dropped.stun_refused);

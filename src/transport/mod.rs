@@ -220,9 +220,9 @@ impl Transport {
         }
     }
 
-    /// What was dropped so far.
-    pub fn counters(&self) -> Counters {
-        self.counters
+    /// What was dropped since the last call.
+    pub fn take_counters(&mut self) -> Counters {
+        std::mem::take(&mut self.counters)
     }
 
     fn handle_stun(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) {

@@ -63,7 +63,7 @@ fn both_roles_and_profiles_connect_and_carry_media_both_ways() {
             let mut packet = rtcp();
             outbound.protect_rtcp(&mut packet).unwrap();
             assert_eq!(pair.peer.unprotect_rtcp(&packet), rtcp());
-            assert_eq!(pair.transport.counters(), Counters::default());
+            assert_eq!(pair.transport.take_counters(), Counters::default());
         }
     }
 }
@@ -186,7 +186,7 @@ fn garbage_in_the_handshake_does_not_stop_it() {
         });
         pair.deliver(datagram);
     }
-    assert!(pair.transport.counters().dtls_dropped >= 40);
+    assert!(pair.transport.take_counters().dtls_dropped >= 40);
     pair.connect();
 }
 
@@ -204,7 +204,7 @@ fn nested_fragments_cost_no_time() {
         }
         pair.deliver(datagram);
     }
-    assert_eq!(pair.transport.counters().dtls_dropped, 3);
+    assert_eq!(pair.transport.take_counters().dtls_dropped, 3);
 }
 
 // Who is heard.
@@ -216,7 +216,7 @@ fn dtls_and_media_from_an_address_without_a_check_are_dropped() {
     let hello = pair.peer.poll_transmit().unwrap();
     pair.deliver(hello);
     pair.deliver(rtp(1));
-    assert_eq!(pair.transport.counters().foreign_address, 2);
+    assert_eq!(pair.transport.take_counters().foreign_address, 2);
     assert_eq!(pair.transport.poll_transmit(), None);
     assert_eq!(pair.transport.remote_address(), None);
 }
@@ -230,7 +230,7 @@ fn checks_that_are_not_authentic_get_no_answer() {
     pair.peer.server = good.clone();
     pair.peer.server.ufrag = "nobody".to_owned();
     pair.send_check(NOMINATE);
-    assert_eq!(pair.transport.counters().stun_unauthenticated, 2);
+    assert_eq!(pair.transport.take_counters().stun_unauthenticated, 2);
     assert_eq!(pair.transport.poll_transmit(), None);
     assert_eq!(pair.events, []);
 }
@@ -287,7 +287,7 @@ fn a_peer_that_claims_our_role_is_told_so() {
     let (_, response) = pair.transport.poll_transmit().unwrap();
     assert!(is_response(&response, 0x0111));
     assert_eq!(pair.transport.remote_address(), None);
-    assert_eq!(pair.transport.counters().stun_refused, 1);
+    assert_eq!(pair.transport.take_counters().stun_refused, 1);
 }
 
 #[test]
@@ -296,7 +296,7 @@ fn early_media_is_counted() {
     pair.send_check(NOMINATE);
     let (received, _) = pair.deliver(rtp(1));
     assert_eq!(received, Received::Nothing);
-    assert_eq!(pair.transport.counters().early_media, 1);
+    assert_eq!(pair.transport.take_counters().early_media, 1);
 }
 
 #[test]
@@ -310,7 +310,7 @@ fn media_of_a_foreign_key_and_replays_are_dropped() {
         let (received, _) = pair.deliver(foreign);
         assert_eq!(received, Received::Nothing);
     }
-    assert_eq!(pair.transport.counters().srtp_unauthenticated, 2);
+    assert_eq!(pair.transport.take_counters().srtp_unauthenticated, 2);
 
     for genuine in [
         pair.peer.protect_rtp(&rtp(1)),
@@ -321,7 +321,7 @@ fn media_of_a_foreign_key_and_replays_are_dropped() {
         let (received, _) = pair.deliver(genuine);
         assert_eq!(received, Received::Nothing);
     }
-    assert_eq!(pair.transport.counters().srtp_replayed, 2);
+    assert_eq!(pair.transport.take_counters().srtp_replayed, 2);
 }
 
 // Where media goes.
@@ -412,7 +412,7 @@ fn an_ice_restart_accepts_both_credentials_until_the_new_ones_are_used() {
     pair.peer.server = old;
     pair.send_check(NOMINATE);
     assert_eq!(pair.transport.poll_transmit(), None);
-    assert_eq!(pair.transport.counters().stun_unauthenticated, 1);
+    assert_eq!(pair.transport.take_counters().stun_unauthenticated, 1);
     let protected = pair.peer.protect_rtp(&rtp(1));
     assert_ne!(pair.deliver(protected).0, Received::Nothing);
 }
@@ -473,7 +473,7 @@ fn a_forged_alert_does_not_close_an_established_session() {
     pair.deliver(vec![21, 0xFE, 0xFD, 0, 0, 0, 0, 0, 0, 0, 99, 0, 2, 2, 40]);
     pair.deliver(vec![21, 0xFE, 0xFD, 0, 0, 0, 0, 0, 0, 0, 98, 0, 2, 1, 0]);
     assert!(pair.transport.is_connected());
-    assert_eq!(pair.transport.counters().dtls_dropped, 2);
+    assert_eq!(pair.transport.take_counters().dtls_dropped, 2);
 }
 
 #[test]

@@ -6,7 +6,13 @@
 )]
 
 mod architecture;
+mod bad_input;
 mod command_line;
+mod fan_out;
 mod licences;
+mod lifetime;
+mod memory;
+mod pipelines;
+mod refusals;
 mod source;
 mod support;

@@ -5,11 +5,8 @@ use rtc::rtcp::sender_report::SenderReport;
 
 use super::peer::{MediaAnswer, Peer};
 
-/// Packets of a video frame.
-const FRAME: u16 = 4;
 /// Frames from one keyframe to the next.
 const INTERVAL: u32 = 10;
-const TICKS_PER_FRAME: u32 = 3_000;
 
 /// A publisher's video: frames of four packets, every tenth a keyframe.
 pub(crate) struct Broadcast {
@@ -23,6 +20,9 @@ pub(crate) struct Broadcast {
 }
 
 impl Broadcast {
+    pub(crate) const PACKETS_PER_FRAME: u32 = 4;
+    pub(crate) const TICKS_PER_FRAME: u32 = 3_000;
+
     pub(crate) fn new(video: &MediaAnswer) -> Self {
         Self {
             ssrc: 0x5EED,
@@ -34,37 +34,41 @@ impl Broadcast {
         }
     }
 
-    /// The packets of the next frame, with their numbers.
-    pub(crate) fn frame(&mut self) -> Vec<(u32, Vec<u8>)> {
+    /// The packets of the next frame.
+    pub(crate) fn frame(&mut self) -> Vec<Vec<u8>> {
         let keyframe = self.frame.is_multiple_of(INTERVAL);
-        let packets = (0..FRAME)
+        let packets = (0..Self::PACKETS_PER_FRAME)
             .map(|index| {
-                let number = self.next;
                 let nal = match (keyframe, index) {
                     (true, 0) => 0x65,
                     _ => 0x41,
                 };
-                let packet = rtp(
-                    self.payload_type,
-                    self.sequence_number,
-                    self.timestamp,
-                    self.ssrc,
-                    index == FRAME - 1,
-                    &payload(nal, number),
-                );
+                let packet = Rtp {
+                    payload_type: self.payload_type,
+                    sequence_number: self.sequence_number,
+                    timestamp: self.timestamp,
+                    ssrc: self.ssrc,
+                    marker: index == Self::PACKETS_PER_FRAME - 1,
+                    payload: payload(nal, self.next),
+                };
                 self.next += 1;
                 self.sequence_number = self.sequence_number.wrapping_add(1);
-                (number, packet)
+                packet.write()
             })
             .collect();
         self.frame += 1;
-        self.timestamp = self.timestamp.wrapping_add(TICKS_PER_FRAME);
+        self.timestamp = self.timestamp.wrapping_add(Self::TICKS_PER_FRAME);
         packets
+    }
+
+    /// Goes on as if a frame had been sent.
+    pub(crate) fn skip_frame(&mut self) {
+        let _ = self.frame();
     }
 
     /// Sends the next frame, whole. Returns the number of its last packet.
     pub(crate) async fn send(&mut self, publisher: &mut Peer) -> u32 {
-        for (_, packet) in self.frame() {
+        for packet in self.frame() {
             publisher.send_rtp(&packet).await;
         }
         self.next - 1
@@ -84,20 +88,38 @@ impl Broadcast {
 }
 
 /// An RTP packet without extensions.
-pub(crate) fn rtp(
-    payload_type: u8,
-    sequence_number: u16,
-    timestamp: u32,
-    ssrc: u32,
-    marker: bool,
-    payload: &[u8],
-) -> Vec<u8> {
-    let mut packet = vec![0x80, u8::from(marker) << 7 | payload_type];
-    packet.extend_from_slice(&sequence_number.to_be_bytes());
-    packet.extend_from_slice(&timestamp.to_be_bytes());
-    packet.extend_from_slice(&ssrc.to_be_bytes());
-    packet.extend_from_slice(payload);
-    packet
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Rtp {
+    pub(crate) payload_type: u8,
+    pub(crate) sequence_number: u16,
+    pub(crate) timestamp: u32,
+    pub(crate) ssrc: u32,
+    pub(crate) marker: bool,
+    pub(crate) payload: Vec<u8>,
+}
+
+impl Rtp {
+    pub(crate) fn write(&self) -> Vec<u8> {
+        let mut packet = vec![0x80, u8::from(self.marker) << 7 | self.payload_type];
+        packet.extend_from_slice(&self.sequence_number.to_be_bytes());
+        packet.extend_from_slice(&self.timestamp.to_be_bytes());
+        packet.extend_from_slice(&self.ssrc.to_be_bytes());
+        packet.extend_from_slice(&self.payload);
+        packet
+    }
+
+    pub(crate) fn read(packet: &[u8]) -> Self {
+        assert_eq!(packet[0], 0x80, "no extensions were negotiated");
+        let word = |at: usize| u32::from_be_bytes(*packet[at..].first_chunk().unwrap());
+        Self {
+            payload_type: packet[1] & 0x7F,
+            sequence_number: u16::from_be_bytes([packet[2], packet[3]]),
+            timestamp: word(4),
+            ssrc: word(8),
+            marker: packet[1] & 0x80 != 0,
+            payload: packet[12..].to_vec(),
+        }
+    }
 }
 
 /// A payload that is different for every packet, in its length too.

@@ -83,6 +83,12 @@ impl Link {
 
     /// Does ICE and DTLS.
     pub(crate) async fn connect(&mut self) -> Result<(), LinkError> {
+        let connecting = self.do_connect();
+        let connected = tokio::time::timeout(super::PATIENCE, connecting).await;
+        connected.unwrap_or_else(|_| Err(LinkError("it took too long".to_owned())))
+    }
+
+    async fn do_connect(&mut self) -> Result<(), LinkError> {
         let mut received = VecDeque::new();
         while !self.reached {
             self.turn(&mut received).await;
@@ -131,6 +137,21 @@ impl Link {
         message.raw
     }
 
+    /// The first flight of a handshake, which is not sent.
+    pub(crate) fn client_hello(&mut self) -> Vec<u8> {
+        let config = Arc::new(keys::handshake(true, &self.profiles));
+        self.endpoint
+            .connect(Instant::now(), self.server, config, None)
+            .unwrap();
+        self.endpoint.poll_transmit().unwrap().message.to_vec()
+    }
+
+    /// Sends a DTLS `close_notify`.
+    pub(crate) async fn say_goodbye(&mut self) {
+        self.endpoint.close(Instant::now()).unwrap();
+        self.flush().await;
+    }
+
     /// Moves to another port, as behind a NAT that forgot its mapping. The next turn sends a check.
     pub(crate) async fn rebind(&mut self) {
         self.socket = bind(self.server).await;
@@ -149,7 +170,7 @@ impl Link {
     }
 
     /// Sends any bytes.
-    pub(crate) async fn send(&self, datagram: &[u8]) {
+    pub(crate) async fn send(&mut self, datagram: &[u8]) {
         self.socket.send_to(datagram, self.server).await.unwrap();
     }
 

@@ -17,7 +17,7 @@ use reqwest::StatusCode;
 use reqwest::header::{CONTENT_TYPE, ETAG, IF_MATCH, LOCATION};
 use rtc::rtcp;
 
-pub(crate) use link::{Check, Link, LinkError};
+pub(crate) use link::{Check, Link};
 pub(crate) use sdp::{Answer, MediaAnswer, Options, Setup};
 
 /// Longer than anything that works takes on a busy machine.
@@ -82,16 +82,18 @@ impl Peer {
         options: &Options,
     ) -> Result<Self, Refused> {
         let session = Session::create(url, token, options).await?;
+        Ok(Self::finish(session, options).await)
+    }
+
+    /// Connects a session.
+    pub(crate) async fn finish(session: Session, options: &Options) -> Self {
         let mut link = Link::new(&session.answer, options).await;
-        tokio::time::timeout(PATIENCE, link.connect())
-            .await
-            .expect("the peer did not connect in time")
-            .unwrap();
-        Ok(Self {
+        link.connect().await.unwrap();
+        Self {
             session,
             link,
             waiting: VecDeque::new(),
-        })
+        }
     }
 
     /// The first video section of the answer.
@@ -169,7 +171,7 @@ impl Peer {
     }
 
     /// Ends the session over HTTP.
-    pub(crate) async fn delete(&self) -> StatusCode {
+    pub(crate) async fn delete(&mut self) -> StatusCode {
         self.session.delete().await
     }
 }

@@ -13,6 +13,7 @@ pub(crate) struct Options {
     pub(crate) profiles: Vec<SrtpProtectionProfile>,
     pub(crate) rtx: bool,
     pub(crate) audio: bool,
+    pub(crate) codec: &'static str,
 }
 
 /// What the peer says of its role in DTLS (RFC 5763, section 5).
@@ -61,6 +62,7 @@ impl Options {
             ],
             rtx: true,
             audio: true,
+            codec: "H264",
         }
     }
 
@@ -72,18 +74,20 @@ impl Options {
         }
     }
 
-    pub(super) fn offer(&self, fingerprint: &str) -> String {
+    pub(crate) fn offer(&self, fingerprint: &str) -> String {
         let bundle = if self.audio { "0 1" } else { "0" };
         let mut offer = format!(
             "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE {bundle}\r\n"
         );
         let formats = if self.rtx { "102 103" } else { "102" };
         self.section(&mut offer, 0, "video", formats, fingerprint);
-        offer.push_str(
-            "a=rtpmap:102 H264/90000\r\n\
-             a=fmtp:102 level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f\r\n\
-             a=rtcp-fb:102 nack\r\na=rtcp-fb:102 nack pli\r\na=rtcp-fb:102 ccm fir\r\n",
-        );
+        let _ = write!(offer, "a=rtpmap:102 {}/90000\r\n", self.codec);
+        if self.codec == "H264" {
+            offer.push_str(
+                "a=fmtp:102 level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f\r\n",
+            );
+        }
+        offer.push_str("a=rtcp-fb:102 nack\r\na=rtcp-fb:102 nack pli\r\na=rtcp-fb:102 ccm fir\r\n");
         if self.rtx {
             offer.push_str("a=rtpmap:103 rtx/90000\r\na=fmtp:103 apt=102\r\n");
         }
