@@ -20,7 +20,7 @@ use serde_json::json;
 use support::cpu::{self, Thread};
 use support::limit::{Limit, Pace};
 use support::report::{median, save, spread};
-use support::stage::Stage;
+use support::stage::{Rings, Stage};
 use support::viewers::{Run, Viewers};
 use support::{arguments, arguments::List};
 
@@ -44,7 +44,7 @@ fn main() {
 }
 
 fn measure(subscribers: usize, rounds: usize, seconds: u32) -> serde_json::Value {
-    let mut stage = Stage::start();
+    let mut stage = Stage::start(Rings::default());
     let mut viewers = Viewers::new(subscribers);
     for socket in viewers.sockets.iter() {
         stage.subscribe(socket);

@@ -12,5 +12,7 @@ pub(crate) mod cpu;
 pub(crate) mod limit;
 pub(crate) mod peer;
 pub(crate) mod report;
+pub(crate) mod server;
 pub(crate) mod stage;
+pub(crate) mod steady_state;
 pub(crate) mod viewers;

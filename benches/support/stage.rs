@@ -35,15 +35,32 @@ pub(crate) struct Stage {
     pub(crate) thread: Thread,
 }
 
+/// How many packets of each track are kept for retransmission.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rings {
+    pub(crate) video: usize,
+    pub(crate) audio: usize,
+}
+
+impl Default for Rings {
+    /// As `tidegate serve` without a configuration.
+    fn default() -> Self {
+        Self {
+            video: 1024,
+            audio: 256,
+        }
+    }
+}
+
 impl Stage {
     /// A shard with a publisher that has sent nothing yet.
-    pub(crate) fn start() -> Self {
+    pub(crate) fn start(rings: Rings) -> Self {
         let (events_to, events) = mpsc::unbounded_channel();
         let config = Config {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             shards: 1,
-            video_ring: 1024,
-            audio_ring: 256,
+            video_ring: rings.video,
+            audio_ring: rings.audio,
             ingest: ingest::Config {
                 receiver_report_interval: NEVER,
                 ..ingest::Config::default()
