@@ -137,9 +137,12 @@ impl State {
 
     /// Sends on all packets that came since the last time, viewer by viewer.
     pub(super) fn flush(&mut self, now: Instant) {
-        for key in std::mem::take(&mut self.fresh) {
+        // Taken out and put back, so that the list keeps its memory.
+        let mut fresh = std::mem::take(&mut self.fresh);
+        for key in fresh.drain(..) {
             self.flush_stream(now, key);
         }
+        self.fresh = fresh;
     }
 
     fn flush_stream(&mut self, now: Instant, key: StreamKey) {

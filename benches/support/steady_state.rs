@@ -1,0 +1,52 @@
+//! Allocations while a stream flows: the publisher sends, subscribers get, nobody comes or goes.
+//!
+//! All else in the process is quiet then: the packets to send were made before, and the viewers' sockets
+//! are read into one buffer. So every allocation of the process is the shard's.
+
+use super::cpu::{self, Thread};
+use super::stage::{Rings, Stage};
+use super::viewers::Viewers;
+
+/// What happened in the steady state.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Figures {
+    /// Packets that the viewers were sent.
+    pub(crate) packets: u64,
+    pub(crate) allocations: u64,
+}
+
+/// Counts for `seconds`, which hold at least one sender report to everyone. `count` begins to count
+/// allocations and gives a way to read the count.
+pub(crate) fn measure<R: FnOnce() -> u64>(
+    subscribers: usize,
+    seconds: u32,
+    count: impl FnOnce() -> R,
+) -> Figures {
+    Thread::current().pin(cpu::OTHERS);
+    // Smaller than in production, so that they are full after the first script.
+    let mut stage = Stage::start(Rings {
+        video: 128,
+        audio: 32,
+    });
+    let mut viewers = Viewers::new(subscribers);
+    for socket in viewers.sockets.iter() {
+        stage.subscribe(socket);
+    }
+    viewers.read();
+    // The rings fill up, buffers reach their size, everybody had a keyframe and a sender report.
+    let script = stage.script(4);
+    stage.play(&script);
+
+    let script = stage.script(seconds);
+    let before = stage.counters();
+    let read = count();
+    stage.play(&script);
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    let allocations = read();
+    let after = stage.counters();
+    stage.stop();
+    Figures {
+        packets: after.sent - before.sent,
+        allocations,
+    }
+}
