@@ -10,6 +10,10 @@
 //! Left out: HTTP, feedback of the viewers (NACK, RTCP), the network card.
 
 #![allow(clippy::print_stdout, reason = "a bench prints its figures")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "what fails in a bench fails the bench, loudly"
+)]
 #![allow(clippy::print_stderr, reason = "and what is wrong with its arguments")]
 
 mod support;

@@ -11,6 +11,11 @@
 //! between two bursts of a real stream.
 
 #![allow(clippy::print_stdout, reason = "a bench prints its figures")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "what fails in a bench fails the bench, loudly"
+)]
+#![allow(clippy::disallowed_methods, reason = "a bench is about the clock")]
 #![allow(clippy::print_stderr, reason = "and what is wrong with its arguments")]
 
 mod support;

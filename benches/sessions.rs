@@ -12,6 +12,11 @@
 //! Left out: TLS, trickled candidates, the way through a network.
 
 #![allow(clippy::print_stdout, reason = "a bench prints its figures")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "what fails in a bench fails the bench, loudly"
+)]
+#![allow(clippy::disallowed_methods, reason = "a bench is about the clock")]
 #![allow(clippy::print_stderr, reason = "and what is wrong with its arguments")]
 
 mod support;

@@ -79,7 +79,7 @@ impl Broadcast {
         let mut left = len;
         (0..count)
             .map(|index| {
-                let payload_len = left.min(PACKET - HEADER).max(3);
+                let payload_len = left.clamp(3, PACKET - HEADER);
                 left = left.saturating_sub(payload_len);
                 let mut payload = vec![0xA5; payload_len];
                 // FU-A of an IDR or another slice, with its start and end bits.

@@ -109,7 +109,7 @@ impl LimitSender {
         for round in runs.chunk_by(|one, next| next.at.saturating_sub(one.at) < ONE_ROUND) {
             match pace {
                 Pace::Server => {
-                    std::thread::sleep((round[0].at - first).saturating_sub(begun.elapsed()))
+                    std::thread::sleep((round[0].at - first).saturating_sub(begun.elapsed()));
                 }
                 Pace::FlatOut if sent > 2_000 => {
                     sent = 0;

@@ -5,6 +5,7 @@
     clippy::unwrap_used,
     reason = "what fails in a bench fails the bench, loudly"
 )]
+#![allow(clippy::disallowed_methods, reason = "a bench is about the clock")]
 
 pub(crate) mod arguments;
 pub(crate) mod broadcast;
