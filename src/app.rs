@@ -90,28 +90,10 @@ impl App {
         if settings.hls.enabled {
             media::init()?;
         }
-        let bind_error = |address, what| {
-            move |source| Error::Bind {
-                address,
-                what,
-                source,
-            }
-        };
-        let listener = TcpListener::bind(settings.listen)
-            .await
-            .map_err(bind_error(settings.listen, "HTTP"))?;
-        let http_address = listener
-            .local_addr()
-            .map_err(bind_error(settings.listen, "HTTP"))?;
-
-        let mut media_address = settings.media.listen;
-        if media_address.port() == 0 {
-            media_address.set_port(http_address.port());
-        }
         let identity = Arc::new(Identity::generate()?);
         let (events, from_shards) = mpsc::unbounded_channel();
-        let shards = Shards::start(&shard_config(settings, media_address), &identity, &events)
-            .map_err(bind_error(media_address, "media"))?;
+        let start = |media| Shards::start(&shard_config(settings, media), &identity, &events);
+        let (listener, http_address, shards) = bind(settings, start).await?;
 
         let library = Library::new(library_settings(settings));
         let gateway = gateway::start(
@@ -167,6 +149,42 @@ impl App {
             tracing::error!("the shards did not stop in order");
         }
         served.map_err(Error::Serve)
+    }
+}
+
+/// Binds HTTP, and media to the same port unless it has its own. A port of 0 is the system's choice,
+/// which knows nothing of UDP: it is asked again while somebody else has the number there.
+async fn bind(
+    settings: &Settings,
+    start: impl Fn(SocketAddr) -> io::Result<Shards>,
+) -> Result<(TcpListener, SocketAddr, Shards), Error> {
+    const CHOICES: usize = 16;
+    let chosen = settings.listen.port() == 0 && settings.media.listen.port() == 0;
+    let mut choices = if chosen { CHOICES } else { 1 };
+    loop {
+        choices -= 1;
+        let bind_error = |address, what| {
+            move |source| Error::Bind {
+                address,
+                what,
+                source,
+            }
+        };
+        let listener = TcpListener::bind(settings.listen)
+            .await
+            .map_err(bind_error(settings.listen, "HTTP"))?;
+        let http = listener
+            .local_addr()
+            .map_err(bind_error(settings.listen, "HTTP"))?;
+        let mut media = settings.media.listen;
+        if media.port() == 0 {
+            media.set_port(http.port());
+        }
+        match start(media) {
+            Ok(shards) => return Ok((listener, http, shards)),
+            Err(error) if choices > 0 && error.kind() == io::ErrorKind::AddrInUse => {}
+            Err(error) => return Err(bind_error(media, "media")(error)),
+        }
     }
 }
 

@@ -132,13 +132,12 @@ impl Shards {
         identity: &Arc<Identity>,
         events: &mpsc::UnboundedSender<Event>,
     ) -> io::Result<Self> {
-        let mut listen = config.listen;
-        let mut starting = Vec::new();
-        for _ in 0..config.shards.clamp(1, ShardId::MAX) {
-            let socket = socket::Socket::bind(listen)?;
-            listen = socket.local_address()?;
-            starting.push((socket, mio::Poll::new()?));
-        }
+        let sockets = socket::Socket::bind(config.listen, config.shards.clamp(1, ShardId::MAX))?;
+        let local_address = sockets[0].local_address()?;
+        let starting: Vec<_> = sockets
+            .into_iter()
+            .map(|socket| Ok((socket, mio::Poll::new()?)))
+            .collect::<io::Result<_>>()?;
         let handles: Arc<[ShardHandle]> = starting
             .iter()
             .enumerate()
@@ -164,7 +163,7 @@ impl Shards {
         Ok(Self {
             handles,
             threads,
-            local_address: listen,
+            local_address,
         })
     }
 
@@ -179,14 +178,25 @@ impl Shards {
     }
 
     /// Closes every session, so that the peers see it, and waits for the threads to end.
-    pub fn stop(self) {
-        for handle in self.handles.iter() {
-            handle.send(Message::Shutdown);
-        }
-        for thread in self.threads {
+    pub fn stop(mut self) {
+        self.shut_down();
+        for thread in self.threads.drain(..) {
             // A shard that panicked has said so on its own; the others still end in order.
             let _ = thread.join();
         }
+    }
+
+    fn shut_down(&self) {
+        for handle in self.handles.iter() {
+            handle.send(Message::Shutdown);
+        }
+    }
+}
+
+impl Drop for Shards {
+    /// Without [`Shards::stop`] the threads still end, but nobody waits for it.
+    fn drop(&mut self) {
+        self.shut_down();
     }
 }
 

@@ -30,14 +30,28 @@ pub(super) struct ReceiveBuffer {
 }
 
 impl Socket {
-    /// A non-blocking socket that shares its port with the other shards.
-    pub(super) fn bind(address: SocketAddr) -> io::Result<Self> {
-        let socket = socket2::Socket::new(
-            Domain::for_address(address),
-            Type::DGRAM,
-            Some(Protocol::UDP),
-        )?;
-        socket.set_reuse_port(true)?;
+    /// The sockets of `count` shards on one port, which nobody else may have.
+    pub(super) fn bind(address: SocketAddr, count: usize) -> io::Result<Vec<Self>> {
+        // The first takes the port for itself, so that a second server on it is told so, and not
+        // given half of our datagrams; only then it lets the others in.
+        let first = Self::new(address)?;
+        first.bind(&address.into())?;
+        first.set_reuse_port(true)?;
+        let first = Self::bound(first)?;
+        let address = first.local_address()?;
+        let mut sockets = vec![first];
+        for _ in 1..count {
+            let other = Self::new(address)?;
+            other.set_reuse_port(true)?;
+            other.bind(&address.into())?;
+            sockets.push(Self::bound(other)?);
+        }
+        Ok(sockets)
+    }
+
+    fn new(address: SocketAddr) -> io::Result<socket2::Socket> {
+        let domain = Domain::for_address(address);
+        let socket = socket2::Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
         // An IPv6 wildcard takes IPv4 too, so that one socket serves both families.
         if let IpAddr::V6(ip) = address.ip() {
             socket.set_only_v6(!ip.is_unspecified())?;
@@ -46,7 +60,10 @@ impl Socket {
         // Less than asked for is no reason not to run: loss is repaired.
         let _ = socket.set_send_buffer_size(SEND_BUFFER);
         let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
-        socket.bind(&address.into())?;
+        Ok(socket)
+    }
+
+    fn bound(socket: socket2::Socket) -> io::Result<Self> {
         let socket = std::net::UdpSocket::from(socket);
         let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
         Ok(Self { socket, state })
@@ -122,5 +139,23 @@ impl ReceiveBuffer {
             bytes: vec![0; RECEIVE_BATCH * RECEIVE_SLOT],
             metas: [RecvMeta::default(); RECEIVE_BATCH],
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shards_share_a_port_that_a_second_server_is_refused() {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let ours = Socket::bind(any, 3).unwrap();
+        let address = ours[0].local_address().unwrap();
+        assert!(
+            ours.iter()
+                .all(|socket| socket.local_address().unwrap() == address)
+        );
+        let refused = Socket::bind(address, 2).err().map(|error| error.kind());
+        assert_eq!(refused, Some(io::ErrorKind::AddrInUse));
     }
 }
