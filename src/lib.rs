@@ -46,3 +46,5 @@ pub mod config;
 pub mod telemetry;
 pub mod cli;
 pub mod app;
+#[cfg(test)]
+mod simulation;

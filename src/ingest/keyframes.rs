@@ -3,6 +3,10 @@
 
 use std::time::{Duration, Instant};
 
+/// How often a request is repeated on which no keyframe follows: it may have been lost. Not for
+/// ever, as there are publishers that don't listen.
+const MAX_REPEATS: u8 = 5;
+
 /// The keyframes of one track.
 #[derive(Debug)]
 pub(super) struct Keyframes {
@@ -30,6 +34,7 @@ impl Keyframes {
                 interval,
                 sent: None,
                 due: None,
+                repeat: None,
             },
             count: 0,
         }
@@ -49,6 +54,7 @@ impl Keyframes {
             _ => {
                 self.count += 1;
                 self.requests.due = None;
+                self.requests.repeat = None;
             }
         }
         self.newest = Some(packet);
@@ -76,27 +82,47 @@ impl Keyframes {
 
     /// When [`Self::handle_timeout`] is due.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.requests.due
+        let repeat = self.requests.repeat.map(|repeat| repeat.at);
+        self.requests.due.into_iter().chain(repeat).min()
     }
 
     /// Whether to send a request now, which counts as sent.
     pub(super) fn handle_timeout(&mut self, now: Instant) -> bool {
-        let due = self.requests.due.is_some_and(|due| due <= now);
-        if due {
-            self.requests.sent = Some(now);
-            self.requests.due = None;
-        }
-        due
+        let Requests {
+            interval,
+            due,
+            repeat,
+            ..
+        } = self.requests;
+        let left = match repeat {
+            _ if due.is_some_and(|due| due <= now) => MAX_REPEATS,
+            Some(repeat) if repeat.at <= now => repeat.left - 1,
+            _ => return false,
+        };
+        self.requests.sent = Some(now);
+        self.requests.due = None;
+        let at = now + 2 * interval;
+        self.requests.repeat = (left > 0).then_some(Repeat { at, left });
+        true
     }
 }
 
 /// Requests for keyframes, brought together.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Requests {
     interval: Duration,
     sent: Option<Instant>,
     /// When the request that somebody waits for may be sent.
     due: Option<Instant>,
+    /// When the last request is to be sent again, unless a keyframe begins before.
+    repeat: Option<Repeat>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Repeat {
+    at: Instant,
+    /// How many repetitions are left, this one among them.
+    left: u8,
 }
 
 #[cfg(test)]
@@ -122,5 +148,27 @@ mod tests {
         assert!(keyframes.begin(packet(9, 1)), "of the older one");
         assert!(!keyframes.begin(packet(22, 2)));
         assert_eq!(keyframes.count, 2);
+    }
+
+    #[test]
+    fn a_request_is_repeated_until_a_keyframe_begins_or_it_has_been_enough() {
+        let interval = Duration::from_millis(500);
+        let start = Instant::now();
+        let after = |millis| start + Duration::from_millis(millis);
+        let mut keyframes = Keyframes::new(interval);
+        keyframes.request(start);
+        assert!(keyframes.handle_timeout(start));
+        assert_eq!(keyframes.poll_timeout(), Some(after(1_000)));
+        assert!(!keyframes.handle_timeout(after(999)));
+        assert!(keyframes.handle_timeout(after(1_000)));
+        keyframes.begin(packet(1, 1));
+        assert_eq!(keyframes.poll_timeout(), None);
+
+        keyframes.request(after(2_000));
+        let mut sent = 0;
+        while let Some(due) = keyframes.poll_timeout() {
+            sent += u8::from(keyframes.handle_timeout(due));
+        }
+        assert_eq!(sent, 1 + MAX_REPEATS);
     }
 }

@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 /// Losses that are waited for at once; a burst beyond is beyond repair.
 const MAX_MISSING: usize = 512;
 
-/// How often one packet is asked for.
-const MAX_TRIES: u8 = 10;
+/// How often one packet is asked for: on the shortest way as often as its age allows. Fewer would all
+/// fall into one outage of the path there.
+const MAX_TRIES: u8 = 25;
 
 /// The shortest time between two requests for one packet.
 const MIN_REPEAT: Duration = Duration::from_millis(40);

@@ -1,0 +1,346 @@
+//! The gateway's side: what a shard does, without its sockets.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::network::Dice;
+use super::{AUDIO, AUDIO_PAYLOAD_TYPE, RTX_PAYLOAD_TYPE, VIDEO, VIDEO_PAYLOAD_TYPE};
+use crate::egress::whep::{Outlet, SenderClock, Subscriber};
+use crate::ingest::{self, Ingested, Publisher};
+use crate::rtp::{Codec, ExtensionMap};
+use crate::sdp::{
+    DtlsRole, Feedback, Fingerprint, IceCredentials, PublishedTrack, PublisherSpec,
+    SubscribedTrack, SubscriberSpec,
+};
+use crate::stream::{ExtensionValues, Packet, Recycler, Ring, TrackId, TrackInfo};
+use crate::transport::srtp::Outbound;
+use crate::transport::{self, Config, Event, Identity, Received, Timeouts, Transport};
+
+const FEEDBACK: Feedback = Feedback {
+    nack: true,
+    pli: true,
+    fir: false,
+    transport_cc: false,
+};
+
+/// Session 0 is the publisher's.
+pub(super) struct Gateway {
+    identity: Arc<Identity>,
+    transports: Vec<Transport>,
+    publisher: Publisher,
+    /// Of session 1 and so on.
+    subscribers: Vec<Subscriber>,
+    tracks: Vec<Track>,
+    recycler: Recycler,
+    /// What is to be sent to which session's peer.
+    pub(super) outbox: Vec<(usize, SocketAddr, Vec<u8>)>,
+}
+
+struct Track {
+    ring: Ring,
+    clock: Option<SenderClock>,
+}
+
+/// What a peer must know of its session.
+pub(super) struct Admission {
+    pub(super) credentials: IceCredentials,
+    /// The SSRCs of video, its retransmissions and audio, for a viewer.
+    pub(super) ssrcs: [u32; 3],
+}
+
+impl Gateway {
+    pub(super) fn new(now: Instant, rtx: bool, fingerprint: Fingerprint) -> (Self, Admission) {
+        let identity = Arc::new(Identity::generate().unwrap());
+        let spec = PublisherSpec {
+            tracks: vec![
+                published(VIDEO, Codec::H264, VIDEO_PAYLOAD_TYPE, rtx),
+                published(AUDIO, Codec::Opus, AUDIO_PAYLOAD_TYPE, false),
+            ],
+        };
+        let track = |capacity| Track {
+            ring: Ring::new(capacity),
+            clock: None,
+        };
+        let mut gateway = Self {
+            identity,
+            transports: Vec::new(),
+            publisher: Publisher::new(now, spec, ingest::Config::default(), 77),
+            subscribers: Vec::new(),
+            tracks: vec![track(1024), track(256)],
+            recycler: Recycler::default(),
+            outbox: Vec::new(),
+        };
+        let credentials = gateway.open(now, fingerprint);
+        let ssrcs = [0; 3];
+        (gateway, Admission { credentials, ssrcs })
+    }
+
+    pub(super) fn subscribe(
+        &mut self,
+        now: Instant,
+        dice: &mut Dice,
+        rtx: bool,
+        fingerprint: Fingerprint,
+    ) -> Admission {
+        let credentials = self.open(now, fingerprint);
+        let base = 1_000 * self.transports.len() as u32;
+        let ssrcs = [base, base + 1, base + 2];
+        let track =
+            |track, codec: Codec, payload_type, ssrc, rtx: Option<(u8, u32)>| SubscribedTrack {
+                track,
+                kind: codec.kind(),
+                clock_rate: codec.clock_rate(),
+                mid: track.0.to_string(),
+                payload_type,
+                rtx_payload_type: rtx.map(|(payload_type, _)| payload_type),
+                ssrc,
+                rtx_ssrc: rtx.map(|(_, ssrc)| ssrc),
+                extensions: ExtensionMap::default(),
+                feedback: FEEDBACK,
+            };
+        let repair = rtx.then_some((RTX_PAYLOAD_TYPE, ssrcs[1]));
+        let tracks = vec![
+            track(VIDEO, Codec::H264, VIDEO_PAYLOAD_TYPE, ssrcs[0], repair),
+            track(AUDIO, Codec::Opus, AUDIO_PAYLOAD_TYPE, ssrcs[2], None),
+        ];
+        let subscriber = Subscriber::new(&SubscriberSpec { tracks }, "demo", || dice.roll() as u32);
+        self.subscribers.push(subscriber);
+        Admission { credentials, ssrcs }
+    }
+
+    /// Gives a session new ICE credentials.
+    pub(super) fn restart_ice(&mut self, session: usize) -> IceCredentials {
+        let credentials = credentials(session, "again");
+        self.transports[session].restart_ice(&credentials);
+        credentials
+    }
+
+    pub(super) fn stats(&self) -> ingest::Stats {
+        self.publisher.stats()
+    }
+
+    pub(super) fn handle_datagram(
+        &mut self,
+        now: Instant,
+        session: usize,
+        from: SocketAddr,
+        mut datagram: Vec<u8>,
+    ) {
+        match self.transports[session].handle_datagram(now, from, &mut datagram) {
+            Received::Rtp { len } if session == 0 => self.ingest(now, &datagram[..len]),
+            Received::Rtcp { len } if session == 0 => {
+                self.publisher.handle_rtcp(now, &datagram[..len]);
+            }
+            Received::Rtcp { len } => self.feedback(now, session, &datagram[..len]),
+            Received::Rtp { .. } | Received::Nothing => {}
+        }
+        self.settle(now, session);
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        let transports = self.transports.iter().map(Transport::poll_timeout);
+        let subscribers = self.subscribers.iter().map(Subscriber::poll_timeout);
+        let all = transports.chain(subscribers);
+        all.chain([self.publisher.poll_timeout()]).flatten().min()
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        self.publisher.handle_timeout(now);
+        for session in 0..self.transports.len() {
+            self.transports[session].handle_timeout(now);
+            if session > 0 {
+                self.report(now, session);
+            }
+            self.settle(now, session);
+        }
+    }
+
+    fn open(&mut self, now: Instant, fingerprint: Fingerprint) -> IceCredentials {
+        let credentials = credentials(self.transports.len(), "first");
+        let config = Config {
+            local: credentials.clone(),
+            remote_fingerprint: fingerprint,
+            dtls_role: DtlsRole::Server,
+            timeouts: Timeouts::default(),
+        };
+        let transport = Transport::new(now, &self.identity, &config).unwrap();
+        self.transports.push(transport);
+        credentials
+    }
+
+    fn ingest(&mut self, now: Instant, bytes: &[u8]) {
+        let mut packet = self.recycler.take(|| blank(now));
+        let filling = Arc::get_mut(&mut packet).unwrap();
+        if self.publisher.handle_rtp(now, bytes, filling) != Ingested::Media {
+            self.recycler.put(packet);
+            return;
+        }
+        let track = packet.track;
+        let ring = &mut self.tracks[usize::from(track.0)].ring;
+        if let Some(old) = ring.insert(Arc::clone(&packet)) {
+            self.recycler.put(old);
+        }
+        let viewers = self.subscribers.iter_mut().zip(&mut self.transports[1..]);
+        for (index, (subscriber, transport)) in viewers.enumerate() {
+            if let Some(mut outlet) = outlet(index + 1, transport, &mut self.outbox) {
+                subscriber.forward(now, track, [&*packet], &mut outlet);
+            }
+        }
+    }
+
+    fn feedback(&mut self, now: Instant, session: usize, bytes: &[u8]) {
+        let Some(mut outlet) = outlet(session, &mut self.transports[session], &mut self.outbox)
+        else {
+            return;
+        };
+        let tracks = &self.tracks;
+        let ring = |track: TrackId| tracks.get(usize::from(track.0)).map(|track| &track.ring);
+        let wanted = self.subscribers[session - 1].handle_rtcp(now, bytes, ring, &mut outlet);
+        for track in wanted.keyframes() {
+            self.publisher.request_keyframe(now, track);
+        }
+        self.drain_publisher();
+    }
+
+    fn report(&mut self, now: Instant, session: usize) {
+        let mut compound = Vec::new();
+        let tracks = &self.tracks;
+        let clock = |track: TrackId| tracks.get(usize::from(track.0))?.clock.as_ref();
+        let subscriber = &mut self.subscribers[session - 1];
+        if !subscriber.handle_timeout(now, clock, &mut compound) {
+            return;
+        }
+        let transport = &mut self.transports[session];
+        let Some(to) = transport.remote_address() else {
+            return;
+        };
+        if let Some(srtp) = transport.outbound() {
+            srtp.protect_rtcp(&mut compound).unwrap();
+            self.outbox.push((session, to, compound));
+        }
+    }
+
+    fn settle(&mut self, now: Instant, session: usize) {
+        while let Some(event) = self.transports[session].poll_event() {
+            match event {
+                Event::Connected if session > 0 => {
+                    let waiting: Vec<_> = self.subscribers[session - 1]
+                        .waiting_for_keyframe()
+                        .collect();
+                    for track in waiting {
+                        self.publisher.request_keyframe(now, track);
+                    }
+                }
+                Event::Closed(reason) => panic!("session {session} was closed: {reason}"),
+                _ => {}
+            }
+        }
+        while let Some((to, datagram)) = self.transports[session].poll_transmit() {
+            self.outbox.push((session, to, datagram));
+        }
+        self.drain_publisher();
+    }
+
+    fn drain_publisher(&mut self) {
+        while let Some(mut compound) = self.publisher.poll_rtcp() {
+            let transport = &mut self.transports[0];
+            let Some(to) = transport.remote_address() else {
+                break;
+            };
+            let Some(srtp) = transport.outbound() else {
+                break;
+            };
+            srtp.protect_rtcp(&mut compound).unwrap();
+            self.outbox.push((0, to, compound));
+        }
+        while let Some(event) = self.publisher.poll_event() {
+            if let ingest::Event::SenderReport {
+                track,
+                rtp_timestamp,
+                ntp,
+                received,
+            } = event
+            {
+                let rate = if track == VIDEO { 90_000 } else { 48_000 };
+                let clock = SenderClock::new(ntp, rtp_timestamp, received, rate);
+                self.tracks[usize::from(track.0)].clock = Some(clock);
+            }
+        }
+    }
+}
+
+/// Seals packets and queues them.
+struct Sealed<'a> {
+    session: usize,
+    to: SocketAddr,
+    srtp: &'a mut Outbound,
+    outbox: &'a mut Vec<(usize, SocketAddr, Vec<u8>)>,
+}
+
+fn outlet<'a>(
+    session: usize,
+    transport: &'a mut Transport,
+    outbox: &'a mut Vec<(usize, SocketAddr, Vec<u8>)>,
+) -> Option<Sealed<'a>> {
+    let to = transport.remote_address()?;
+    let srtp = transport.outbound()?;
+    Some(Sealed {
+        session,
+        to,
+        srtp,
+        outbox,
+    })
+}
+
+impl Outlet for Sealed<'_> {
+    fn send(&mut self, len: usize, header_len: usize, index: u64, write: impl FnOnce(&mut [u8])) {
+        let mut packet = vec![0; len + self.srtp.overhead()];
+        write(&mut packet[..len]);
+        self.srtp
+            .protect_rtp(&mut packet, header_len, len, index)
+            .unwrap();
+        self.outbox.push((self.session, self.to, packet));
+    }
+}
+
+fn published(id: TrackId, codec: Codec, payload_type: u8, rtx: bool) -> PublishedTrack {
+    PublishedTrack {
+        info: TrackInfo {
+            id,
+            codec,
+            fmtp: String::new(),
+            channels: 1,
+        },
+        mid: id.0.to_string(),
+        payload_type,
+        rtx_payload_type: rtx.then_some(RTX_PAYLOAD_TYPE),
+        ssrc: None,
+        rtx_ssrc: None,
+        extensions: ExtensionMap::default(),
+        feedback: FEEDBACK,
+    }
+}
+
+fn credentials(session: usize, generation: &str) -> IceCredentials {
+    IceCredentials {
+        ufrag: format!("A{generation}{session}"),
+        pwd: format!("the-{generation}-password-of-session-{session}"),
+    }
+}
+
+fn blank(now: Instant) -> Packet {
+    Packet {
+        track: VIDEO,
+        sequence: 0,
+        timestamp: 0,
+        marker: false,
+        keyframe: false,
+        received: now,
+        payload: Vec::new(),
+        extensions: ExtensionValues::default(),
+    }
+}
+
+/// Used by the peers' side too.
+pub(super) use transport::testing::Peer;

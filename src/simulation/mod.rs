@@ -1,0 +1,53 @@
+//! The media path on a simulated network: a publisher, the gateway, viewers, and bad links between.
+//!
+//! For tests only. Time is virtual and chance is seeded, so that ten seconds of a stream take some
+//! milliseconds and a failure happens again with its seed. The gateway's side is the product's own
+//! pure parts, wired as a shard wires them; the peers are made of the parts of `rtc`.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `network` | links that lose, delay, swap and double datagrams |
+//! | `gateway` | transports, ingest, rings and subscribers, without sockets |
+//! | `publisher` | a peer that sends video and audio and answers NACKs |
+//! | `viewer` | a peer that receives, asks again, and keeps account |
+//! | `world` | all of them together in one time |
+
+mod gateway;
+mod network;
+mod publisher;
+mod tests;
+mod viewer;
+mod world;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::stream::TrackId;
+
+const VIDEO: TrackId = TrackId(0);
+const AUDIO: TrackId = TrackId(1);
+const VIDEO_PAYLOAD_TYPE: u8 = 102;
+const RTX_PAYLOAD_TYPE: u8 = 103;
+const AUDIO_PAYLOAD_TYPE: u8 = 111;
+
+/// The time between two checks of a peer, before the first answer and afterwards.
+const CHECKING: Duration = Duration::from_millis(50);
+const KEEPING: Duration = Duration::from_secs(1);
+
+/// A datagram of a peer, or for one: with the peer's address.
+type Datagram = (SocketAddr, Vec<u8>);
+
+/// The payload of packet `id` of a track: no two are alike.
+fn payload(first: u8, id: u32) -> Vec<u8> {
+    let mut payload = vec![first];
+    payload.extend_from_slice(&id.to_be_bytes());
+    payload.resize(40 + id as usize % 50, id as u8);
+    payload
+}
+
+/// The packet that a payload belongs to; none where it was changed on the way.
+fn id_of(sent: &[u8]) -> Option<u32> {
+    let (first, rest) = sent.split_first()?;
+    let id = u32::from_be_bytes(*rest.first_chunk()?);
+    (payload(*first, id) == sent).then_some(id)
+}

@@ -1,0 +1,274 @@
+//! A peer that publishes: frames of video, packets of audio, and again what it is asked for.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use rtc::rtcp;
+use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
+use rtc::rtcp::sender_report::SenderReport;
+use rtc::rtcp::transport_feedbacks::transport_layer_nack::TransportLayerNack;
+
+use super::gateway::Peer;
+use super::network::Dice;
+use super::{
+    AUDIO, AUDIO_PAYLOAD_TYPE, CHECKING, Datagram, KEEPING, RTX_PAYLOAD_TYPE, VIDEO,
+    VIDEO_PAYLOAD_TYPE, payload,
+};
+use crate::stream::TrackId;
+use crate::transport::testing::{Check, client_address};
+
+const VIDEO_INTERVAL: Duration = Duration::from_millis(33);
+const AUDIO_INTERVAL: Duration = Duration::from_millis(20);
+/// What the publisher can send again.
+const HISTORY: usize = 1_000;
+/// Packets of a frame at most, and of a keyframe.
+const FRAME: u32 = 6;
+const KEYFRAME: u32 = 12;
+
+/// The publishing peer.
+pub(super) struct PublishingPeer {
+    pub(super) peer: Peer,
+    pub(super) address: SocketAddr,
+    pub(super) outbox: Vec<Datagram>,
+    connected: bool,
+    next_check: Instant,
+    next_video: Instant,
+    next_audio: Instant,
+    keyframe_wanted: bool,
+    sources: [Source; 2],
+    rtx: Option<(u32, u16)>,
+    /// What was sent, by track and number.
+    pub(super) sent: BTreeMap<(TrackId, u32), Sent>,
+    /// Counts packets that were sent again.
+    pub(super) repeated: u64,
+}
+
+/// A packet as it was meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Sent {
+    pub(super) at: Instant,
+    /// The time in the medium, in ticks of its clock since the beginning.
+    pub(super) media_time: u32,
+    pub(super) marker: bool,
+}
+
+struct Source {
+    track: TrackId,
+    payload_type: u8,
+    ssrc: u32,
+    sequence_number: u16,
+    /// The RTP timestamp of media time 0.
+    base: u32,
+    media_time: u32,
+    next_id: u32,
+    history: VecDeque<(u16, Vec<u8>)>,
+}
+
+impl PublishingPeer {
+    pub(super) fn new(now: Instant, dice: &mut Dice, peer: Peer, rtx: bool) -> Self {
+        let source = |track, payload_type, dice: &mut Dice| Source {
+            track,
+            payload_type,
+            ssrc: dice.roll() as u32,
+            sequence_number: dice.roll() as u16,
+            base: dice.roll() as u32,
+            media_time: 0,
+            next_id: 0,
+            history: VecDeque::new(),
+        };
+        Self {
+            peer,
+            address: client_address(4_000),
+            outbox: Vec::new(),
+            connected: false,
+            next_check: now,
+            next_video: now,
+            next_audio: now,
+            keyframe_wanted: true,
+            sources: [
+                source(VIDEO, VIDEO_PAYLOAD_TYPE, dice),
+                source(AUDIO, AUDIO_PAYLOAD_TYPE, dice),
+            ],
+            rtx: rtx.then(|| (dice.roll() as u32, dice.roll() as u16)),
+            sent: BTreeMap::new(),
+            repeated: 0,
+        }
+    }
+
+    /// Goes on with other SSRCs, numbers and timestamps, as after a restart of the encoder.
+    pub(super) fn change_sources(&mut self, dice: &mut Dice) {
+        for source in &mut self.sources {
+            source.ssrc = source.ssrc.wrapping_add(1 + dice.below(1_000));
+            source.sequence_number = dice.roll() as u16;
+            source.base = dice.roll() as u32;
+            source.history.clear();
+        }
+        self.keyframe_wanted = true;
+    }
+
+    /// Goes on far away in the sequence numbers, under the same SSRCs.
+    pub(super) fn jump(&mut self, dice: &mut Dice) {
+        for source in &mut self.sources {
+            let far = 3_000 + dice.below(20_000) as u16;
+            source.sequence_number = source.sequence_number.wrapping_add(far);
+            source.history.clear();
+        }
+        self.keyframe_wanted = true;
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        let dtls = self.peer.poll_timeout();
+        let media = self
+            .peer
+            .is_connected()
+            .then(|| self.next_video.min(self.next_audio));
+        [Some(self.next_check), dtls, media]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Instant, dice: &mut Dice) {
+        if self.next_check <= now {
+            self.next_check = now + if self.connected { KEEPING } else { CHECKING };
+            let check = self.peer.check(Check {
+                nominate: true,
+                ..Check::default()
+            });
+            self.outbox.push((self.address, check));
+            if self.peer.is_connected() {
+                self.report(now);
+            }
+        }
+        if self.peer.poll_timeout().is_some_and(|due| due <= now) {
+            self.peer.handle_timeout(now);
+        }
+        if self.peer.is_connected() {
+            if self.next_audio <= now {
+                self.next_audio = now + AUDIO_INTERVAL;
+                self.send(now, 1, 0xFC, true);
+                self.sources[1].media_time += 960;
+            }
+            if self.next_video <= now {
+                self.next_video = now + VIDEO_INTERVAL;
+                self.send_frame(now, dice);
+            }
+        }
+        self.flush();
+    }
+
+    pub(super) fn handle_datagram(&mut self, now: Instant, datagram: &[u8]) {
+        match datagram {
+            // A success response: DTLS can begin.
+            [1, 1, ..] if !self.connected => {
+                self.connected = true;
+                self.peer.start_dtls(now);
+            }
+            [128..=191, 192..=223, ..] if self.peer.is_connected() => {
+                let compound = self.peer.unprotect_rtcp(datagram);
+                for packet in rtcp::packet::unmarshal(&mut &compound[..]).unwrap() {
+                    self.handle_feedback(&*packet);
+                }
+            }
+            _ => self.peer.handle_datagram(now, datagram),
+        }
+        self.flush();
+    }
+
+    fn handle_feedback(&mut self, packet: &dyn rtcp::Packet) {
+        if packet.as_any().is::<PictureLossIndication>() {
+            self.keyframe_wanted = true;
+        }
+        let Some(nack) = packet.as_any().downcast_ref::<TransportLayerNack>() else {
+            return;
+        };
+        let Some(index) = self
+            .sources
+            .iter()
+            .position(|source| source.ssrc == nack.media_ssrc)
+        else {
+            return;
+        };
+        for number in nack.nacks.iter().flat_map(|pair| pair.packet_list()) {
+            let history = &self.sources[index].history;
+            let Some((_, packet)) = history.iter().find(|(sent, _)| *sent == number) else {
+                continue;
+            };
+            self.repeated += 1;
+            let mut packet = packet.clone();
+            if let (0, Some((ssrc, sequence_number))) = (index, &mut self.rtx) {
+                let original = number.to_be_bytes();
+                packet[1] = packet[1] & 0x80 | RTX_PAYLOAD_TYPE;
+                packet[2..4].copy_from_slice(&sequence_number.to_be_bytes());
+                packet[8..12].copy_from_slice(&ssrc.to_be_bytes());
+                packet.splice(12..12, original);
+                *sequence_number = sequence_number.wrapping_add(1);
+            }
+            let datagram = self.peer.protect_rtp(&packet);
+            self.outbox.push((self.address, datagram));
+        }
+    }
+
+    fn send_frame(&mut self, now: Instant, dice: &mut Dice) {
+        let keyframe = std::mem::take(&mut self.keyframe_wanted);
+        let count = match keyframe {
+            true => KEYFRAME,
+            false => 1 + dice.below(FRAME),
+        };
+        for index in 0..count {
+            let nal = if keyframe && index == 0 { 0x65 } else { 0x41 };
+            self.send(now, 0, nal, index == count - 1);
+        }
+        self.sources[0].media_time += 2_970;
+    }
+
+    fn send(&mut self, now: Instant, index: usize, first: u8, marker: bool) {
+        let source = &mut self.sources[index];
+        let id = source.next_id;
+        let timestamp = source.base.wrapping_add(source.media_time);
+        let mut packet = vec![0x80, u8::from(marker) << 7 | source.payload_type];
+        packet.extend_from_slice(&source.sequence_number.to_be_bytes());
+        packet.extend_from_slice(&timestamp.to_be_bytes());
+        packet.extend_from_slice(&source.ssrc.to_be_bytes());
+        packet.extend_from_slice(&payload(first, id));
+        let sent = Sent {
+            at: now,
+            media_time: source.media_time,
+            marker,
+        };
+        self.sent.insert((source.track, id), sent);
+        source
+            .history
+            .push_back((source.sequence_number, packet.clone()));
+        if source.history.len() > HISTORY {
+            source.history.pop_front();
+        }
+        source.next_id += 1;
+        source.sequence_number = source.sequence_number.wrapping_add(1);
+        let datagram = self.peer.protect_rtp(&packet);
+        self.outbox.push((self.address, datagram));
+    }
+
+    fn report(&mut self, now: Instant) {
+        let _ = now;
+        for index in 0..self.sources.len() {
+            let source = &self.sources[index];
+            let report: Box<dyn rtcp::Packet> = Box::new(SenderReport {
+                ssrc: source.ssrc,
+                ntp_time: u64::from(source.media_time) << 16,
+                rtp_time: source.base.wrapping_add(source.media_time),
+                ..SenderReport::default()
+            });
+            let compound = rtcp::packet::marshal(&[report]).unwrap();
+            let datagram = self.peer.protect_rtcp(&compound);
+            self.outbox.push((self.address, datagram));
+        }
+    }
+
+    fn flush(&mut self) {
+        while let Some(datagram) = self.peer.poll_transmit() {
+            self.outbox.push((self.address, datagram));
+        }
+    }
+}

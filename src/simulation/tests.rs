@@ -1,0 +1,459 @@
+//! What viewers get in every weather.
+
+use std::time::Duration;
+
+use super::network::Weather;
+use super::viewer::Reception;
+use super::world::World;
+use super::{AUDIO, VIDEO};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+/// Loss alone.
+fn loss(share: f64) -> Weather {
+    Weather {
+        loss: share,
+        ..Weather::FAIR
+    }
+}
+
+/// Everything that networks do at once.
+fn storm() -> Weather {
+    Weather {
+        jitter: millis(12),
+        loss: 0.03,
+        outages: 0.000_5,
+        duplicates: 0.03,
+        late: 0.02,
+        ..Weather::FAIR
+    }
+}
+
+/// Runs `test` with many seeds, on each with and without RTX. `SIMULATION_SEEDS` asks for more of
+/// them, `SIMULATION_SEED` for a single one.
+///
+/// Returns how many datagrams were lost in all of them.
+fn for_seeds(test: impl Fn(&mut World)) -> u64 {
+    let mut lost = 0;
+    let number = |name| {
+        std::env::var(name)
+            .ok()
+            .map(|text| text.parse::<u64>().unwrap())
+    };
+    let seeds = match number("SIMULATION_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("SIMULATION_SEEDS").unwrap_or(6),
+    };
+    for seed in seeds {
+        for rtx in [true, false] {
+            let _guard = OnFailure { seed, rtx };
+            let mut world = World::new(seed, rtx);
+            test(&mut world);
+            lost += world.lost();
+        }
+    }
+    lost
+}
+
+/// Names the seed of a test that fails.
+struct OnFailure {
+    seed: u64,
+    rtx: bool,
+}
+
+impl Drop for OnFailure {
+    #[allow(clippy::print_stderr, reason = "the test's own output")]
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let Self { seed, rtx } = self;
+            eprintln!("it fails with SIMULATION_SEED={seed} (rtx: {rtx})");
+        }
+    }
+}
+
+/// A publisher and two viewers, of which one comes in bad weather already.
+fn stage(world: &mut World, publisher: Weather, viewers: Weather) {
+    world.add_viewer();
+    world.run(seconds(1));
+    world.publisher_weather(publisher);
+    world.viewer_weather(viewers);
+    world.run(seconds(1));
+    world.add_viewer();
+    world.viewer_weather(viewers);
+}
+
+/// Bad weather for some time, then fair weather until all is repaired that can be.
+fn weather(world: &mut World, publisher: Weather, viewers: Weather) {
+    stage(world, publisher, viewers);
+    world.run(seconds(6));
+    world.publisher_weather(Weather::FAIR);
+    world.viewer_weather(Weather::FAIR);
+    world.run(seconds(4));
+}
+
+/// Every viewer has every packet from its first on, in order, with its own numbers dense and its
+/// timestamps those of the publisher. `lost` numbers may be missing, which the gateway gave up.
+fn all_is_well(world: &World, lost: u64) {
+    for (index, viewer) in world.viewers.iter().enumerate() {
+        for reception in &viewer.tracks {
+            let context = format!("viewer {index}, {:?}", reception.track);
+            let gaps = order(world, reception, &context);
+            let last = world.compare(reception).last().unwrap();
+            assert!(
+                world.now - last.2.at < millis(100),
+                "{context}: it came to an end"
+            );
+            let mut offsets = world
+                .compare(reception)
+                .map(|(_, got, sent)| got.timestamp.wrapping_sub(sent.media_time));
+            let first = offsets.next().unwrap();
+            assert!(
+                offsets.all(|offset| offset == first),
+                "{context}: timestamps"
+            );
+            assert!(
+                gaps <= lost,
+                "{context}: {gaps} packets never came, {lost} were given up"
+            );
+        }
+    }
+}
+
+/// Checks numbers, contents and markers; returns how many numbers are missing.
+fn order(world: &World, reception: &Reception, context: &str) -> u64 {
+    let mut gaps = 0;
+    let mut before: Option<(u64, u32)> = None;
+    for (number, got, sent) in world.compare(reception) {
+        assert_eq!(got.marker, sent.marker, "{context}");
+        if let Some((number_before, id_before)) = before {
+            let (numbers, ids) = (number - number_before, got.id - id_before);
+            assert_eq!(
+                numbers,
+                u64::from(ids),
+                "{context}: from {id_before} to {}",
+                got.id
+            );
+            gaps += numbers - 1;
+        }
+        before = Some((number, got.id));
+    }
+    assert!(before.is_some(), "{context}: nothing came");
+    gaps
+}
+
+fn given_up(world: &World) -> u64 {
+    world
+        .gateway
+        .stats()
+        .tracks
+        .iter()
+        .map(|track| track.lost)
+        .sum()
+}
+
+fn everything_is_repaired(world: &World) {
+    assert_eq!(given_up(world), 0);
+    all_is_well(world, 0);
+}
+
+#[test]
+fn fair_weather_needs_no_repair() {
+    let lost = for_seeds(|world| {
+        weather(world, Weather::FAIR, Weather::FAIR);
+        all_is_well(world, 0);
+        assert_eq!(world.publisher.repeated, 0);
+        for reception in world.viewers.iter().flat_map(|viewer| &viewer.tracks) {
+            assert_eq!((reception.repaired, reception.duplicates), (0, 0));
+        }
+    });
+    assert_eq!(lost, 0);
+}
+
+#[test]
+fn losses_on_the_way_to_viewers_are_repaired() {
+    for share in [0.01, 0.05, 0.10] {
+        let lost = for_seeds(|world| {
+            weather(world, Weather::FAIR, loss(share));
+            everything_is_repaired(world);
+            assert_eq!(
+                world.publisher.repeated, 0,
+                "the publisher has no part in it"
+            );
+        });
+        assert!(lost > 0, "the weather was too good");
+    }
+}
+
+#[test]
+fn losses_on_the_way_from_the_publisher_are_repaired() {
+    for share in [0.01, 0.05, 0.10] {
+        let lost = for_seeds(|world| {
+            weather(world, loss(share), Weather::FAIR);
+            everything_is_repaired(world);
+            assert!(world.publisher.repeated > 0);
+        });
+        assert!(lost > 0, "the weather was too good");
+    }
+}
+
+#[test]
+fn losses_on_all_ways_are_repaired() {
+    let lost = for_seeds(|world| {
+        weather(world, loss(0.05), loss(0.05));
+        everything_is_repaired(world);
+    });
+    assert!(lost > 0, "the weather was too good");
+}
+
+#[test]
+fn outages_are_repaired() {
+    let outages = Weather {
+        outages: 0.005,
+        ..Weather::FAIR
+    };
+    let lost = for_seeds(|world| {
+        weather(world, Weather::FAIR, outages);
+        everything_is_repaired(world);
+    });
+    assert!(lost > 0, "the weather was too good");
+    let lost = for_seeds(|world| {
+        weather(world, outages, Weather::FAIR);
+        everything_is_repaired(world);
+    });
+    assert!(lost > 0, "the weather was too good");
+}
+
+#[test]
+fn reordering_within_the_tolerance_makes_nobody_send_again() {
+    let reordering = Weather {
+        jitter: millis(4),
+        ..Weather::FAIR
+    };
+    let lost = for_seeds(|world| {
+        weather(world, reordering, reordering);
+        all_is_well(world, 0);
+        assert_eq!(world.publisher.repeated, 0);
+    });
+    assert_eq!(lost, 0);
+}
+
+#[test]
+fn duplicates_are_handed_out_once() {
+    let doubling = Weather {
+        duplicates: 0.3,
+        jitter: millis(3),
+        ..Weather::FAIR
+    };
+    let lost = for_seeds(|world| {
+        weather(world, doubling, Weather::FAIR);
+        all_is_well(world, 0);
+        for reception in world.viewers.iter().flat_map(|viewer| &viewer.tracks) {
+            assert_eq!(reception.duplicates, 0);
+        }
+    });
+    assert_eq!(lost, 0);
+}
+
+#[test]
+fn late_packets_find_their_place() {
+    let late = Weather {
+        late: 0.1,
+        ..Weather::FAIR
+    };
+    let lost = for_seeds(|world| {
+        weather(world, late, late);
+        all_is_well(world, 0);
+    });
+    assert_eq!(lost, 0);
+}
+
+#[test]
+fn a_storm_on_both_sides_is_survived() {
+    let lost = for_seeds(|world| {
+        weather(world, storm(), storm());
+        everything_is_repaired(world);
+    });
+    assert!(lost > 0, "the weather was too good");
+}
+
+#[test]
+fn what_cannot_be_repaired_is_a_gap_and_nothing_else() {
+    let terrible = Weather {
+        loss: 0.5,
+        ..Weather::FAIR
+    };
+    let lost = for_seeds(|world| {
+        stage(world, Weather::FAIR, Weather::FAIR);
+        world.run(seconds(1));
+        world.publisher_weather(terrible);
+        world.run(seconds(4));
+        world.publisher_weather(Weather::FAIR);
+        world.run(seconds(4));
+        assert!(given_up(world) > 0, "the weather was too good");
+        all_is_well(world, given_up(world));
+    });
+    assert!(lost > 0, "the weather was too good");
+}
+
+#[test]
+fn a_second_without_any_packet_is_made_up_for() {
+    let silence = Weather {
+        loss: 1.0,
+        ..Weather::FAIR
+    };
+    let lost = for_seeds(|world| {
+        stage(world, Weather::FAIR, Weather::FAIR);
+        for side in [World::publisher_weather, World::viewer_weather] {
+            world.run(seconds(1));
+            side(world, silence);
+            world.run(seconds(1));
+            side(world, Weather::FAIR);
+        }
+        world.run(seconds(4));
+        everything_is_repaired(world);
+    });
+    assert!(lost > 0, "the weather was too good");
+}
+
+#[test]
+fn a_viewer_goes_on_from_another_address_and_through_an_ice_restart() {
+    let lost = for_seeds(|world| {
+        stage(world, loss(0.01), loss(0.02));
+        for viewer in [0, 1, 0] {
+            world.run(seconds(1));
+            world.viewers[viewer].rebind();
+            world.run(millis(1_300));
+            world.restart_ice(viewer);
+        }
+        world.run(seconds(1));
+        world.publisher_weather(Weather::FAIR);
+        world.viewer_weather(Weather::FAIR);
+        world.run(seconds(4));
+        everything_is_repaired(world);
+    });
+    assert!(lost > 0, "the weather was too good");
+}
+
+/// A source that begins anew leaves no gap in the numbers, and the timestamps go on by the time
+/// that passed. `skipped` packets may be missing at each of the changes.
+fn goes_on(world: &World, skipped: u32, tolerance: Duration) {
+    for viewer in &world.viewers {
+        for reception in &viewer.tracks {
+            let rate = match reception.track {
+                VIDEO => 90_000,
+                AUDIO => 48_000,
+                other => panic!("{other:?}"),
+            };
+            let tolerance = (tolerance.as_secs_f64() * f64::from(rate)) as i32;
+            let mut offset = None;
+            let mut before: Option<(u64, u32)> = None;
+            for (number, got, sent) in world.compare(reception) {
+                if let Some((number_before, id_before)) = before {
+                    assert_eq!(number, number_before + 1, "numbers are dense");
+                    assert!(got.id > id_before, "the order is kept");
+                    assert!(
+                        got.id - id_before <= 1 + skipped,
+                        "{id_before} to {}",
+                        got.id
+                    );
+                }
+                before = Some((number, got.id));
+                let now = got.timestamp.wrapping_sub(sent.media_time);
+                let first = *offset.get_or_insert(now);
+                let off = now.wrapping_sub(first) as i32;
+                assert!(
+                    off.abs() <= tolerance,
+                    "{off} ticks off at packet {}",
+                    got.id
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn new_sources_of_the_publisher_are_one_stream_for_viewers() {
+    let lost = for_seeds(|world| {
+        stage(world, Weather::FAIR, Weather::FAIR);
+        for _ in 0..3 {
+            world.run(seconds(2));
+            let World {
+                publisher, dice, ..
+            } = world;
+            publisher.change_sources(dice);
+        }
+        world.run(seconds(2));
+        goes_on(world, 0, millis(60));
+        assert!(
+            world
+                .gateway
+                .stats()
+                .tracks
+                .iter()
+                .all(|track| track.restarts == 3)
+        );
+    });
+    assert_eq!(lost, 0);
+}
+
+#[test]
+fn jumps_of_the_publishers_numbers_are_one_stream_for_viewers() {
+    let lost = for_seeds(|world| {
+        stage(world, Weather::FAIR, Weather::FAIR);
+        for _ in 0..3 {
+            world.run(seconds(2));
+            let World {
+                publisher, dice, ..
+            } = world;
+            publisher.jump(dice);
+        }
+        world.run(seconds(2));
+        // The first packet far away could be a stray one; the second decides.
+        goes_on(world, 1, millis(60));
+        assert!(
+            world
+                .gateway
+                .stats()
+                .tracks
+                .iter()
+                .all(|track| track.restarts == 3)
+        );
+    });
+    assert_eq!(lost, 0);
+}
+
+#[test]
+fn viewers_that_ask_for_keyframes_all_the_time_cost_a_bounded_number_of_them() {
+    let lost = for_seeds(|world| {
+        stage(world, Weather::FAIR, Weather::FAIR);
+        for index in 0..2 {
+            let now = world.now;
+            world.viewers[index].next_request = Some(now + millis(100 * index as u64));
+        }
+        let before = world.gateway.stats().tracks[0].keyframe_requests;
+        world.run(seconds(6));
+        let asked = world.gateway.stats().tracks[0].keyframe_requests - before;
+        assert!((6..=12).contains(&asked), "{asked} in 6 s");
+        all_is_well(world, 0);
+    });
+    assert_eq!(lost, 0);
+}
+
+#[test]
+fn a_minute_goes_by() {
+    let mut world = World::new(1, true);
+    stage(&mut world, loss(0.01), storm());
+    world.run(MINUTE);
+    world.publisher_weather(Weather::FAIR);
+    world.viewer_weather(Weather::FAIR);
+    world.run(seconds(4));
+    everything_is_repaired(&world);
+}

@@ -1,0 +1,255 @@
+//! A peer that watches: asks for what is missing, and keeps account of what came.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use rtc::rtcp;
+use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
+use rtc::rtcp::receiver_report::ReceiverReport;
+use rtc::rtcp::transport_feedbacks::transport_layer_nack::{
+    TransportLayerNack, nack_pairs_from_sequence_numbers,
+};
+
+use super::gateway::{Admission, Peer};
+use super::{
+    AUDIO, AUDIO_PAYLOAD_TYPE, CHECKING, Datagram, KEEPING, RTX_PAYLOAD_TYPE, VIDEO,
+    VIDEO_PAYLOAD_TYPE, id_of,
+};
+use crate::rtp::Header;
+use crate::rtp::sequence::Unwrapper;
+use crate::sdp::IceCredentials;
+use crate::stream::TrackId;
+use crate::transport::testing::{Check, client_address};
+
+/// How long a packet may be late before it is asked for, and how often it is asked for then.
+const TOLERANCE: Duration = Duration::from_millis(10);
+const REPEAT: Duration = Duration::from_millis(60);
+/// How long the viewer goes on asking: longer than the gateway asks the publisher.
+const PATIENCE: Duration = Duration::from_millis(2_500);
+
+/// The watching peer.
+pub(super) struct WatchingPeer {
+    pub(super) peer: Peer,
+    pub(super) address: SocketAddr,
+    pub(super) outbox: Vec<Datagram>,
+    connected: bool,
+    next_check: Instant,
+    pub(super) tracks: [Reception; 2],
+    /// When a keyframe is asked for by mistake, to disturb.
+    pub(super) next_request: Option<Instant>,
+    rtx_ssrc: u32,
+}
+
+/// What came of one track.
+pub(super) struct Reception {
+    pub(super) track: TrackId,
+    ssrc: u32,
+    unwrapper: Unwrapper,
+    missing: BTreeMap<u64, Missing>,
+    pub(super) packets: BTreeMap<u64, Got>,
+    pub(super) repaired: u64,
+    pub(super) duplicates: u64,
+}
+
+/// A packet that came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Got {
+    pub(super) id: u32,
+    pub(super) timestamp: u32,
+    pub(super) marker: bool,
+}
+
+struct Missing {
+    since: Instant,
+    next: Instant,
+}
+
+impl WatchingPeer {
+    pub(super) fn new(now: Instant, index: u16, peer: Peer, admission: &Admission) -> Self {
+        let reception = |track, ssrc| Reception {
+            track,
+            ssrc,
+            unwrapper: Unwrapper::default(),
+            missing: BTreeMap::new(),
+            packets: BTreeMap::new(),
+            repaired: 0,
+            duplicates: 0,
+        };
+        Self {
+            peer,
+            address: client_address(5_000 + index),
+            outbox: Vec::new(),
+            connected: false,
+            next_check: now,
+            tracks: [
+                reception(VIDEO, admission.ssrcs[0]),
+                reception(AUDIO, admission.ssrcs[2]),
+            ],
+            next_request: None,
+            rtx_ssrc: admission.ssrcs[1],
+        }
+    }
+
+    /// The NAT forgot its mapping: from now on the peer has another address.
+    pub(super) fn rebind(&mut self) {
+        self.address.set_port(self.address.port() + 1_000);
+    }
+
+    /// Goes on with the credentials of an ICE restart.
+    pub(super) fn restart_ice(&mut self, now: Instant, credentials: IceCredentials) {
+        self.peer.server = credentials;
+        self.next_check = now;
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        let missing = self.tracks.iter().flat_map(|track| track.missing.values());
+        let asking = missing.map(|missing| missing.next).min();
+        [
+            Some(self.next_check),
+            self.peer.poll_timeout(),
+            asking,
+            self.next_request,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        if self.next_check <= now {
+            self.next_check = now + if self.connected { KEEPING } else { CHECKING };
+            let check = self.peer.check(Check {
+                nominate: true,
+                ..Check::default()
+            });
+            self.outbox.push((self.address, check));
+        }
+        if self.peer.poll_timeout().is_some_and(|due| due <= now) {
+            self.peer.handle_timeout(now);
+        }
+        for index in 0..self.tracks.len() {
+            let numbers = self.tracks[index].ask(now);
+            if !numbers.is_empty() {
+                let nack = TransportLayerNack {
+                    sender_ssrc: 1,
+                    media_ssrc: self.tracks[index].ssrc,
+                    nacks: nack_pairs_from_sequence_numbers(&numbers),
+                };
+                self.send_rtcp(Box::new(nack));
+            }
+        }
+        if self.next_request.is_some_and(|due| due <= now) {
+            self.next_request = Some(now + Duration::from_millis(700));
+            if self.peer.is_connected() {
+                let media_ssrc = self.tracks[0].ssrc;
+                self.send_rtcp(Box::new(PictureLossIndication {
+                    sender_ssrc: 1,
+                    media_ssrc,
+                }));
+            }
+        }
+        self.flush();
+    }
+
+    pub(super) fn handle_datagram(&mut self, now: Instant, datagram: &[u8]) {
+        match datagram {
+            [1, 1, ..] if !self.connected => {
+                self.connected = true;
+                self.peer.start_dtls(now);
+            }
+            [128..=191, 192..=223, ..] => {}
+            [128..=191, ..] if self.peer.is_connected() => {
+                let packet = self.peer.unprotect_rtp(datagram);
+                self.handle_rtp(now, &packet);
+            }
+            _ => self.peer.handle_datagram(now, datagram),
+        }
+        self.flush();
+    }
+
+    fn handle_rtp(&mut self, now: Instant, packet: &[u8]) {
+        let header = Header::parse(packet).unwrap();
+        let mut payload = header.payload(packet).unwrap();
+        let mut number = header.sequence_number;
+        let (track, is_repair) = match header.payload_type {
+            VIDEO_PAYLOAD_TYPE => (&mut self.tracks[0], false),
+            AUDIO_PAYLOAD_TYPE => (&mut self.tracks[1], false),
+            RTX_PAYLOAD_TYPE => {
+                assert_eq!(header.ssrc, self.rtx_ssrc);
+                let (original, rest) = payload.split_first_chunk().unwrap();
+                number = u16::from_be_bytes(*original);
+                payload = rest;
+                (&mut self.tracks[0], true)
+            }
+            other => panic!("payload type {other} was not agreed on"),
+        };
+        assert!(is_repair || header.ssrc == track.ssrc);
+        let got = Got {
+            id: id_of(payload).expect("the payload is as it was sent"),
+            timestamp: header.timestamp,
+            marker: header.marker,
+        };
+        track.receive(now, number, got, is_repair);
+    }
+
+    fn send_rtcp(&mut self, packet: Box<dyn rtcp::Packet>) {
+        let report = Box::new(ReceiverReport {
+            ssrc: 1,
+            ..ReceiverReport::default()
+        });
+        let compound = rtcp::packet::marshal(&[report, packet]).unwrap();
+        let datagram = self.peer.protect_rtcp(&compound);
+        self.outbox.push((self.address, datagram));
+    }
+
+    fn flush(&mut self) {
+        while let Some(datagram) = self.peer.poll_transmit() {
+            self.outbox.push((self.address, datagram));
+        }
+    }
+}
+
+impl Reception {
+    fn receive(&mut self, now: Instant, number: u16, got: Got, is_repair: bool) {
+        let highest = self.unwrapper.highest();
+        let lowest = self.packets.keys().next().copied();
+        let sequence = self.unwrapper.unwrap(number);
+        if let Some(before) = self.packets.insert(sequence, got) {
+            assert_eq!(before, got, "two packets have the number {sequence}");
+            self.duplicates += 1;
+            return;
+        }
+        let missing = |number| {
+            let next = now + TOLERANCE;
+            (number, Missing { since: now, next })
+        };
+        match (highest, lowest) {
+            (Some(highest), _) if sequence > highest => {
+                self.missing.extend((highest + 1..sequence).map(missing));
+            }
+            // The stream began earlier than it seemed.
+            (_, Some(lowest)) if sequence < lowest => {
+                self.missing.extend((sequence + 1..lowest).map(missing));
+            }
+            _ => {
+                self.missing.remove(&sequence);
+                self.repaired += u64::from(is_repair);
+            }
+        }
+    }
+
+    /// The numbers to ask for now.
+    fn ask(&mut self, now: Instant) -> Vec<u16> {
+        self.missing
+            .retain(|_, missing| now < missing.since + PATIENCE);
+        let mut numbers = Vec::new();
+        for (number, missing) in &mut self.missing {
+            if missing.next <= now {
+                missing.next = now + REPEAT;
+                numbers.push(*number as u16);
+            }
+        }
+        numbers
+    }
+}
