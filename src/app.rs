@@ -49,6 +49,9 @@ pub enum Error {
     /// An origin can't be used.
     #[error("`http.cors_origins`: {0}")]
     Origins(#[from] OriginsError),
+    /// A shard broke down; the log says why.
+    #[error("a media thread broke down; see the log, and start the gateway again")]
+    Shard,
     /// HTTP broke down.
     #[error("can't serve HTTP any more: {0}")]
     Serve(#[source] io::Error),
@@ -140,13 +143,24 @@ impl App {
             ..
         } = self;
         let sweeper = tokio::spawn(sweep(library));
-        let served = http::serve(listener, http::router(state), shutdown).await;
+        let failed = shards.failed();
+        let mut broken = false;
+        let until = async {
+            tokio::select! {
+                () = shutdown => {}
+                () = failed => broken = true,
+            }
+        };
+        let served = http::serve(listener, http::router(state), until).await;
 
         sweeper.abort();
         // The threads are joined off the runtime: it may still carry requests that wait for a shard.
         let stopped = tokio::task::spawn_blocking(move || shards.stop()).await;
         if stopped.is_err() {
             tracing::error!("the shards did not stop in order");
+        }
+        if broken {
+            return Err(Error::Shard);
         }
         served.map_err(Error::Serve)
     }

@@ -171,8 +171,9 @@ impl Task {
         let (stream, origin, tracks) = (stream.key, stream.shard, Arc::clone(&stream.tracks));
         let shard = self.directory.least_loaded();
         let ice = new_credentials(shard);
+        let mut ssrcs = distinct(new_ssrc);
         let accepted = self.answer(name, &ice, |local| {
-            sdp::accept_subscriber(offer, local, &tracks, &mut new_ssrc)
+            sdp::accept_subscriber(offer, local, &tracks, &mut ssrcs)
         })?;
         let (id, session, created) =
             self.new_session(SessionKind::Whep, name, shard, accepted.answer);
@@ -376,7 +377,38 @@ fn new_etag() -> String {
     format!("{:016x}", rand::random::<u64>())
 }
 
+/// Each value once: two sources of a session with one SSRC would share the nonces of one key.
+fn distinct(mut next: impl FnMut() -> u32) -> impl FnMut() -> u32 {
+    let mut used = Vec::new();
+    move || loop {
+        let ssrc = next();
+        if !used.contains(&ssrc) {
+            used.push(ssrc);
+            return ssrc;
+        }
+    }
+}
+
 /// Not 0, which some receivers take for "none".
 fn new_ssrc() -> u32 {
     rand::random::<u32>().max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_source_of_a_session_has_the_ssrc_of_another() {
+        let mut drawn = [7, 7, 8, 7, 8, 9].into_iter();
+        let mut next = distinct(move || drawn.next().unwrap());
+        assert_eq!([next(), next(), next()], [7, 8, 9]);
+    }
+
+    #[test]
+    fn credentials_name_their_shard_and_are_long_enough() {
+        let ice = new_credentials(ShardId(3));
+        assert!(ice.ufrag.starts_with(ShardId(3).mark()));
+        assert_eq!((ice.ufrag.len(), ice.pwd.len()), (8, 24));
+    }
 }

@@ -52,7 +52,9 @@ pub struct Publisher {
     next_report: Option<Instant>,
     outbox: Outbox,
     events: VecDeque<Event>,
-    ended: bool,
+    /// Since when every source has said goodbye. One that changes its SSRC says it for the old one
+    /// (RFC 3550, section 8.2), and a paused one too: only silence after it is the end.
+    ended: Option<Instant>,
     malformed: u64,
     unknown: u64,
 }
@@ -70,6 +72,8 @@ pub struct Config {
     pub reorder_tolerance: Duration,
     /// How long a missing packet is waited for before it is given up.
     pub loss_age_limit: Duration,
+    /// How long the silence after the goodbye of all sources must last to be the end.
+    pub goodbye_grace: Duration,
 }
 
 impl Default for Config {
@@ -80,6 +84,7 @@ impl Default for Config {
             transport_feedback_interval: Duration::from_millis(100),
             reorder_tolerance: Duration::from_millis(10),
             loss_age_limit: Duration::from_secs(1),
+            goodbye_grace: Duration::from_secs(5),
         }
     }
 }
@@ -129,7 +134,7 @@ pub enum Event {
         /// When it arrived.
         received: Instant,
     },
-    /// The publisher said goodbye for all of its sources.
+    /// The publisher said goodbye for all of its sources, and nothing came since.
     Ended,
 }
 
@@ -196,7 +201,7 @@ impl Publisher {
             next_report: None,
             outbox: Outbox::new(local_ssrc),
             events: VecDeque::new(),
-            ended: false,
+            ended: None,
             malformed: 0,
             unknown: 0,
         }
@@ -239,7 +244,7 @@ impl Publisher {
         }
         self.next_report
             .get_or_insert(now + self.config.receiver_report_interval);
-        self.ended = false;
+        self.ended = None;
         track.handle_rtp(now, source, &header, payload, &mut self.round_trip, packet)
     }
 
@@ -265,9 +270,8 @@ impl Publisher {
             self.malformed += 1;
         }
         let mut sources = self.tracks.iter().filter_map(Track::has_ended).peekable();
-        if !self.ended && sources.peek().is_some() && sources.all(|ended| ended) {
-            self.ended = true;
-            push_event(&mut self.events, Event::Ended);
+        if sources.peek().is_some() && sources.all(|ended| ended) {
+            self.ended.get_or_insert(now);
         }
     }
 
@@ -288,6 +292,7 @@ impl Publisher {
             .map(Track::poll_timeout)
             .chain([
                 self.next_report,
+                self.ended.map(|since| since + self.config.goodbye_grace),
                 self.arrivals.as_ref().and_then(Arrivals::poll_timeout),
             ])
             .flatten()
@@ -298,6 +303,10 @@ impl Publisher {
     pub fn handle_timeout(&mut self, now: Instant) {
         for track in &mut self.tracks {
             track.handle_timeout(now, self.round_trip, &mut self.outbox);
+        }
+        let silent = |since: &Instant| *since + self.config.goodbye_grace <= now;
+        if self.ended.take_if(|since| silent(since)).is_some() {
+            push_event(&mut self.events, Event::Ended);
         }
         if self.next_report.is_some_and(|due| due <= now) {
             // The next packet sets it again: nothing is said to a publisher that is silent.

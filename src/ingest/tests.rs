@@ -685,7 +685,7 @@ fn a_sender_report_is_told_in_the_continuous_timeline() {
 }
 
 #[test]
-fn the_end_is_told_when_every_source_has_said_goodbye() {
+fn silence_after_the_goodbye_of_every_source_is_the_end() {
     let mut rig = Rig::new();
     rig.receive(&Rtp::audio(1, 0)).unwrap();
     rig.receive(&Rtp::video(1, 0, IDR)).unwrap();
@@ -698,7 +698,16 @@ fn the_end_is_told_when_every_source_has_said_goodbye() {
     rig.rtcp(&[goodbye(AUDIO_SSRC)]);
     assert_eq!(rig.events(), []);
     rig.rtcp(&[goodbye(VIDEO_SSRC)]);
-    rig.rtcp(&[goodbye(VIDEO_SSRC)]);
+    // A source that goes on was only paused.
+    rig.now += Duration::from_secs(4);
+    rig.receive(&Rtp::audio(2, 960)).unwrap();
+    rig.now += Duration::from_secs(60);
+    rig.publisher.handle_timeout(rig.now);
+    assert_eq!(rig.events(), []);
+    rig.rtcp(&[goodbye(AUDIO_SSRC)]);
+    assert_eq!(rig.events(), []);
+    rig.now += Duration::from_secs(5);
+    rig.publisher.handle_timeout(rig.now);
     assert_eq!(rig.events(), [Event::Ended]);
 }
 

@@ -8,7 +8,6 @@ mod packet_type {
     pub(super) const SENDER_REPORT: u8 = 200;
     pub(super) const RECEIVER_REPORT: u8 = 201;
     pub(super) const SOURCE_DESCRIPTION: u8 = 202;
-    pub(super) const GOODBYE: u8 = 203;
     pub(super) const TRANSPORT_FEEDBACK: u8 = 205;
     pub(super) const PAYLOAD_FEEDBACK: u8 = 206;
 }
@@ -34,8 +33,6 @@ pub enum ReceiverFeedback<'a> {
         /// The source that is asked for.
         ssrc: u32,
     },
-    /// The receiver leaves.
-    Goodbye,
 }
 
 /// What a receiver saw of one source.
@@ -89,7 +86,6 @@ pub fn read_feedback<'a>(compound: &'a [u8], mut found: impl FnMut(ReceiverFeedb
             (packet_type::SENDER_REPORT, _) => {
                 reports(packet.get(28..).unwrap_or_default(), &mut found);
             }
-            (packet_type::GOODBYE, _) => found(ReceiverFeedback::Goodbye),
             (packet_type::TRANSPORT_FEEDBACK, FORMAT_NACK) => {
                 if let Some(ssrc) = word(packet, 8) {
                     found(ReceiverFeedback::Nack {

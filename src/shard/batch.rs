@@ -1,5 +1,6 @@
 //! Runs of packets for one receiver, sent with one call.
 
+use std::io;
 use std::net::SocketAddr;
 
 use super::counters::Counters;
@@ -78,7 +79,7 @@ impl Batch {
                     send_one(socket, to, packet, counters);
                 }
             }
-            Err(_) => counters.send_dropped.add(count),
+            Err(error) => count_failure(&error, count, counters),
         }
         (self.len, self.count, self.closed) = (0, 0, false);
     }
@@ -91,7 +92,15 @@ pub(super) fn send_one(socket: &Socket, to: SocketAddr, packet: &[u8], counters:
             counters.sent.add(1);
             counters.send_calls.add(1);
         }
-        Err(_) => counters.send_dropped.add(1),
+        Err(error) => count_failure(&error, 1, counters),
+    }
+}
+
+fn count_failure(error: &io::Error, count: u64, counters: &Counters) {
+    if quinn_udp::is_msg_size_err(error) {
+        counters.too_long.add(count);
+    } else {
+        counters.send_dropped.add(count);
     }
 }
 

@@ -24,12 +24,41 @@ pub(super) fn guess_clocks(stream: &mut LocalStream, shards: &[ShardHandle], key
                 track.clock_rate,
             );
             track.clock = Some(clock);
+            track.guessed = true;
             tell_clock(stream, shards, key, TrackId(index as u8), clock);
         }
     }
 }
 
-pub(super) fn tell_clock(
+/// The publisher told the clock of a track. Guesses for the others move with it, so that the tracks stay
+/// together when the publisher's clock is not ours.
+pub(super) fn set_clock(
+    stream: &mut LocalStream,
+    shards: &[ShardHandle],
+    key: StreamKey,
+    track: TrackId,
+    clock: SenderClock,
+) {
+    let Some(local) = stream.track_mut(track) else {
+        return;
+    };
+    let guess = local.clock.filter(|_| local.guessed);
+    (local.clock, local.guessed) = (Some(clock), false);
+    tell_clock(stream, shards, key, track, clock);
+    let Some(ahead) = guess.map(|guess| clock.ahead_of(&guess)) else {
+        return;
+    };
+    for index in 0..stream.tracks.len() {
+        let other = &mut stream.tracks[index];
+        if let (Some(guess), true) = (other.clock, other.guessed) {
+            let moved = guess.moved(ahead);
+            other.clock = Some(moved);
+            tell_clock(stream, shards, key, TrackId(index as u8), moved);
+        }
+    }
+}
+
+fn tell_clock(
     stream: &LocalStream,
     shards: &[ShardHandle],
     key: StreamKey,

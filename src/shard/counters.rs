@@ -40,6 +40,8 @@ counters! {
     send_calls,
     /// Datagrams that the kernel had no room for.
     send_dropped,
+    /// Datagrams that are longer than the interface takes.
+    too_long,
     /// Datagrams handed over to the shard that they belong to.
     handed_over,
     /// Datagrams from addresses of no session, and binding requests for none.

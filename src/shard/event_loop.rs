@@ -22,10 +22,17 @@ const SOCKET: mio::Token = mio::Token(0);
 const RECEIVES_PER_ROUND: usize = 4;
 /// Packets and hand-overs taken from the inbox before the rest gets its turn.
 const INBOX_PER_ROUND: usize = 256;
-/// Messages taken from the inbox before the rest gets its turn.
-const MESSAGES_PER_ROUND: usize = 256;
 /// Connections wait at most this long when nothing is due; the value has no meaning of its own.
 const IDLE: Duration = Duration::from_secs(60);
+
+/// How a loop ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// By [`super::Message::Shutdown`].
+    AsTold,
+    /// It can't wait for its socket any more.
+    Broken,
+}
 
 /// One shard.
 pub struct EventLoop {
@@ -78,7 +85,7 @@ impl EventLoop {
     }
 
     /// Runs until [`super::Message::Shutdown`].
-    pub(super) fn run(mut self) {
+    pub(super) fn run(mut self) -> Ended {
         let mut events = mio::Events::with_capacity(8);
         loop {
             self.receive();
@@ -99,6 +106,11 @@ impl EventLoop {
             }
         }
         self.state.close_all(Instant::now());
+        if self.state.stopping {
+            Ended::AsTold
+        } else {
+            Ended::Broken
+        }
     }
 
     fn receive(&mut self) {
@@ -124,14 +136,16 @@ impl EventLoop {
     /// Returns whether nothing is left.
     fn take_inbox(&mut self) -> bool {
         let now = Instant::now();
-        self.state.take_messages(now, MESSAGES_PER_ROUND);
+        // All that wait now: they come faster than rounds do where each round is long.
+        self.state.take_messages(now, self.inbox.messages_waiting());
         let mut drained = true;
         for count in 0.. {
             let Some(handover) = self.inbox.next_handover() else {
                 break;
             };
             let mut bytes = handover.bytes;
-            self.state.handle_handover(now, handover.from, &mut bytes);
+            self.state
+                .handle_handover(handover.at, handover.from, &mut bytes);
             self.inbox.give_back(bytes);
             if count == INBOX_PER_ROUND {
                 drained = false;

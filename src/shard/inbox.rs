@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 use std::{fmt, io};
 
 use crossbeam_queue::{ArrayQueue, SegQueue};
@@ -98,7 +99,7 @@ pub struct ShardHandle {
 }
 
 struct Inbox {
-    /// Bounded by the number of sessions, in practice: whoever sends them has made one.
+    /// Not bounded, but a peer can cause few: what it repeats is brought together before it is sent.
     messages: SegQueue<Message>,
     media: ArrayQueue<(StreamKey, Arc<Packet>)>,
     handovers: ArrayQueue<Handover>,
@@ -112,6 +113,8 @@ struct Inbox {
 
 /// A datagram that came to the wrong shard.
 pub(super) struct Handover {
+    /// When it was read from the socket.
+    pub(super) at: Instant,
     pub(super) from: SocketAddr,
     pub(super) bytes: Vec<u8>,
 }
@@ -155,11 +158,12 @@ impl ShardHandle {
     }
 
     /// Queues a copy of a datagram and wakes the shard. Returns false when the queue is full.
-    pub(super) fn hand_over(&self, from: SocketAddr, datagram: &[u8]) -> bool {
+    pub(super) fn hand_over(&self, at: Instant, from: SocketAddr, datagram: &[u8]) -> bool {
         let mut bytes = self.inbox.spare.pop().unwrap_or_default();
         bytes.clear();
         bytes.extend_from_slice(datagram);
-        let taken = self.inbox.handovers.push(Handover { from, bytes }).is_ok();
+        let handover = Handover { at, from, bytes };
+        let taken = self.inbox.handovers.push(handover).is_ok();
         self.wake();
         taken
     }
@@ -170,6 +174,10 @@ impl ShardHandle {
             // It fails only when the eventfd is gone, and then the shard is too.
             let _ = self.inbox.waker.wake();
         }
+    }
+
+    pub(super) fn messages_waiting(&self) -> usize {
+        self.inbox.messages.len()
     }
 
     pub(super) fn next_message(&self) -> Option<Message> {

@@ -48,6 +48,10 @@ pub(super) struct LocalTrack {
     /// Packets that have not been sent on yet.
     pub(super) fresh: Vec<Arc<Packet>>,
     pub(super) clock: Option<SenderClock>,
+    /// The clock is ours, as the publisher has not told its own yet.
+    pub(super) guessed: bool,
+    /// When a replica last asked for a keyframe.
+    pub(super) asked: Option<Instant>,
 }
 
 impl LocalStream {
@@ -63,6 +67,8 @@ impl LocalStream {
                 }),
                 fresh: Vec::with_capacity(64),
                 clock: None,
+                guessed: false,
+                asked: None,
             })
             .collect();
         Self {

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::StreamKey;
 use super::batch::{SealedOutlet, send_one};
-use super::clocks::{guess_clocks, tell_clock};
+use super::clocks::{guess_clocks, set_clock};
 use super::local_stream::{Source, empty_packet};
 use super::session::{Media, Session};
 use super::state::State;
@@ -123,11 +123,10 @@ impl State {
                     if let Source::Publisher { hls: Some(hls), .. } = &stream.source {
                         hls.sender_report(track, rtp_timestamp, ntp);
                     }
-                    if let Some(local) = stream.track_mut(track) {
+                    if let Some(local) = stream.track(track) {
                         let clock =
                             SenderClock::new(ntp, rtp_timestamp, received, local.clock_rate);
-                        local.clock = Some(clock);
-                        tell_clock(stream, &self.shards, key, track, clock);
+                        set_clock(stream, &self.shards, key, track, clock);
                     }
                 }
                 ingest::Event::Ended => *ended = Some(CloseReason::PeerClosed),
@@ -175,6 +174,10 @@ impl State {
                 }
             }
         }
+        // Who is last may find the send buffer full: not the same ones each time.
+        if !stream.subscribers.is_empty() {
+            stream.subscribers.rotate_left(1);
+        }
         for slot in &stream.subscribers {
             let Some(session) = self.sessions.get_mut(*slot) else {
                 continue;
@@ -192,14 +195,14 @@ impl State {
                 to,
                 counters,
             };
-            let idle = subscriber.poll_timeout().is_none();
+            let before = subscriber.poll_timeout();
             for (id, track) in stream.in_sending_order() {
                 if !track.fresh.is_empty() {
                     subscriber.forward(now, id, track.fresh.iter().map(Arc::as_ref), &mut outlet);
                 }
             }
             outlet.flush();
-            if idle {
+            if subscriber.poll_timeout() != before {
                 let deadline = session.poll_timeout();
                 self.timers
                     .schedule(session.key, &mut session.scheduled, deadline);

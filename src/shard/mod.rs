@@ -38,14 +38,17 @@ mod subscriptions;
 mod timers;
 
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::{fmt, io};
 
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 pub use counters::{Counters, Snapshot};
 pub use inbox::{Message, OpenSession, Role, ShardHandle};
+
+use event_loop::Ended;
 
 use crate::transport::{CloseReason, Identity};
 
@@ -119,6 +122,8 @@ pub struct Shards {
     handles: Arc<[ShardHandle]>,
     threads: Vec<JoinHandle<()>>,
     local_address: SocketAddr,
+    /// Rung by a thread that ends without having been told to.
+    failed: Arc<Notify>,
 }
 
 impl Shards {
@@ -143,28 +148,46 @@ impl Shards {
             .enumerate()
             .map(|(index, (_, poll))| ShardHandle::new(ShardId(index as u8), poll))
             .collect::<io::Result<_>>()?;
-        let mut threads = Vec::new();
-        for (index, (socket, poll)) in starting.into_iter().enumerate() {
-            let shard = event_loop::EventLoop::new(
-                ShardId(index as u8),
-                Arc::clone(&handles),
-                socket,
-                poll,
-                config.clone(),
-                Arc::clone(identity),
-                events.clone(),
-            )?;
-            threads.push(
-                std::thread::Builder::new()
-                    .name(format!("shard-{index}"))
-                    .spawn(move || shard.run())?,
-            );
-        }
-        Ok(Self {
+        let loops: Vec<_> = starting
+            .into_iter()
+            .enumerate()
+            .map(|(index, (socket, poll))| {
+                event_loop::EventLoop::new(
+                    ShardId(index as u8),
+                    Arc::clone(&handles),
+                    socket,
+                    poll,
+                    config.clone(),
+                    Arc::clone(identity),
+                    events.clone(),
+                )
+            })
+            .collect::<io::Result<_>>()?;
+        // From here on an error drops what runs already, which ends it.
+        let mut shards = Self {
             handles,
-            threads,
+            threads: Vec::new(),
             local_address,
-        })
+            failed: Arc::new(Notify::new()),
+        };
+        for (index, shard) in loops.into_iter().enumerate() {
+            let failed = Arc::clone(&shards.failed);
+            let thread = std::thread::Builder::new().name(format!("shard-{index}"));
+            shards.threads.push(thread.spawn(move || {
+                // Nothing of the loop is used after a panic.
+                let run = AssertUnwindSafe(|| shard.run());
+                if !matches!(catch_unwind(run), Ok(Ended::AsTold)) {
+                    failed.notify_one();
+                }
+            })?);
+        }
+        Ok(shards)
+    }
+
+    /// Ends when a shard broke down: its sessions are lost, and nobody would notice.
+    pub fn failed(&self) -> impl Future<Output = ()> + use<> {
+        let failed = Arc::clone(&self.failed);
+        async move { failed.notified().await }
     }
 
     /// Where messages for the shards go, by [`ShardId`].

@@ -83,6 +83,12 @@ impl Sessions {
         }
     }
 
+    /// Whether the session's peer proved that it is at `address`.
+    pub(super) fn owns(&self, slot: usize, address: SocketAddr) -> bool {
+        let session = self.slots.get(slot);
+        session.is_some_and(|session| session.addresses.contains(&address))
+    }
+
     /// It has used too many others since.
     pub(super) fn remove_address(&mut self, slot: usize, address: SocketAddr) {
         if let Some(session) = self.slots.get_mut(slot) {

@@ -34,14 +34,14 @@ impl Socket {
     pub(super) fn bind(address: SocketAddr, count: usize) -> io::Result<Vec<Self>> {
         // The first takes the port for itself, so that a second server on it is told so, and not
         // given half of our datagrams; only then it lets the others in.
-        let first = Self::new(address)?;
+        let first = Self::unbound(address)?;
         first.bind(&address.into())?;
         first.set_reuse_port(true)?;
         let first = Self::bound(first)?;
         let address = first.local_address()?;
         let mut sockets = vec![first];
         for _ in 1..count {
-            let other = Self::new(address)?;
+            let other = Self::unbound(address)?;
             other.set_reuse_port(true)?;
             other.bind(&address.into())?;
             sockets.push(Self::bound(other)?);
@@ -49,7 +49,7 @@ impl Socket {
         Ok(sockets)
     }
 
-    fn new(address: SocketAddr) -> io::Result<socket2::Socket> {
+    fn unbound(address: SocketAddr) -> io::Result<socket2::Socket> {
         let domain = Domain::for_address(address);
         let socket = socket2::Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
         // An IPv6 wildcard takes IPv4 too, so that one socket serves both families.
@@ -121,6 +121,10 @@ impl Socket {
             .take(count)
         {
             let from = SocketAddr::new(meta.addr.ip().to_canonical(), meta.addr.port());
+            // Nothing can be sent there, and the error of a try would be taken for one of GSO.
+            if from.port() == 0 {
+                continue;
+            }
             let filled = meta.len.min(slot.len());
             for datagram in slot[..filled].chunks_mut(meta.stride.max(1)) {
                 each(from, datagram);

@@ -57,7 +57,7 @@ impl State {
         self.me().counters().received.add(1);
         match self.route(now, from, datagram) {
             Some(Route::Here(slot)) => self.handle_here(now, slot, from, datagram),
-            Some(Route::There(shard)) => self.hand_over(shard, from, datagram),
+            Some(Route::There(shard)) => self.hand_over(now, shard, from, datagram),
             None => self.me().counters().foreign.add(1),
         }
     }
@@ -92,10 +92,10 @@ impl State {
         }
     }
 
-    fn hand_over(&self, to: ShardId, from: SocketAddr, datagram: &[u8]) {
+    fn hand_over(&self, now: Instant, to: ShardId, from: SocketAddr, datagram: &[u8]) {
         let taken = self
             .shard(to)
-            .is_some_and(|shard| shard.hand_over(from, datagram));
+            .is_some_and(|shard| shard.hand_over(now, from, datagram));
         let counters = self.me().counters();
         if taken {
             counters.handed_over.add(1);
@@ -108,6 +108,7 @@ impl State {
         let Some(session) = self.sessions.get_mut(slot) else {
             return;
         };
+        let is_check = demux::classify(datagram) == demux::Kind::Stun;
         match session.transport.handle_datagram(now, from, datagram) {
             Received::Rtp { len } => self.handle_rtp(now, slot, &datagram[..len]),
             Received::Rtcp { len } => self.handle_rtcp(now, slot, &datagram[..len]),
@@ -117,6 +118,14 @@ impl State {
             }
         }
         self.settle(now, slot);
+        // Somebody who can send from this address may have claimed it; its owner takes it back.
+        if is_check
+            && self.sessions.owns(slot, from)
+            && self.sessions.route(from) != Some(Route::Here(slot))
+        {
+            self.sessions.add_address(slot, from);
+            self.tell_others(|id| Message::Route(from, id));
+        }
     }
 
     /// Takes a session that the control plane made.
@@ -287,6 +296,9 @@ impl State {
         self.send_transmits(slot);
         self.drain_publisher(slot, &mut ended);
         if let Some(reason) = ended {
+            if let Some(session) = self.sessions.get_mut(slot) {
+                session.transport.close(now); // without effect where it ended by itself
+            }
             self.end(slot, Some(reason));
             return;
         }

@@ -1,6 +1,6 @@
 //! Who gets a stream: subscribers of this shard, the other shards, the HLS branch; and what they ask for.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::inbox::Message;
 use super::local_stream::{LocalStream, Source};
@@ -9,6 +9,10 @@ use super::state::State;
 use super::{ShardId, StreamKey};
 use crate::media::HlsFeed;
 use crate::stream::TrackId;
+
+/// A shard asks the publisher's shard for a keyframe of a track at most this often, whatever its viewers
+/// send. The publisher itself is asked less often still.
+const ASK_INTERVAL: Duration = Duration::from_millis(100);
 
 impl State {
     /// A connected subscriber gets the stream from now on.
@@ -98,9 +102,11 @@ impl State {
 
     /// Somebody needs a keyframe: asks the publisher, here or on its shard.
     pub(super) fn request_keyframe(&mut self, now: Instant, key: StreamKey, track: TrackId) {
-        match self.streams.get(&key).map(|stream| &stream.source) {
-            Some(Source::Publisher { slot, .. }) => {
-                let slot = *slot;
+        let Some(stream) = self.streams.get_mut(&key) else {
+            return;
+        };
+        match stream.source {
+            Source::Publisher { slot, .. } => {
                 if let Some(Session {
                     media: Media::Publisher(publisher),
                     ..
@@ -110,12 +116,21 @@ impl State {
                     self.settle(now, slot);
                 }
             }
-            Some(Source::Replica(origin)) => {
-                if let Some(shard) = self.shard(*origin) {
+            // A replica of what ended here has nobody to ask.
+            Source::Replica(origin) if origin == self.id => {}
+            Source::Replica(origin) => {
+                let Some(local) = stream.track_mut(track) else {
+                    return;
+                };
+                let asked_just_now = |at: Instant| now.saturating_duration_since(at) < ASK_INTERVAL;
+                if local.asked.is_some_and(asked_just_now) {
+                    return;
+                }
+                local.asked = Some(now);
+                if let Some(shard) = self.shard(origin) {
                     shard.send(Message::RequestKeyframe(key, track));
                 }
             }
-            None => {}
         }
     }
 }

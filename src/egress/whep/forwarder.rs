@@ -4,12 +4,9 @@ use std::time::Instant;
 
 use super::outlet::Outlet;
 use super::retransmission::Retransmitter;
-use crate::rtp::{ExtensionMap, MediaKind, sequence};
+use crate::rtp::{ExtensionMap, MediaKind, header, sequence};
 use crate::sdp::SubscribedTrack;
 use crate::stream::{ExtensionValues, Packet, Ring, TrackId};
-
-/// The most that a packet grows by: RTX puts the original sequence number before the payload.
-const FIXED_HEADER: usize = 12;
 
 /// The state of one (subscriber, track).
 #[derive(Debug)]
@@ -186,7 +183,7 @@ impl Forwarder {
         outlet: &mut impl Outlet,
     ) {
         let extensions = ExtensionBlock::of(&packet.extensions, &self.extensions);
-        let header_len = FIXED_HEADER + extensions.len();
+        let header_len = header::FIXED_LEN + extensions.len();
         let len = header_len + prefix.len() + packet.payload.len();
         let timestamp = packet.timestamp.wrapping_add(self.timestamp_offset);
         outlet.send(len, header_len, header.sequence, |buffer| {
@@ -195,7 +192,7 @@ impl Forwarder {
             buffer[2..4].copy_from_slice(&(header.sequence as u16).to_be_bytes());
             buffer[4..8].copy_from_slice(&timestamp.to_be_bytes());
             buffer[8..12].copy_from_slice(&header.ssrc.to_be_bytes());
-            buffer[FIXED_HEADER..header_len].copy_from_slice(extensions.as_bytes());
+            buffer[header::FIXED_LEN..header_len].copy_from_slice(extensions.as_bytes());
             let (head, payload) = buffer[header_len..].split_at_mut(prefix.len());
             head.copy_from_slice(prefix);
             payload.copy_from_slice(&packet.payload);

@@ -42,8 +42,6 @@ pub struct Subscriber {
 pub struct Wanted {
     /// Tracks that it needs a keyframe of: bit n is track n.
     keyframes: u8,
-    /// It said goodbye.
-    pub goodbye: bool,
 }
 
 impl Wanted {
@@ -75,13 +73,6 @@ impl Subscriber {
         }
     }
 
-    /// Whether it takes this track at all.
-    pub fn takes(&self, track: TrackId) -> bool {
-        self.forwarders
-            .iter()
-            .any(|forwarder| forwarder.track() == track)
-    }
-
     /// The video tracks that can't begin before a keyframe comes.
     pub fn waiting_for_keyframe(&self) -> impl Iterator<Item = TrackId> + '_ {
         self.forwarders
@@ -105,12 +96,14 @@ impl Subscriber {
         else {
             return;
         };
+        let begins = forwarder.timestamp_offset().is_none();
         let mut sent = 0;
         for packet in packets {
             sent += u32::from(forwarder.forward(packet, outlet));
         }
         self.budget.earn(sent);
-        if sent > 0 && self.report_at.is_none() {
+        // Each track that begins is reported at once: players align them by their reports.
+        if sent > 0 && begins {
             self.report_at = Some(now);
         }
     }
@@ -157,7 +150,6 @@ impl Subscriber {
                     forwarders[index].tally_mut().report(&report);
                 }
             }
-            ReceiverFeedback::Goodbye => wanted.goodbye = true,
         });
         wanted
     }

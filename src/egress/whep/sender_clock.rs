@@ -22,6 +22,25 @@ impl SenderClock {
         }
     }
 
+    /// How far this clock is ahead of `other`, a clock of the same track, in 32.32 fixed point seconds modulo 2^64.
+    ///
+    /// The two meet at one RTP timestamp, as their instants need not be those of the same packet.
+    pub fn ahead_of(&self, other: &Self) -> u64 {
+        let ticks = i64::from(self.rtp_timestamp.wrapping_sub(other.rtp_timestamp) as i32);
+        let elapsed = (i128::from(ticks) << 32) / i128::from(self.clock_rate.max(1));
+        self.ntp
+            .wrapping_sub(other.ntp.wrapping_add(elapsed as u64))
+    }
+
+    /// The same clock, this much later.
+    #[must_use]
+    pub fn moved(self, ahead: u64) -> Self {
+        Self {
+            ntp: self.ntp.wrapping_add(ahead),
+            ..self
+        }
+    }
+
     /// NTP time and RTP timestamp of `now` (RFC 3550, section 6.4.1).
     pub fn at(&self, now: Instant) -> (u64, u32) {
         let elapsed = now.saturating_duration_since(self.at);
@@ -37,4 +56,23 @@ impl SenderClock {
 fn ntp_duration(duration: Duration) -> u64 {
     let fraction = (u64::from(duration.subsec_nanos()) << 32) / 1_000_000_000;
     (duration.as_secs() << 32) | fraction
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_moves_by_what_another_is_ahead() {
+        let start = Instant::now();
+        let guess = SenderClock::new(100 << 32, 1_000, start, 90_000);
+        // Two seconds of media later, the publisher says that it is 3 s ahead of us.
+        let told = SenderClock::new(105 << 32, 181_000, start + Duration::from_secs(2), 90_000);
+        assert_eq!(told.ahead_of(&guess), 3 << 32);
+        assert_eq!(guess.ahead_of(&told), (3u64 << 32).wrapping_neg());
+        assert_eq!(
+            guess.moved(told.ahead_of(&guess)).at(start),
+            (103 << 32, 1_000)
+        );
+    }
 }
