@@ -2,7 +2,10 @@
 .DEFAULT_GOAL := help
 .PHONY: help run build deps test test-deps check bench
 
-CARGO ?= cargo
+# rustup's cargo is not on the PATH of every shell.
+CARGO ?= $(or $(shell command -v cargo),$(HOME)/.cargo/bin/cargo)
+# The binaries are looked for where they are built by default.
+unexport CARGO_TARGET_DIR
 # More flags for `tidegate serve`: make run ARGS="--listen 127.0.0.1:9000 --publish-token T"
 ARGS ?=
 E2E := $(wildcard tests/e2e/package.json)

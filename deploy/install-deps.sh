@@ -33,19 +33,17 @@ fi
 # shellcheck disable=SC2086 # a list of words on purpose, here and below
 installed=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' $packages 2>/dev/null |
     sed -n 's/^installed //p') || true
+sudo=
+[ "$(id -u)" = 0 ] || ! command -v sudo >/dev/null || sudo=sudo
 missing=
 for package in $packages; do
     printf '%s\n' "$installed" | grep -qxF "$package" || missing="$missing $package"
 done
 
 if [ -n "$missing" ]; then
-    sudo=
-    if [ "$(id -u)" != 0 ]; then
-        if ! command -v sudo >/dev/null; then
-            echo "tidegate: system packages are missing, and this user may not install them (not root, no sudo). Ask an administrator to run: apt-get install --no-install-recommends$missing" >&2
-            exit 1
-        fi
-        sudo=sudo
+    if [ "$(id -u)" != 0 ] && [ -z "$sudo" ]; then
+        echo "tidegate: system packages are missing, and this user may not install them (not root, no sudo). Ask an administrator to run: apt-get install --no-install-recommends$missing" >&2
+        exit 1
     fi
     echo "tidegate: installing missing system packages:$missing"
     # shellcheck disable=SC2086
@@ -58,14 +56,19 @@ fi
 
 # The development files of GStreamer's WebRTC library come in a package whose dependencies are
 # 500 others (OpenCV and all that it needs); the two files that linking needs are taken out of it.
-if ! pkg-config --exists gstreamer-webrtc-1.0 && ! [ -e .deps/pkgconfig/gstreamer-webrtc-1.0.pc ]; then
+# They name this folder, so they are made anew where the folder was moved or copied.
+if ! pkg-config --exists gstreamer-webrtc-1.0 &&
+    ! grep -qxF "libdir=$PWD/.deps/lib" .deps/pkgconfig/gstreamer-webrtc-1.0.pc 2>/dev/null; then
     echo "tidegate: unpacking the development files of GStreamer's WebRTC library into .deps"
     work=$(mktemp -d)
     trap 'rm -rf "$work"' EXIT
     here=$PWD
     version=$(dpkg-query -W -f '${Version}' libgstreamer-plugins-bad1.0-0)
     (cd "$work" && { apt-get download -qq "libgstreamer-plugins-bad1.0-dev=$version" 2>/dev/null ||
-        { apt-get update -qq && apt-get download -qq libgstreamer-plugins-bad1.0-dev; }; } && dpkg-deb -x ./*.deb files)
+        { $sudo apt-get update -qq && apt-get download -qq libgstreamer-plugins-bad1.0-dev; }; } && dpkg-deb -x ./*.deb files) || {
+        echo "tidegate: the development files of GStreamer's WebRTC library could not be downloaded; run 'apt-get update' as root and try again" >&2
+        exit 1
+    }
     library=$(find /usr/lib -name 'libgstwebrtc-1.0.so.0' | head -n 1)
     mkdir -p .deps/pkgconfig .deps/lib
     ln -sf "$library" .deps/lib/libgstwebrtc-1.0.so

@@ -78,7 +78,8 @@ fn media(raw: raw::Media, http: SocketAddr, host: &Host) -> Result<Media, Error>
 }
 
 /// What is said to clients: the configured addresses, else the one that is listened on, else those
-/// of the machine. Loopback is of use to nobody who can reach another one.
+/// of the machine. Loopback goes last: some clients take the first address alone, but those on this
+/// machine that are bound to loopback can reach nothing else.
 fn addresses(value: Option<Value>, listen: SocketAddr, host: &Host) -> Result<Vec<IpAddr>, Error> {
     let key = "media.addresses";
     let allowed = format!(
@@ -94,9 +95,9 @@ fn addresses(value: Option<Value>, listen: SocketAddr, host: &Host) -> Result<Ve
             .copied()
             .filter(|ip| ip.is_ipv4() || listen.is_ipv6());
         let (loopback, mut addresses): (Vec<_>, Vec<_>) = usable.partition(IpAddr::is_loopback);
-        if addresses.is_empty() {
-            addresses = loopback;
-        }
+        addresses.truncate(MAX_ADDRESSES - loopback.len().min(MAX_ADDRESSES));
+        addresses.extend(loopback);
+        addresses.truncate(MAX_ADDRESSES);
         if addresses.is_empty() {
             return Err(Error::Invalid {
                 key: key.to_owned(),
@@ -104,7 +105,6 @@ fn addresses(value: Option<Value>, listen: SocketAddr, host: &Host) -> Result<Ve
                 allowed,
             });
         }
-        addresses.truncate(MAX_ADDRESSES);
         return Ok(addresses);
     };
     let shown = value.clone();
@@ -403,8 +403,8 @@ mod tests {
     #[test]
     fn the_addresses_fit_what_is_listened_on() {
         for (listen, addresses) in [
-            ("0.0.0.0:1", vec!["198.51.100.7"]),
-            ("[::]:1", vec!["198.51.100.7", "2001:db8::7"]),
+            ("0.0.0.0:1", vec!["198.51.100.7", "127.0.0.1"]),
+            ("[::]:1", vec!["198.51.100.7", "2001:db8::7", "127.0.0.1"]),
             ("127.0.0.1:1", vec!["127.0.0.1"]),
             ("203.0.113.9:1", vec!["203.0.113.9"]),
         ] {
@@ -421,7 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn loopback_is_said_when_there_is_nothing_else() {
+    fn loopback_stands_alone_when_there_is_nothing_else() {
         let host = Host {
             cores: 1,
             addresses: vec![IpAddr::from([127, 0, 0, 1])],
