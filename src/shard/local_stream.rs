@@ -50,7 +50,7 @@ pub(super) struct LocalTrack {
     pub(super) clock: Option<SenderClock>,
     /// The clock is ours, as the publisher has not told its own yet.
     pub(super) guessed: bool,
-    /// When a replica last asked for a keyframe.
+    /// When a replica last asked for a keyframe, until one begins.
     pub(super) asked: Option<Instant>,
 }
 
@@ -106,6 +106,9 @@ impl LocalStream {
         let Some(track) = self.tracks.get_mut(usize::from(packet.track.0)) else {
             return false;
         };
+        if packet.keyframe {
+            track.asked = None;
+        }
         track.fresh.push(Arc::clone(&packet));
         let old = track.ring.insert(packet);
         if let (Some(old), Source::Publisher { recycler, .. }) = (old, &mut self.source) {
