@@ -10,13 +10,14 @@ use crate::support::peer::{Link, Options, PATIENCE, Peer, Session};
 use crate::support::server::Server;
 
 /// Asks again and again until the answer is yes; there is no event for what happens inside.
-pub(crate) async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) -> Duration {
-    let start = Instant::now();
-    while !is_so().await {
-        assert!(start.elapsed() < PATIENCE, "{what} did not happen in time");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    start.elapsed()
+pub(crate) async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let asking = async {
+        while !is_so().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let asked = tokio::time::timeout(PATIENCE, asking).await;
+    assert!(asked.is_ok(), "{what} did not happen in time");
 }
 
 async fn streams(server: &Server) -> serde_json::Value {
@@ -66,7 +67,7 @@ async fn delete_says_goodbye_to_the_peer_and_frees_the_name_at_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_publisher_that_dies_frees_its_stream_within_the_consent_timeout() {
-    const CONSENT: Duration = Duration::from_millis(1_500);
+    const CONSENT: Duration = Duration::from_secs(3);
     let server = Server::start(|settings| {
         settings.media.shards = 2;
         settings.limits.consent_timeout = CONSENT;
@@ -80,7 +81,7 @@ async fn a_publisher_that_dies_frees_its_stream_within_the_consent_timeout() {
     let start = Instant::now();
     // Meanwhile it goes on to show consent, and sees the end.
     subscriber.recv_closed().await;
-    let took = start.elapsed();
+    let took = Instant::now() - start;
     assert!(took >= CONSENT / 2, "closed after {took:?}");
     assert!(!is_live(&server, "demo").await);
     assert!(!session.exists().await);
@@ -111,7 +112,7 @@ async fn shutting_down_says_goodbye_to_every_peer() {
     let start = Instant::now();
     server.stop().await.unwrap();
     assert!(
-        start.elapsed() < Duration::from_secs(5),
+        Instant::now() - start < Duration::from_secs(5),
         "idle connections hold nothing up"
     );
     for peer in &mut peers {
@@ -125,7 +126,8 @@ async fn sessions_that_never_connect_go_away_and_their_number_is_limited() {
     const HALF_OPEN: usize = 50;
     let server = Server::start(|settings| {
         settings.media.shards = 2;
-        settings.limits.connect_timeout = Duration::from_secs(2);
+        // Long enough to make all of them on a busy machine.
+        settings.limits.connect_timeout = Duration::from_secs(6);
         settings.limits.half_open_sessions = HALF_OPEN;
     })
     .await;

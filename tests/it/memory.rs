@@ -21,7 +21,7 @@ impl Process {
             .args(["serve", "--listen", "127.0.0.1:0", "--shards", "2"])
             .env_clear()
             .env("TIDEGATE_HLS_ENABLED", "false")
-            .env("TIDEGATE_LIMITS_CONNECT_TIMEOUT", "1s")
+            .env("TIDEGATE_LIMITS_CONNECT_TIMEOUT", "2s")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -62,14 +62,14 @@ impl Drop for Process {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sessions_that_never_finish_dtls_leave_no_memory() {
-    /// A tenth of what the sessions of the last three rounds take while they are open, 64 KiB each.
-    const GROWTH: u64 = 3 * SESSIONS as u64 * 64 / 10;
+    /// A tenth of what the sessions of the last two rounds take while they are open, 64 KiB each.
+    const GROWTH: u64 = 2 * SESSIONS as u64 * 64 / 10;
     let process = Process::start();
     let whep = format!("{}/whep/demo", process.http);
     let _publisher = Peer::publish(&format!("{}/whip/demo", process.http), None).await;
     let options = Options::subscriber();
     let mut resident = Vec::new();
-    for _ in 0..5 {
+    for _ in 0..4 {
         let mut sessions = Vec::new();
         for index in 0..SESSIONS {
             let session = Session::create(&whep, None, &options).await.unwrap();
@@ -94,7 +94,7 @@ async fn sessions_that_never_finish_dtls_leave_no_memory() {
         resident.push(process.resident());
     }
     // The first round fills what is used again: queues, tables, the allocator's own.
-    let grown = resident[4].saturating_sub(resident[1]);
+    let grown = resident[3].saturating_sub(resident[1]);
     assert!(grown < GROWTH, "{resident:?} KiB");
     let gone = Session::create(&whep, None, &options).await.unwrap();
     assert_eq!(gone.delete().await, StatusCode::OK);

@@ -143,7 +143,7 @@ async fn viewer(server: &Server) -> Peer {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_publisher_that_is_killed_makes_room_for_the_next() {
     let server = Server::start(|settings| {
-        settings.limits.consent_timeout = Duration::from_secs(2);
+        settings.limits.consent_timeout = Duration::from_secs(3);
     })
     .await;
     let mut publisher = publish(&server, "demo", "vp8");

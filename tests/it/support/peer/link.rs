@@ -110,9 +110,13 @@ impl Link {
 
     /// Does ICE only: checks until one is answered.
     pub(crate) async fn reach(&mut self) {
-        while !self.reached {
-            self.turn(&mut VecDeque::new()).await;
-        }
+        let reaching = async {
+            while !self.reached {
+                self.turn(&mut VecDeque::new()).await;
+            }
+        };
+        let reached = tokio::time::timeout(super::PATIENCE, reaching).await;
+        assert!(reached.is_ok(), "no check was answered");
     }
 
     /// A binding request that nominates.
