@@ -1,7 +1,7 @@
 //! The HTTP side: WHIP and WHEP, HLS, the list of streams and the pages.
 //!
 //! The only user of axum. May depend on [`gateway`](crate::gateway) and on the parsers of
-//! [`sdp`](crate::sdp); never sees a packet, and decides nothing about streams or sessions itself.
+//! [`sdp`]; never sees a packet, and decides nothing about streams or sessions itself.
 //! WHIP is RFC 9725, WHEP is draft-ietf-wish-whep-04; both share one code, as they differ in who
 //! sends only.
 

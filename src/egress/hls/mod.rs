@@ -6,7 +6,7 @@
 //! 2. (GStreamer depayloads them into samples, see [`crate::media::hls`].)
 //! 3. [`timeline`]: RTP timestamps become times of one common clock.
 //! 4. [`segmenter`]: cuts all renditions at the same instants, at keyframes.
-//! 5. [`fmp4`]: bytes of init segments and fragments, [`format`]: what a track is coded in.
+//! 5. [`fmp4`]: bytes of init segments and fragments, [`mod@format`]: what a track is coded in.
 //! 6. [`store`]: the segments of all streams, kept for players; [`playlist`] describes them.
 //!
 //! Pure: no GStreamer, no clock, no socket, no tokio.

@@ -1,7 +1,7 @@
 //! RTP timestamps of two tracks on one clock: the publisher's by sender reports, else that of the arrivals.
 //!
 //! Each track has a *media time* of its own, in nanoseconds and straight from its RTP timestamps, so
-//! that durations stay as regular as the publisher made them. [`TrackClock::wall`] says which wall-clock time
+//! that durations stay as regular as the publisher made them. [`Walls`] says which wall-clock time
 //! media time zero has.
 
 use std::time::Duration;

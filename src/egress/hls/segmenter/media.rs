@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crate::egress::hls::Format;
 use crate::egress::hls::fmp4::{self, BoxError, FragmentSample};
 
-/// A coded picture, or a frame of audio. Times are media times in nanoseconds (see [`Walls`]).
+/// A coded picture, or a frame of audio. Times are media times in nanoseconds (see [`Walls`](super::Walls)).
 #[derive(Clone, Debug)]
 pub struct Sample {
     /// When it is to be decoded.
