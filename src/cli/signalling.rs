@@ -8,7 +8,7 @@ mod link;
 mod refusal;
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use reqwest::header::{self, HeaderMap, HeaderValue};
@@ -36,6 +36,13 @@ pub struct Endpoint {
     client: Client,
 }
 
+/// Whether the host is named as one that can be no other.
+fn is_this_machine(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let ip = host.trim_matches(['[', ']']).parse::<IpAddr>();
+    host == "localhost" || ip.is_ok_and(|ip| ip.is_loopback())
+}
+
 impl Endpoint {
     /// An endpoint by its URL, with the bearer token that it asks for, if any.
     ///
@@ -54,7 +61,12 @@ impl Endpoint {
                 Ok(value)
             })
             .transpose()?;
-        let client = Client::builder()
+        let mut builder = Client::builder();
+        if is_this_machine(&url) {
+            // A proxy of the network is no way to this machine.
+            builder = builder.no_proxy();
+        }
+        let client = builder
             .user_agent(concat!("tidegate/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(REQUEST_TIMEOUT)
@@ -68,17 +80,22 @@ impl Endpoint {
         })
     }
 
-    /// Whether a media connection to this host has to come from a loopback address, and which one
-    /// the name resolves to. `None` also when the name can't be resolved: the request will say so.
-    pub async fn loopback(&self) -> Option<IpAddr> {
-        let port = self.url.port_or_known_default()?;
-        let host = self.url.host_str()?.trim_matches(['[', ']']);
-        let addresses: Vec<SocketAddr> =
-            tokio::net::lookup_host((host, port)).await.ok()?.collect();
-        addresses
+    /// The loopback addresses that the host's name resolves to: a media connection to them has to come
+    /// from one of them. `localhost` has one of each family, of which a server may have just one. None
+    /// also when the name can't be resolved: the request will say so.
+    pub async fn loopback(&self) -> Vec<IpAddr> {
+        let port = self.url.port_or_known_default().unwrap_or_default();
+        let host = self.url.host_str().unwrap_or_default();
+        let found = tokio::net::lookup_host((host.trim_matches(['[', ']']), port)).await;
+        let mut addresses: Vec<IpAddr> = found
             .into_iter()
+            .flatten()
             .map(|address| address.ip())
-            .find(IpAddr::is_loopback)
+            .filter(IpAddr::is_loopback)
+            .collect();
+        addresses.sort_unstable();
+        addresses.dedup();
+        addresses
     }
 
     /// Sends the offer and makes a session of the answer (RFC 9725, section 4.2).

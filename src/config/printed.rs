@@ -99,8 +99,11 @@ fn time(value: Duration) -> Option<Value> {
     text(duration::format(value))
 }
 
+/// Stands for a secret. It can't be one, so that what was printed is refused when it is read as a file.
+const HIDDEN: &str = "(hidden)";
+
 fn hidden(secret: Option<&Secret>) -> Option<Value> {
-    secret.and_then(|_| text("hidden"))
+    secret.and_then(|_| text(HIDDEN))
 }
 
 #[cfg(test)]
@@ -118,6 +121,15 @@ mod tests {
             validate(layer.into_raw().unwrap(), &Host::example()).unwrap(),
             defaults
         );
+    }
+
+    #[test]
+    fn a_printed_secret_is_no_token() {
+        let mut settings = Settings::defaults(&Host::example());
+        settings.auth.publish_token = Some(Secret::new("hunter2"));
+        let layer = Layer::from_text(&settings.to_toml(), Path::new("printed")).unwrap();
+        let error = validate(layer.into_raw().unwrap(), &Host::example()).unwrap_err();
+        assert!(error.to_string().contains("auth.publish_token"), "{error}");
     }
 
     #[test]

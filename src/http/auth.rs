@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
 use axum::extract::{ConnectInfo, Query};
 use axum::http::request::Parts;
+use axum::http::uri::Authority;
 use axum::http::{HeaderMap, Uri, header};
 use serde::Deserialize;
 use subtle::{Choice, ConstantTimeEq};
@@ -44,7 +45,7 @@ pub struct Token {
 #[non_exhaustive]
 pub enum TokenError {
     /// It is empty.
-    #[error("the token is empty; remove it or put in at least 16 random characters")]
+    #[error("the token is empty; remove it or put in a random one")]
     Empty,
     /// It is too long.
     #[error("the token has {0} characters; at most {max} are allowed", max = Token::MAX_LEN)]
@@ -233,14 +234,50 @@ pub(super) fn query_token(uri: &Uri) -> Presented {
     }
 }
 
-/// Whether the client is on this machine. A request that came through a proxy is not, though the
-/// proxy itself may be.
+/// Where the server took the connection of a request, as its client sees it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LocalAddr(pub(super) SocketAddr);
+
+/// Whether the client is on this machine, and speaks for its user. A request that came through a proxy
+/// does not, though the proxy itself may be here, nor one that a page of another site made.
 fn is_local(request: &Parts) -> bool {
     let proxied = ["forwarded", "x-forwarded-for", "x-real-ip", "via"]
         .iter()
         .any(|name| request.headers.contains_key(*name));
+    let ip = |address: &SocketAddr| address.ip().to_canonical();
     let peer = request.extensions.get::<ConnectInfo<SocketAddr>>();
-    !proxied && peer.is_some_and(|peer| peer.ip().to_canonical().is_loopback())
+    let here = request.extensions.get::<LocalAddr>();
+    let from_here = peer.is_some_and(|ConnectInfo(peer)| {
+        ip(peer).is_loopback() || here.is_some_and(|LocalAddr(here)| ip(peer) == ip(here))
+    });
+    from_here && !proxied && !is_of_another_site(request)
+}
+
+/// Whether a browser made the request for a page that is not ours. A browser on this machine runs pages
+/// of everywhere; only those of this server, under a name that can be nobody else's, speak for its user.
+/// (A name that anybody can point at this machine does not: DNS rebinding.)
+fn is_of_another_site(request: &Parts) -> bool {
+    let Some(origin) = request.headers.get(header::ORIGIN) else {
+        return false;
+    };
+    let authority = |text: &str| text.parse::<Authority>().ok();
+    let origin = origin.to_str().ok().and_then(|origin| {
+        let (_, rest) = origin.split_once("://")?;
+        authority(rest)
+    });
+    let host = request.headers.get(header::HOST);
+    let host = match host.and_then(|host| host.to_str().ok()) {
+        Some(host) => authority(host),
+        None => request.uri.authority().cloned(), // HTTP/2
+    };
+    let cannot_be_elsewhere = |name: &str| {
+        let ip = name.trim_matches(['[', ']']).parse::<IpAddr>();
+        name.eq_ignore_ascii_case("localhost") || ip.is_ok()
+    };
+    match (origin, host) {
+        (Some(origin), Some(host)) => origin != host || !cannot_be_elsewhere(origin.host()),
+        _ => true,
+    }
 }
 
 #[cfg(test)]

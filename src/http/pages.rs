@@ -16,9 +16,10 @@ const SCRIPT: &str = "text/javascript; charset=utf-8";
 const STYLE: &str = "text/css; charset=utf-8";
 const SVG: &str = "image/svg+xml";
 
-/// Scripts, styles and connections of this origin only; nothing inline.
+/// Scripts, styles and connections of this origin only; nothing inline; in no frame of another site, where
+/// clicks could be borrowed.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; media-src 'self' blob:; \
-    object-src 'none'; base-uri 'none'; form-action 'self'";
+    object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'self'";
 
 /// Devices are for the page itself, not for what it might embed.
 const PERMISSIONS: &str = "camera=(self), microphone=(self), display-capture=(self)";

@@ -214,7 +214,7 @@ fn denied_detail(denied: Denied) -> String {
         Denied::Unknown => "the token is not known to this server".into(),
         Denied::OtherStream => "the token is good for another stream, not for this one".into(),
         Denied::NotLocal => format!(
-            "publishing is open to this machine only, as no token is configured; \
+            "publishing is open to this machine and its own pages only, as no token is configured; \
              set {PUBLISH_TOKEN} to let others publish"
         ),
     }

@@ -5,6 +5,8 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -18,6 +20,8 @@ use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tower::ServiceExt;
+
+use super::auth::LocalAddr;
 
 /// Within this time a connection must have sent the head of its next request, so that slow or idle
 /// clients don't hold sockets for ever.
@@ -60,13 +64,26 @@ pub async fn serve(
             accepted = accept(&listener) => accepted,
         };
         let router = router.clone();
-        let service = service_fn(move |request| answer(router.clone(), peer, request));
+        let here = stream.local_addr().ok().map(LocalAddr);
+        let asked = Arc::new(AtomicBool::new(false));
+        let first = Arc::clone(&asked);
+        let service = service_fn(move |request| {
+            first.store(true, Ordering::Relaxed);
+            answer(router.clone(), peer, here, request)
+        });
         let connection = builder
             .serve_connection(TokioIo::new(stream), service)
             .into_owned();
         let connection = connections.watch(connection);
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
+            let mut connection = pin!(connection);
+            let ended = match tokio::time::timeout(HEADER_TIMEOUT, &mut connection).await {
+                Ok(ended) => ended,
+                Err(_) if asked.load(Ordering::Relaxed) => connection.await,
+                // The timeout of hyper begins with the first byte, and none may ever come.
+                Err(_) => return,
+            };
+            if let Err(error) = ended {
                 tracing::debug!(%error, "connection ended early");
             }
         });
@@ -84,9 +101,13 @@ pub async fn serve(
 async fn answer(
     router: Router,
     peer: SocketAddr,
+    here: Option<LocalAddr>,
     mut request: Request<Incoming>,
 ) -> Result<Response, Infallible> {
     request.extensions_mut().insert(ConnectInfo(peer));
+    if let Some(here) = here {
+        request.extensions_mut().insert(here);
+    }
     router.oneshot(request).await
 }
 

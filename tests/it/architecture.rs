@@ -20,10 +20,7 @@ const IMPORTERS: &[(&[&str], &[&str])] = &[
         ],
         &["src/media/"],
     ),
-    (
-        &["axum", "hyper", "hyper_util", "tower", "tower_http"],
-        &["src/http/"],
-    ),
+    (&["axum", "hyper", "hyper_util", "tower"], &["src/http/"]),
     (&["hls_m3u8"], &["src/egress/hls/playlist.rs"]),
     (
         &["webrtc"],

@@ -74,11 +74,11 @@ impl<'a> Viewing<'a> {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut next_line = self.start + LINE_INTERVAL;
         let mut batch = Vec::with_capacity(BATCH);
-        let interrupted = tokio::signal::ctrl_c();
+        let interrupted = crate::cli::stop_signal();
         tokio::pin!(interrupted);
         loop {
             tokio::select! {
-                _ = &mut interrupted => {
+                () = &mut interrupted => {
                     return match self.args.duration.is_zero() {
                         true => End::Over,
                         false => End::Interrupted,

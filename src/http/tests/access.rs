@@ -116,6 +116,34 @@ const OPEN: &[Row] = &[
     )
     .with(&[SDP, ("x-forwarded-for", "192.0.2.7")])
     .body(OFFER),
+    Row::new("publishing from our page here", "POST", "/whip/live", 201)
+        .with(&[
+            SDP,
+            ("host", "127.0.0.1:8080"),
+            ("origin", "http://127.0.0.1:8080"),
+        ])
+        .body(OFFER)
+        .holds("v=0"),
+    Row::new("another site's page here", "POST", "/whip/live", 403)
+        .with(&[
+            SDP,
+            ("host", "127.0.0.1:8080"),
+            ("origin", "https://example.net"),
+        ])
+        .body(OFFER)
+        .holds("auth.publish_token"),
+    Row::new(
+        "a page under a name that was pointed here",
+        "POST",
+        "/whip/live",
+        403,
+    )
+    .with(&[
+        SDP,
+        ("host", "example.net:8080"),
+        ("origin", "http://example.net:8080"),
+    ])
+    .body(OFFER),
     Row::new("ending a broadcast from afar", "DELETE", SESSION, 403).with(&[REMOTE]),
     Row::new("playing from afar", "POST", "/whep/live", 201)
         .with(&[SDP, REMOTE])

@@ -119,6 +119,13 @@ async fn the_peer_is_known_to_the_routes() {
     read_until(&mut stream, "201 Created").await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_never_asks_for_anything_is_ended() {
+    let server = Server::start().await;
+    let mut silent = server.connect().await;
+    assert_eq!(silent.read(&mut [0; 16]).await.unwrap(), 0);
+}
+
 #[tokio::test]
 async fn the_end_waits_for_no_idle_connection() {
     let server = Server::start().await;
