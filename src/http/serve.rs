@@ -19,6 +19,8 @@ use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tower::ServiceExt;
 
+use super::auth::LocalAddress;
+
 /// Within this time a connection must have sent the head of its next request, so that slow or idle
 /// clients don't hold sockets for ever.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(20);
@@ -60,7 +62,8 @@ pub async fn serve(
             accepted = accept(&listener) => accepted,
         };
         let router = router.clone();
-        let service = service_fn(move |request| answer(router.clone(), peer, request));
+        let local = stream.local_addr().ok();
+        let service = service_fn(move |request| answer(router.clone(), peer, local, request));
         let connection = builder
             .serve_connection(TokioIo::new(stream), service)
             .into_owned();
@@ -84,9 +87,13 @@ pub async fn serve(
 async fn answer(
     router: Router,
     peer: SocketAddr,
+    local: Option<SocketAddr>,
     mut request: Request<Incoming>,
 ) -> Result<Response, Infallible> {
     request.extensions_mut().insert(ConnectInfo(peer));
+    if let Some(local) = local {
+        request.extensions_mut().insert(LocalAddress(local.ip()));
+    }
     router.oneshot(request).await
 }
 
