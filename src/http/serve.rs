@@ -5,6 +5,8 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -20,10 +22,15 @@ use tokio::net::{TcpListener, TcpStream};
 use tower::ServiceExt;
 
 use super::auth::LocalAddress;
+use super::write_deadline::WriteDeadline;
 
 /// Within this time a connection must have sent the head of its next request, so that slow or idle
 /// clients don't hold sockets for ever.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How long a client may take nothing of what is sent to it, so that one that doesn't read doesn't
+/// keep segments in memory.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How often an idle HTTP/2 connection is asked whether it is still there.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
@@ -45,11 +52,22 @@ pub async fn serve(
     router: Router,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
+    serve_for(listener, router, shutdown, HEADER_TIMEOUT, WRITE_TIMEOUT).await
+}
+
+/// [`serve`] with other time limits.
+pub(super) async fn serve_for(
+    listener: TcpListener,
+    router: Router,
+    shutdown: impl Future<Output = ()>,
+    header_timeout: Duration,
+    write_timeout: Duration,
+) -> io::Result<()> {
     let mut builder = Builder::new(TokioExecutor::new());
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT);
+        .header_read_timeout(header_timeout);
     builder
         .http2()
         .timer(TokioTimer::new())
@@ -63,14 +81,25 @@ pub async fn serve(
         };
         let router = router.clone();
         let local = stream.local_addr().ok();
-        let service = service_fn(move |request| answer(router.clone(), peer, local, request));
+        let asked = Arc::new(AtomicBool::new(false));
+        let has_asked = Arc::clone(&asked);
+        let service = service_fn(move |request| {
+            asked.store(true, Ordering::Relaxed);
+            answer(router.clone(), peer, local, request)
+        });
+        let stream = WriteDeadline::new(stream, write_timeout);
         let connection = builder
             .serve_connection(TokioIo::new(stream), service)
             .into_owned();
         let connection = connections.watch(connection);
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "connection ended early");
+            tokio::select! {
+                result = connection => if let Err(error) = result {
+                    tracing::debug!(%error, "connection ended early");
+                },
+                () = silence(&has_asked, header_timeout) => {
+                    tracing::debug!("connection ended, as it asked for nothing");
+                }
             }
         });
     }
@@ -82,6 +111,14 @@ pub async fn serve(
         tracing::info!("requests in flight did not finish in time; closing their connections");
     }
     Ok(())
+}
+
+/// Ends when nothing was asked for in time. The protocols' own limits begin with the first byte.
+async fn silence(has_asked: &AtomicBool, limit: Duration) {
+    tokio::time::sleep(limit).await;
+    if has_asked.load(Ordering::Relaxed) {
+        std::future::pending::<()>().await;
+    }
 }
 
 async fn answer(
