@@ -6,7 +6,7 @@ use super::raw::KEYS;
 const PREFIX: &str = "TIDEGATE_";
 
 /// Variables that the command line reads; they name no key of the file.
-const OF_THE_COMMANDS: &[&str] = &["TIDEGATE_CONFIG", "TIDEGATE_URL", "TIDEGATE_TOKEN"];
+const OF_THE_COMMANDS: &[&str] = &["TIDEGATE_CONFIG", "TIDEGATE_TOKEN"];
 
 pub(super) fn layer(variables: impl IntoIterator<Item = (String, String)>) -> Layer {
     let mut layer = Layer::default();

@@ -104,7 +104,7 @@ fn the_settings_in_force_are_printed_without_their_secrets() {
         "{text}"
     );
     assert!(
-        text.contains("publish_token = \"hidden\"") && !text.contains("hunter2"),
+        text.contains("publish_token = \"(hidden)\"") && !text.contains("hunter2"),
         "{text}"
     );
 }
