@@ -13,13 +13,12 @@ use clap::{Args, ValueEnum};
 use tokio::time::Instant;
 
 use super::signalling::{Endpoint, Session, SignallingError};
+use super::{goodbye, stop_signal};
+use crate::config::Secret;
 use crate::media::publish::{Error, Options, Publisher, Source};
 use crate::rtp::Codec;
 use progress::Output;
 use value::Size;
-
-/// How long ending the session may hold up the end of the program.
-const GOODBYE: Duration = Duration::from_secs(3);
 
 /// Publish a test picture, a file or a camera by WHIP.
 #[derive(Args, Clone, Debug)]
@@ -29,7 +28,7 @@ pub struct PublishArgs {
     url: String,
     /// The bearer token that the endpoint asks for
     #[arg(long, env = "TIDEGATE_TOKEN", hide_env_values = true)]
-    token: Option<Token>,
+    token: Option<Secret>,
     /// The video codec
     #[arg(long, value_enum, default_value_t = VideoCodec::H264)]
     codec: VideoCodec,
@@ -60,22 +59,6 @@ pub struct PublishArgs {
     /// Print one line of JSON each second, and one at the end
     #[arg(long)]
     json: bool,
-}
-
-/// A secret that doesn't show in `Debug` output.
-#[derive(Clone)]
-struct Token(String);
-
-impl From<String> for Token {
-    fn from(token: String) -> Self {
-        Self(token)
-    }
-}
-
-impl std::fmt::Debug for Token {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Token")
-    }
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -134,6 +117,9 @@ pub enum PublishError {
     /// A signal came before there was a connection.
     #[error("interrupted before the broadcast began")]
     Interrupted,
+    /// A signal came before the time was over that was asked for.
+    #[error("interrupted before --duration was over")]
+    CutShort,
     /// The output could not be written.
     #[error("can't write to the standard output: {0}")]
     Output(#[from] std::io::Error),
@@ -144,7 +130,7 @@ pub enum PublishError {
 /// # Errors
 /// When it could not publish, or not for as long as was asked.
 pub async fn run(args: PublishArgs) -> Result<ExitCode, PublishError> {
-    let token = args.token.as_ref().map(|token| token.0.as_str());
+    let token = args.token.as_ref().map(Secret::expose);
     let endpoint = Endpoint::new(&args.url, token)?;
     let options = Options {
         video: args.codec.into(),
@@ -154,7 +140,7 @@ pub async fn run(args: PublishArgs) -> Result<ExitCode, PublishError> {
         height: args.size.height,
         fps: args.fps,
         keyframe_interval: args.keyframe_interval,
-        local_address: endpoint.loopback().await,
+        local_addresses: endpoint.loopback().await,
     };
     let mut publisher = Publisher::new(&args.source(), &options)?;
     let offer = publisher.offer().await?;
@@ -195,7 +181,9 @@ async fn publish(
         tokio::select! {
             // What ends it goes before what is due.
             biased;
-            () = &mut stop => return Ok(()),
+            () = &mut stop => {
+                return if end.is_some() { Err(PublishError::CutShort) } else { Ok(()) };
+            }
             ended = &mut ended => {
                 ended?;
                 return if end.is_some() { Err(PublishError::TooShort) } else { Ok(()) };
@@ -207,32 +195,6 @@ async fn publish(
         }
         let stats = publisher.stats().await;
         output.progress(Instant::now(), &stats)?;
-    }
-}
-
-async fn goodbye(session: Session) {
-    match tokio::time::timeout(GOODBYE, session.delete()).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => {
-            tracing::warn!(%error, "the session was not ended; the server will time it out");
-        }
-        Err(_) => tracing::warn!("the server did not confirm the end of the session in time"),
-    }
-}
-
-/// Ctrl-C, or SIGTERM.
-async fn stop_signal() {
-    use tokio::signal::unix::{SignalKind, signal};
-    // Without a handler the signal ends the program at once, which stops it too.
-    let (Ok(mut interrupt), Ok(mut terminate)) = (
-        signal(SignalKind::interrupt()),
-        signal(SignalKind::terminate()),
-    ) else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
     }
 }
 

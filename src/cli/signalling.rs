@@ -4,18 +4,16 @@
 //! An offer is sent whole: there is no trickle here, so candidates must be in it.
 
 mod error;
-mod link;
 mod refusal;
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, UdpSocket};
 use std::time::Duration;
 
 use reqwest::header::{self, HeaderMap, HeaderValue};
 use reqwest::{Client, Method, Response, StatusCode, Url, redirect};
 
 pub use error::SignallingError;
-pub use link::IceServer;
 pub use refusal::Refusal;
 
 /// How long the server has to accept a TCP connection.
@@ -54,7 +52,12 @@ impl Endpoint {
                 Ok(value)
             })
             .transpose()?;
-        let client = Client::builder()
+        let mut builder = Client::builder();
+        if is_here(&url) {
+            // A proxy would look for the server on its own machine.
+            builder = builder.no_proxy();
+        }
+        let client = builder
             .user_agent(concat!("tidegate/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(REQUEST_TIMEOUT)
@@ -68,17 +71,26 @@ impl Endpoint {
         })
     }
 
-    /// Whether a media connection to this host has to come from a loopback address, and which one
-    /// the name resolves to. `None` also when the name can't be resolved: the request will say so.
-    pub async fn loopback(&self) -> Option<IpAddr> {
-        let port = self.url.port_or_known_default()?;
-        let host = self.url.host_str()?.trim_matches(['[', ']']);
-        let addresses: Vec<SocketAddr> =
-            tokio::net::lookup_host((host, port)).await.ok()?.collect();
-        addresses
+    /// The loopback addresses that the host's name resolves to: a media connection to it has to come
+    /// from one of them. All, as the server may have only one of `127.0.0.1` and `::1`. None for a
+    /// host elsewhere, and when the name can't be resolved: the request will say so.
+    pub async fn loopback(&self) -> Vec<IpAddr> {
+        let (Some(port), Some(host)) = (self.url.port_or_known_default(), self.url.host_str())
+        else {
+            return Vec::new();
+        };
+        let resolved = tokio::net::lookup_host((host.trim_matches(['[', ']']), port)).await;
+        let mut addresses: Vec<IpAddr> = resolved
             .into_iter()
+            .flatten()
             .map(|address| address.ip())
-            .find(IpAddr::is_loopback)
+            .filter(IpAddr::is_loopback)
+            // Names resolve to `::1` on machines without IPv6 too.
+            .filter(|ip| UdpSocket::bind((*ip, 0)).is_ok())
+            .collect();
+        addresses.sort_unstable();
+        addresses.dedup();
+        addresses
     }
 
     /// Sends the offer and makes a session of the answer (RFC 9725, section 4.2).
@@ -115,7 +127,6 @@ impl Endpoint {
         Ok(Session {
             answer,
             etag: text(&headers, header::ETAG).map(str::to_owned),
-            ice_servers: link::ice_servers(&headers),
             url: session,
             endpoint: self.clone(),
         })
@@ -191,8 +202,6 @@ pub struct Session {
     pub url: Url,
     /// The entity tag of the ICE generation, for `PATCH` (RFC 9725, section 4.3.1).
     pub etag: Option<String>,
-    /// The STUN and TURN servers that the server recommends (RFC 9725, section 4.6).
-    pub ice_servers: Vec<IceServer>,
     endpoint: Endpoint,
 }
 
@@ -210,7 +219,6 @@ impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Session")
             .field("origin", &origin(&self.url))
-            .field("ice_servers", &self.ice_servers)
             .finish_non_exhaustive()
     }
 }
@@ -243,6 +251,13 @@ async fn read(mut response: Response) -> Result<String, SignallingError> {
         body.extend_from_slice(&chunk);
     }
     String::from_utf8(body).map_err(|_| broken("it is not UTF-8".to_owned()))
+}
+
+/// Whether the URL leads to this machine by its name or by a loopback address.
+fn is_here(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+    host == "localhost" || address.is_ok_and(|ip| ip.is_loopback())
 }
 
 /// Scheme, host and port: what may be shown. Paths and queries may hold secrets.

@@ -60,7 +60,9 @@ use self::peer::Peer;
 use self::report::Clock;
 use self::save::Saver;
 use self::viewing::Viewing;
+use super::goodbye;
 use super::signalling::{Endpoint, SignallingError};
+use crate::config::Secret;
 
 /// The flags of `tidegate watch`.
 #[derive(Debug, clap::Args)]
@@ -75,7 +77,7 @@ pub struct WatchArgs {
         env = "TIDEGATE_TOKEN",
         hide_env_values = true
     )]
-    pub token: Option<String>,
+    pub token: Option<Secret>,
     /// How long to watch from the first packet on, such as 10s, 500ms or 2m; 0 watches until Ctrl-C
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
     pub duration: Duration,
@@ -127,11 +129,12 @@ pub async fn run(args: WatchArgs) -> Result<ExitCode, WatchError> {
 
 /// Watches a stream; returns the exit code and the report to print.
 async fn watch(args: &WatchArgs) -> Result<(ExitCode, Vec<u8>), WatchError> {
-    let endpoint = Endpoint::new(&args.url, args.token.as_deref()).map_err(WatchError::Endpoint)?;
+    let token = args.token.as_ref().map(Secret::expose);
+    let endpoint = Endpoint::new(&args.url, token).map_err(WatchError::Endpoint)?;
     let saver = args.save.as_deref().map(Saver::create).transpose();
     let saver = saver.map_err(WatchError::Save)?;
     let loopback = endpoint.loopback().await;
-    let (peer, events) = Peer::new(loopback).await.map_err(WatchError::Peer)?;
+    let (peer, events) = Peer::new(&loopback).await.map_err(WatchError::Peer)?;
     let offer = peer.offer().await.map_err(WatchError::Peer)?;
     let clock = Clock {
         instant: Instant::now(),
@@ -144,9 +147,7 @@ async fn watch(args: &WatchArgs) -> Result<(ExitCode, Vec<u8>), WatchError> {
         Ok(session) => {
             viewing.report.created = Some(Instant::now());
             let outcome = viewing.watch(&peer, events, &session.answer).await;
-            if let Err(error) = session.delete().await {
-                tracing::warn!(%error, "the server did not end the session");
-            }
+            goodbye(session).await;
             outcome
         }
         Err(error) => Err(Failure::Http(error)),
@@ -157,9 +158,9 @@ async fn watch(args: &WatchArgs) -> Result<(ExitCode, Vec<u8>), WatchError> {
         host: &host(&args.url),
         report: &viewing.report,
         failure: outcome.as_ref().err(),
-        clock: match loopback {
-            Some(_) => SharedClock::SameHost,
-            None => SharedClock::AssumedSynchronised,
+        clock: match loopback.is_empty() {
+            false => SharedClock::SameHost,
+            true => SharedClock::AssumedSynchronised,
         },
     };
     let mut text = Vec::new();
@@ -227,6 +228,14 @@ mod flags {
         let matches = command.get_matches_from(["watch", "http://x/whep/a", "--duration", "0"]);
         let args = <WatchArgs as clap::FromArgMatches>::from_arg_matches(&matches).unwrap();
         assert_eq!((args.duration, args.json), (Duration::ZERO, false));
+    }
+
+    #[test]
+    fn the_token_does_not_show_in_debug_output() {
+        let command = <WatchArgs as clap::Args>::augment_args(clap::Command::new("watch"));
+        let matches = command.get_matches_from(["watch", "http://x/whep/a", "--token", "hush"]);
+        let args = <WatchArgs as clap::FromArgMatches>::from_arg_matches(&matches).unwrap();
+        assert!(!format!("{args:?}").contains("hush"));
     }
 
     #[test]

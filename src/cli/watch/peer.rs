@@ -77,8 +77,8 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    /// Binds sockets and starts. `loopback` is the server's address when it is on this machine.
-    pub(super) async fn new(loopback: Option<IpAddr>) -> Result<(Self, Events), PeerError> {
+    /// Binds sockets and starts. `loopback` has the server's addresses when it is on this machine.
+    pub(super) async fn new(loopback: &[IpAddr]) -> Result<(Self, Events), PeerError> {
         let (step_sender, steps) = mpsc::channel(64);
         let (seen_sender, seen) = mpsc::channel(QUEUE);
         let gathered = Arc::new(Notify::new());
@@ -209,9 +209,9 @@ impl PeerConnectionEventHandler for Handler {
 ///
 /// A wildcard stands for every interface but loopback, and for an unusable `0.0.0.0` candidate when
 /// there is no other. So it is asked for only where there is a way out.
-fn local_addresses(loopback: Option<IpAddr>) -> Vec<SocketAddr> {
+fn local_addresses(loopback: &[IpAddr]) -> Vec<SocketAddr> {
     let mut addresses: Vec<SocketAddr> = Vec::new();
-    addresses.extend(loopback.map(|ip| SocketAddr::new(ip, 0)));
+    addresses.extend(loopback.iter().map(|ip| SocketAddr::new(*ip, 0)));
     // Connecting a UDP socket sends nothing: it asks for a route. The addresses are for documentation.
     let has_route = |local: SocketAddr, remote: &str| {
         UdpSocket::bind(local).is_ok_and(|socket| socket.connect(remote).is_ok())

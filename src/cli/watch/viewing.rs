@@ -16,6 +16,7 @@ use super::report::{Clock, Report};
 use super::save::{SaveError, Saver};
 use super::tap::Seen;
 use super::verdict::{Accepted, End, Failure, judge};
+use crate::cli::stop_signal;
 use crate::rtp::Codec;
 
 /// How often a line of progress is printed.
@@ -74,11 +75,11 @@ impl<'a> Viewing<'a> {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut next_line = self.start + LINE_INTERVAL;
         let mut batch = Vec::with_capacity(BATCH);
-        let interrupted = tokio::signal::ctrl_c();
+        let interrupted = stop_signal();
         tokio::pin!(interrupted);
         loop {
             tokio::select! {
-                _ = &mut interrupted => {
+                () = &mut interrupted => {
                     return match self.args.duration.is_zero() {
                         true => End::Over,
                         false => End::Interrupted,

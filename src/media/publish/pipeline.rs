@@ -37,7 +37,7 @@ pub(super) fn build(
 ) -> Result<Parts, Error> {
     let encoder = Encoder::find(options.video)?;
     let pipeline = gst::Pipeline::new();
-    let webrtc = webrtc::element(options.local_address, progress)?;
+    let webrtc = webrtc::element(&options.local_addresses, progress)?;
     add(&pipeline, &webrtc)?;
     watch_bus(&pipeline, progress);
 

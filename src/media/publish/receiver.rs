@@ -16,7 +16,7 @@ impl Receiver {
     pub(crate) async fn answer(offer: &str) -> (Self, String) {
         gst::init().unwrap();
         let (sender, mut progress) = watch::channel(Progress::default());
-        let webrtc = element(Some([127, 0, 0, 1].into()), &sender).unwrap();
+        let webrtc = element(&[[127, 0, 0, 1].into()], &sender).unwrap();
         let receiver = Self {
             pipeline: gst::Pipeline::new(),
         };

@@ -15,7 +15,7 @@ fn options(video: Codec) -> Options {
         height: 90,
         fps: 15,
         keyframe_interval: Duration::from_secs(2),
-        local_address: Some([127, 0, 0, 1].into()),
+        local_addresses: vec![[127, 0, 0, 1].into()],
     }
 }
 

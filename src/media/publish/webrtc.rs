@@ -29,7 +29,7 @@ pub(super) enum Connection {
 
 /// A `webrtcbin` for one bundle that only sends, reporting to `progress`.
 pub(super) fn element(
-    local_address: Option<IpAddr>,
+    local_addresses: &[IpAddr],
     progress: &watch::Sender<Progress>,
 ) -> Result<gst::Element, Error> {
     for element in ["nicesink", "dtlssrtpenc", "srtpenc"] {
@@ -44,7 +44,7 @@ pub(super) fn element(
         .map_err(|_| Error::NoElement {
             element: "webrtcbin",
         })?;
-    configure_ice(&webrtc, local_address);
+    configure_ice(&webrtc, local_addresses);
 
     let sender = progress.clone();
     webrtc.connect_notify(Some("ice-gathering-state"), move |webrtc, _| {
@@ -217,13 +217,13 @@ pub(super) async fn ask(
     }
 }
 
-/// Leaves out what is of no use towards a gateway with one UDP port, and names the address to send from.
+/// Leaves out what is of no use towards a gateway with one UDP port, and names the addresses to send from.
 ///
 /// libnice never finds loopback addresses by itself, and an address of another interface can't reach
 /// 127.0.0.1, so on one machine the address has to be named.
-fn configure_ice(webrtc: &gst::Element, local_address: Option<IpAddr>) {
+fn configure_ice(webrtc: &gst::Element, local_addresses: &[IpAddr]) {
     let ice = webrtc.property::<glib::Object>("ice-agent");
-    if let Some(address) = local_address {
+    for address in local_addresses {
         let added = ice.emit_by_name::<bool>("add-local-ip-address", &[&address.to_string()]);
         if !added {
             tracing::warn!("the ICE agent does not take the local address");
