@@ -15,13 +15,15 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
-use signalling::Session;
-
 use crate::config::{Log, LogFormat};
 use crate::{app, telemetry};
+use signalling::Session;
 
 /// What `publish` and `watch` log: the stacks below them speak of every lost packet as a warning.
 const CLIENT_LOG: &str = "error,tidegate=warn";
+
+/// How long ending the session may hold up the end of a client.
+const GOODBYE: Duration = Duration::from_secs(3);
 
 /// The command line.
 #[derive(Debug, Parser)]
@@ -106,20 +108,6 @@ fn client<T>(command: impl Future<Output = T>) -> Result<T, Error> {
     Ok(runtime.block_on(command))
 }
 
-/// How long ending the session may hold up the end of the program.
-const GOODBYE: Duration = Duration::from_secs(3);
-
-/// Ends the session of a client.
-async fn goodbye(session: Session) {
-    match tokio::time::timeout(GOODBYE, session.delete()).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => {
-            tracing::warn!(%error, "the session was not ended; the server will time it out");
-        }
-        Err(_) => tracing::warn!("the server did not confirm the end of the session in time"),
-    }
-}
-
 /// Ctrl-C, or SIGTERM.
 async fn stop_signal() {
     use tokio::signal::unix::{SignalKind, signal};
@@ -133,6 +121,17 @@ async fn stop_signal() {
     tokio::select! {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
+    }
+}
+
+/// Ends a client's session. A server that doesn't confirm it is not waited for long.
+async fn goodbye(session: Session) {
+    match tokio::time::timeout(GOODBYE, session.delete()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "the session was not ended; the server will time it out");
+        }
+        Err(_) => tracing::warn!("the server did not confirm the end of the session in time"),
     }
 }
 

@@ -13,6 +13,7 @@ use clap::{Args, ValueEnum};
 use tokio::time::Instant;
 
 use super::signalling::{Endpoint, Session, SignallingError};
+use super::{goodbye, stop_signal};
 use crate::config::Secret;
 use crate::media::publish::{Error, Options, Publisher, Source};
 use crate::rtp::Codec;
@@ -26,7 +27,7 @@ pub struct PublishArgs {
     #[arg(long)]
     url: String,
     /// The bearer token that the endpoint asks for
-    #[arg(long, env = "TIDEGATE_TOKEN", hide_env_values = true, value_parser = super::settings::secret)]
+    #[arg(long, env = "TIDEGATE_TOKEN", hide_env_values = true)]
     token: Option<Secret>,
     /// The video codec
     #[arg(long, value_enum, default_value_t = VideoCodec::H264)]
@@ -116,9 +117,9 @@ pub enum PublishError {
     /// A signal came before there was a connection.
     #[error("interrupted before the broadcast began")]
     Interrupted,
-    /// A signal came before `--duration` was over.
+    /// A signal came before the time was over that was asked for.
     #[error("interrupted before --duration was over")]
-    Stopped,
+    CutShort,
     /// The output could not be written.
     #[error("can't write to the standard output: {0}")]
     Output(#[from] std::io::Error),
@@ -150,7 +151,7 @@ pub async fn run(args: PublishArgs) -> Result<ExitCode, PublishError> {
     let stats = publisher.stats().await;
     // Media stops before the session ends, as a server may take media without a session amiss.
     drop(publisher);
-    super::goodbye(session).await;
+    goodbye(session).await;
     output.summary(end, &stats, result.as_ref().err())?;
     result.map(|()| ExitCode::SUCCESS)
 }
@@ -162,7 +163,7 @@ async fn publish(
     args: &PublishArgs,
     output: &mut Output,
 ) -> Result<(), PublishError> {
-    let stop = super::stop_signal();
+    let stop = stop_signal();
     tokio::pin!(stop);
     tokio::select! {
         connected = publisher.connect(&session.answer) => connected?,
@@ -181,7 +182,7 @@ async fn publish(
             // What ends it goes before what is due.
             biased;
             () = &mut stop => {
-                return if end.is_some() { Err(PublishError::Stopped) } else { Ok(()) };
+                return if end.is_some() { Err(PublishError::CutShort) } else { Ok(()) };
             }
             ended = &mut ended => {
                 ended?;

@@ -58,6 +58,6 @@ pub(super) fn variables() -> impl Iterator<Item = (String, String)> {
 }
 
 /// As a [`Secret`] from the first moment, so that no `Debug` of the arguments shows it.
-pub(super) fn secret(text: &str) -> Result<Secret, std::convert::Infallible> {
+fn secret(text: &str) -> Result<Secret, std::convert::Infallible> {
     Ok(Secret::new(text))
 }

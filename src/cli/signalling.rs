@@ -4,18 +4,16 @@
 //! An offer is sent whole: there is no trickle here, so candidates must be in it.
 
 mod error;
-mod link;
 mod refusal;
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, UdpSocket};
 use std::time::Duration;
 
 use reqwest::header::{self, HeaderMap, HeaderValue};
 use reqwest::{Client, Method, Response, StatusCode, Url, redirect};
 
 pub use error::SignallingError;
-pub use link::IceServer;
 pub use refusal::Refusal;
 
 /// How long the server has to accept a TCP connection.
@@ -34,13 +32,6 @@ pub struct Endpoint {
     url: Url,
     authorization: Option<HeaderValue>,
     client: Client,
-}
-
-/// Whether the host is named as one that can be no other.
-fn is_this_machine(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
-    let ip = host.trim_matches(['[', ']']).parse::<IpAddr>();
-    host == "localhost" || ip.is_ok_and(|ip| ip.is_loopback())
 }
 
 impl Endpoint {
@@ -62,8 +53,8 @@ impl Endpoint {
             })
             .transpose()?;
         let mut builder = Client::builder();
-        if is_this_machine(&url) {
-            // A proxy of the network is no way to this machine.
+        if is_here(&url) {
+            // A proxy would look for the server on its own machine.
             builder = builder.no_proxy();
         }
         let client = builder
@@ -80,18 +71,22 @@ impl Endpoint {
         })
     }
 
-    /// The loopback addresses that the host's name resolves to: a media connection to them has to come
-    /// from one of them. `localhost` has one of each family, of which a server may have just one. None
-    /// also when the name can't be resolved: the request will say so.
+    /// The loopback addresses that the host's name resolves to: a media connection to it has to come
+    /// from one of them. All, as the server may have only one of `127.0.0.1` and `::1`. None for a
+    /// host elsewhere, and when the name can't be resolved: the request will say so.
     pub async fn loopback(&self) -> Vec<IpAddr> {
-        let port = self.url.port_or_known_default().unwrap_or_default();
-        let host = self.url.host_str().unwrap_or_default();
-        let found = tokio::net::lookup_host((host.trim_matches(['[', ']']), port)).await;
-        let mut addresses: Vec<IpAddr> = found
+        let (Some(port), Some(host)) = (self.url.port_or_known_default(), self.url.host_str())
+        else {
+            return Vec::new();
+        };
+        let resolved = tokio::net::lookup_host((host.trim_matches(['[', ']']), port)).await;
+        let mut addresses: Vec<IpAddr> = resolved
             .into_iter()
             .flatten()
             .map(|address| address.ip())
             .filter(IpAddr::is_loopback)
+            // Names resolve to `::1` on machines without IPv6 too.
+            .filter(|ip| UdpSocket::bind((*ip, 0)).is_ok())
             .collect();
         addresses.sort_unstable();
         addresses.dedup();
@@ -132,7 +127,6 @@ impl Endpoint {
         Ok(Session {
             answer,
             etag: text(&headers, header::ETAG).map(str::to_owned),
-            ice_servers: link::ice_servers(&headers),
             url: session,
             endpoint: self.clone(),
         })
@@ -208,8 +202,6 @@ pub struct Session {
     pub url: Url,
     /// The entity tag of the ICE generation, for `PATCH` (RFC 9725, section 4.3.1).
     pub etag: Option<String>,
-    /// The STUN and TURN servers that the server recommends (RFC 9725, section 4.6).
-    pub ice_servers: Vec<IceServer>,
     endpoint: Endpoint,
 }
 
@@ -227,7 +219,6 @@ impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Session")
             .field("origin", &origin(&self.url))
-            .field("ice_servers", &self.ice_servers)
             .finish_non_exhaustive()
     }
 }
@@ -260,6 +251,13 @@ async fn read(mut response: Response) -> Result<String, SignallingError> {
         body.extend_from_slice(&chunk);
     }
     String::from_utf8(body).map_err(|_| broken("it is not UTF-8".to_owned()))
+}
+
+/// Whether the URL leads to this machine by its name or by a loopback address.
+fn is_here(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+    host == "localhost" || address.is_ok_and(|ip| ip.is_loopback())
 }
 
 /// Scheme, host and port: what may be shown. Paths and queries may hold secrets.

@@ -10,6 +10,10 @@ use super::settings::{CorsOrigins, LogFormat, Settings, StreamAuth};
 use super::{Secret, duration};
 use crate::stream::StreamName;
 
+/// Stands for a secret. No token may hold parentheses, so that what is printed is refused as a
+/// configuration file until the secrets are filled in, instead of opening the server to this text.
+const HIDDEN: &str = "(hidden)";
+
 impl From<&Settings> for Raw {
     fn from(settings: &Settings) -> Self {
         let Settings {
@@ -99,9 +103,6 @@ fn time(value: Duration) -> Option<Value> {
     text(duration::format(value))
 }
 
-/// Stands for a secret. It can't be one, so that what was printed is refused when it is read as a file.
-const HIDDEN: &str = "(hidden)";
-
 fn hidden(secret: Option<&Secret>) -> Option<Value> {
     secret.and_then(|_| text(HIDDEN))
 }
@@ -124,15 +125,6 @@ mod tests {
     }
 
     #[test]
-    fn a_printed_secret_is_no_token() {
-        let mut settings = Settings::defaults(&Host::example());
-        settings.auth.publish_token = Some(Secret::new("hunter2"));
-        let layer = Layer::from_text(&settings.to_toml(), Path::new("printed")).unwrap();
-        let error = validate(layer.into_raw().unwrap(), &Host::example()).unwrap_err();
-        assert!(error.to_string().contains("auth.publish_token"), "{error}");
-    }
-
-    #[test]
     fn every_key_is_printed_and_no_secret() {
         let mut settings = Settings::defaults(&Host::example());
         let secret = || Some(Secret::new("hunter2"));
@@ -151,5 +143,14 @@ mod tests {
         for key in raw::KEYS {
             assert!(layer.has(key), "{key}");
         }
+    }
+
+    #[test]
+    fn what_stands_for_a_secret_is_refused_when_read_back() {
+        let mut settings = Settings::defaults(&Host::example());
+        settings.auth.publish_token = Some(Secret::new("hunter2"));
+        let layer = Layer::from_text(&settings.to_toml(), Path::new("printed")).unwrap();
+        let error = validate(layer.into_raw().unwrap(), &Host::example()).unwrap_err();
+        assert!(error.to_string().contains("auth.publish_token"), "{error}");
     }
 }

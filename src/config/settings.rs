@@ -150,7 +150,8 @@ impl Settings {
         validate(Raw::default(), host).expect("the defaults are valid, a test says so")
     }
 
-    /// The settings as a configuration file, with `(hidden)` in the place of secrets.
+    /// The settings as a configuration file, with `(hidden)` in the place of secrets, which is
+    /// refused when read back.
     pub fn to_toml(&self) -> String {
         toml::to_string(&Raw::from(self)).expect("settings have only text keys and plain values")
     }

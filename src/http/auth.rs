@@ -7,8 +7,7 @@ use std::str::FromStr;
 
 use axum::extract::{ConnectInfo, Query};
 use axum::http::request::Parts;
-use axum::http::uri::Authority;
-use axum::http::{HeaderMap, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, Uri, header};
 use serde::Deserialize;
 use subtle::{Choice, ConstantTimeEq};
 
@@ -45,7 +44,9 @@ pub struct Token {
 #[non_exhaustive]
 pub enum TokenError {
     /// It is empty.
-    #[error("the token is empty; remove it or put in a random one")]
+    #[error(
+        "the token is empty; leave it out, or choose one; 16 random characters are hard to guess"
+    )]
     Empty,
     /// It is too long.
     #[error("the token has {0} characters; at most {max} are allowed", max = Token::MAX_LEN)]
@@ -66,7 +67,13 @@ pub(super) enum Denied {
     OtherStream,
     /// Publishing needs no token here, but is open to this machine only.
     NotLocal,
+    /// The same, and a page of another site asked, through a browser of this machine.
+    OtherSite,
 }
+
+/// The address that a connection came to, as a request extension beside `ConnectInfo`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LocalAddress(pub(super) IpAddr);
 
 impl Tokens {
     /// Whether the request may use `stream` in this direction.
@@ -78,9 +85,7 @@ impl Tokens {
     ) -> Result<(), Denied> {
         let presented = bearer(&request.headers);
         match kind {
-            SessionKind::Whip if !self.publish.ask(stream) && !is_local(request) => {
-                Err(Denied::NotLocal)
-            }
+            SessionKind::Whip if !self.publish.ask(stream) => require_local(request),
             SessionKind::Whip => self.publish.check(stream, &presented),
             SessionKind::Whep => self.play.check(stream, &presented),
         }
@@ -234,50 +239,53 @@ pub(super) fn query_token(uri: &Uri) -> Presented {
     }
 }
 
-/// Where the server took the connection of a request, as its client sees it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct LocalAddr(pub(super) SocketAddr);
-
-/// Whether the client is on this machine, and speaks for its user. A request that came through a proxy
-/// does not, though the proxy itself may be here, nor one that a page of another site made.
-fn is_local(request: &Parts) -> bool {
+/// Lets a client of this machine pass, unless it is a browser that shows a page of another site: any
+/// page that the user visits may send requests to this machine. A request that came through a proxy
+/// is not of this machine, though the proxy itself may be.
+fn require_local(request: &Parts) -> Result<(), Denied> {
     let proxied = ["forwarded", "x-forwarded-for", "x-real-ip", "via"]
         .iter()
         .any(|name| request.headers.contains_key(*name));
-    let ip = |address: &SocketAddr| address.ip().to_canonical();
+    let here = |ip: IpAddr| {
+        let ip = ip.to_canonical();
+        let local = request.extensions.get::<LocalAddress>();
+        // Only this machine can connect to one of its addresses from the same address.
+        ip.is_loopback() || local.is_some_and(|local| local.0.to_canonical() == ip)
+    };
     let peer = request.extensions.get::<ConnectInfo<SocketAddr>>();
-    let here = request.extensions.get::<LocalAddr>();
-    let from_here = peer.is_some_and(|ConnectInfo(peer)| {
-        ip(peer).is_loopback() || here.is_some_and(|LocalAddr(here)| ip(peer) == ip(here))
-    });
-    from_here && !proxied && !is_of_another_site(request)
+    if proxied || !peer.is_some_and(|peer| here(peer.ip())) {
+        return Err(Denied::NotLocal);
+    }
+    let mut origins = request.headers.get_all(header::ORIGIN).iter();
+    match origins.all(|origin| is_own_page(origin, request, here)) {
+        true => Ok(()),
+        false => Err(Denied::OtherSite),
+    }
 }
 
-/// Whether a browser made the request for a page that is not ours. A browser on this machine runs pages
-/// of everywhere; only those of this server, under a name that can be nobody else's, speak for its user.
-/// (A name that anybody can point at this machine does not: DNS rebinding.)
-fn is_of_another_site(request: &Parts) -> bool {
-    let Some(origin) = request.headers.get(header::ORIGIN) else {
+/// Whether `origin` is where this request went, by a name that nobody else can lead here: another
+/// site may let its own name point to this machine after its page has loaded.
+fn is_own_page(origin: &HeaderValue, request: &Parts, here: impl Fn(IpAddr) -> bool) -> bool {
+    let Some(origin) = origin
+        .to_str()
+        .ok()
+        .and_then(|origin| origin.parse::<Uri>().ok())
+        .and_then(|origin| origin.into_parts().authority)
+    else {
         return false;
     };
-    let authority = |text: &str| text.parse::<Authority>().ok();
-    let origin = origin.to_str().ok().and_then(|origin| {
-        let (_, rest) = origin.split_once("://")?;
-        authority(rest)
-    });
-    let host = request.headers.get(header::HOST);
-    let host = match host.and_then(|host| host.to_str().ok()) {
-        Some(host) => authority(host),
-        None => request.uri.authority().cloned(), // HTTP/2
+    // HTTP/2 has :authority in the place of Host.
+    let asked = match request.uri.authority() {
+        Some(authority) => Some(authority.as_str()),
+        None => request
+            .headers
+            .get(header::HOST)
+            .and_then(|host| host.to_str().ok()),
     };
-    let cannot_be_elsewhere = |name: &str| {
-        let ip = name.trim_matches(['[', ']']).parse::<IpAddr>();
-        name.eq_ignore_ascii_case("localhost") || ip.is_ok()
-    };
-    match (origin, host) {
-        (Some(origin), Some(host)) => origin != host || !cannot_be_elsewhere(origin.host()),
-        _ => true,
-    }
+    let name = origin.host();
+    let address = name.trim_matches(['[', ']']).parse::<IpAddr>();
+    let certain = name.eq_ignore_ascii_case("localhost") || address.is_ok_and(here);
+    certain && asked.is_some_and(|asked| asked.eq_ignore_ascii_case(origin.as_str()))
 }
 
 #[cfg(test)]

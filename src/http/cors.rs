@@ -18,8 +18,8 @@ const EXPOSED: HeaderValue = HeaderValue::from_static("Location, ETag, Link, Ret
 const MAX_AGE: HeaderValue = HeaderValue::from_static("86400");
 
 /// Which web origins may use the API. Tokens are asked for by header, never taken from a cookie, so
-/// that allowing every origin gives no page a right that its user doesn't hand to it. Publishing
-/// without a token is not for pages of other sites, whatever stands here.
+/// that allowing every origin gives no page a right that its user doesn't hand to it. Where being on
+/// this machine stands in for a token, pages of other sites are refused whatever is allowed here.
 #[derive(Clone, Debug, Default)]
 pub enum Origins {
     /// Every origin.

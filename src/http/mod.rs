@@ -20,6 +20,7 @@ mod session;
 mod streams;
 #[cfg(test)]
 mod tests;
+mod write_deadline;
 
 pub use auth::{Rules, Token, TokenError, Tokens};
 pub use cors::{Origins, OriginsError};

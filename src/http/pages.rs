@@ -16,9 +16,13 @@ const SCRIPT: &str = "text/javascript; charset=utf-8";
 const STYLE: &str = "text/css; charset=utf-8";
 const SVG: &str = "image/svg+xml";
 
-/// Scripts, styles and connections of this origin only; nothing inline; in no frame of another site, where
-/// clicks could be borrowed.
-const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; media-src 'self' blob:; \
+/// Scripts, styles and connections of this origin only; nothing inline.
+const POLICY: &str = "default-src 'self'; media-src 'self' blob:; \
+    object-src 'none'; base-uri 'none'; form-action 'self'";
+
+/// The same for pages that lead to the camera: no other site may lay itself over them. Players may
+/// be embedded anywhere.
+const POLICY_WITHOUT_FRAMES: &str = "default-src 'self'; media-src 'self' blob:; \
     object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'self'";
 
 /// Devices are for the page itself, not for what it might embed.
@@ -28,10 +32,12 @@ struct Page {
     name: &'static str,
     content_type: &'static str,
     content: &'static str,
+    policy: &'static str,
 }
 
-const INDEX: Page = page("index.html", HTML, include_str!("../web/index.html"));
-const PUBLISH: Page = page("publish.html", HTML, include_str!("../web/publish.html"));
+const INDEX: Page = page("index.html", HTML, include_str!("../web/index.html")).without_frames();
+const PUBLISH: Page =
+    page("publish.html", HTML, include_str!("../web/publish.html")).without_frames();
 const WATCH: Page = page("watch.html", HTML, include_str!("../web/watch.html"));
 
 const ASSETS: &[Page] = &[
@@ -92,6 +98,11 @@ async fn asset(request: Request) -> Response {
 }
 
 impl Page {
+    const fn without_frames(mut self) -> Self {
+        self.policy = POLICY_WITHOUT_FRAMES;
+        self
+    }
+
     /// The content, or 304 when the browser has it.
     fn answer(&self, request: &HeaderMap) -> Response {
         let etag = format!("\"{:016x}\"", fingerprint(self.content.as_bytes()));
@@ -102,7 +113,7 @@ impl Page {
         let headers = [
             (header::ETAG, etag.as_str()),
             (header::CACHE_CONTROL, "no-cache"),
-            (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
+            (header::CONTENT_SECURITY_POLICY, self.policy),
             (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
             (header::REFERRER_POLICY, "no-referrer"),
             (
@@ -123,6 +134,7 @@ const fn page(name: &'static str, content_type: &'static str, content: &'static 
         name,
         content_type,
         content,
+        policy: POLICY,
     }
 }
 

@@ -102,7 +102,9 @@ impl Problem {
             | Self::Fragment(_)
             | Self::Session(SessionError::Fragment(_)) => StatusCode::BAD_REQUEST,
             Self::Denied(Denied::Missing | Denied::Unknown) => StatusCode::UNAUTHORIZED,
-            Self::Denied(Denied::OtherStream | Denied::NotLocal) => StatusCode::FORBIDDEN,
+            Self::Denied(Denied::OtherStream | Denied::NotLocal | Denied::OtherSite) => {
+                StatusCode::FORBIDDEN
+            }
             Self::NoRoute
             | Self::NotASession
             | Self::Session(SessionError::NotFound)
@@ -214,8 +216,12 @@ fn denied_detail(denied: Denied) -> String {
         Denied::Unknown => "the token is not known to this server".into(),
         Denied::OtherStream => "the token is good for another stream, not for this one".into(),
         Denied::NotLocal => format!(
-            "publishing is open to this machine and its own pages only, as no token is configured; \
+            "publishing is open to this machine only, as no token is configured; \
              set {PUBLISH_TOKEN} to let others publish"
+        ),
+        Denied::OtherSite => format!(
+            "pages of other sites may not publish here, as no token is configured; \
+             set {PUBLISH_TOKEN} and let the page send it"
         ),
     }
 }

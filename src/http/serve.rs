@@ -21,11 +21,16 @@ use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tower::ServiceExt;
 
-use super::auth::LocalAddr;
+use super::auth::LocalAddress;
+use super::write_deadline::WriteDeadline;
 
 /// Within this time a connection must have sent the head of its next request, so that slow or idle
 /// clients don't hold sockets for ever.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How long a client may take nothing of what is sent to it, so that one that doesn't read doesn't
+/// keep segments in memory.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How often an idle HTTP/2 connection is asked whether it is still there.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
@@ -47,11 +52,22 @@ pub async fn serve(
     router: Router,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
+    serve_for(listener, router, shutdown, HEADER_TIMEOUT, WRITE_TIMEOUT).await
+}
+
+/// [`serve`] with other time limits.
+pub(super) async fn serve_for(
+    listener: TcpListener,
+    router: Router,
+    shutdown: impl Future<Output = ()>,
+    header_timeout: Duration,
+    write_timeout: Duration,
+) -> io::Result<()> {
     let mut builder = Builder::new(TokioExecutor::new());
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT);
+        .header_read_timeout(header_timeout);
     builder
         .http2()
         .timer(TokioTimer::new())
@@ -64,27 +80,26 @@ pub async fn serve(
             accepted = accept(&listener) => accepted,
         };
         let router = router.clone();
-        let here = stream.local_addr().ok().map(LocalAddr);
+        let local = stream.local_addr().ok();
         let asked = Arc::new(AtomicBool::new(false));
-        let first = Arc::clone(&asked);
+        let has_asked = Arc::clone(&asked);
         let service = service_fn(move |request| {
-            first.store(true, Ordering::Relaxed);
-            answer(router.clone(), peer, here, request)
+            asked.store(true, Ordering::Relaxed);
+            answer(router.clone(), peer, local, request)
         });
+        let stream = WriteDeadline::new(stream, write_timeout);
         let connection = builder
             .serve_connection(TokioIo::new(stream), service)
             .into_owned();
         let connection = connections.watch(connection);
         tokio::spawn(async move {
-            let mut connection = pin!(connection);
-            let ended = match tokio::time::timeout(HEADER_TIMEOUT, &mut connection).await {
-                Ok(ended) => ended,
-                Err(_) if asked.load(Ordering::Relaxed) => connection.await,
-                // The timeout of hyper begins with the first byte, and none may ever come.
-                Err(_) => return,
-            };
-            if let Err(error) = ended {
-                tracing::debug!(%error, "connection ended early");
+            tokio::select! {
+                result = connection => if let Err(error) = result {
+                    tracing::debug!(%error, "connection ended early");
+                },
+                () = silence(&has_asked, header_timeout) => {
+                    tracing::debug!("connection ended, as it asked for nothing");
+                }
             }
         });
     }
@@ -98,15 +113,23 @@ pub async fn serve(
     Ok(())
 }
 
+/// Ends when nothing was asked for in time. The protocols' own limits begin with the first byte.
+async fn silence(has_asked: &AtomicBool, limit: Duration) {
+    tokio::time::sleep(limit).await;
+    if has_asked.load(Ordering::Relaxed) {
+        std::future::pending::<()>().await;
+    }
+}
+
 async fn answer(
     router: Router,
     peer: SocketAddr,
-    here: Option<LocalAddr>,
+    local: Option<SocketAddr>,
     mut request: Request<Incoming>,
 ) -> Result<Response, Infallible> {
     request.extensions_mut().insert(ConnectInfo(peer));
-    if let Some(here) = here {
-        request.extensions_mut().insert(here);
+    if let Some(local) = local {
+        request.extensions_mut().insert(LocalAddress(local.ip()));
     }
     router.oneshot(request).await
 }

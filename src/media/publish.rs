@@ -87,7 +87,8 @@ pub struct Options {
     pub fps: u32,
     /// The longest time between two keyframes. The gateway may ask for one at any time.
     pub keyframe_interval: Duration,
-    /// Send from these addresses only, unless there are none. Loopback has to be named here to be used at all.
+    /// Send from these addresses only, or from any if there is none. A loopback address has to be
+    /// named here to be used at all.
     pub local_addresses: Vec<IpAddr>,
 }
 

@@ -223,12 +223,27 @@ async fn a_server_that_is_not_there_is_named_with_the_reason() {
 #[tokio::test]
 async fn loopback_hosts_are_known_as_such() {
     let loopback = async |url| Endpoint::new(url, None).unwrap().loopback().await;
-    let v4 = std::net::IpAddr::from([127, 0, 0, 1]);
+    let v4 = IpAddr::from([127, 0, 0, 1]);
     assert_eq!(loopback("http://127.0.0.1:1/").await, [v4]);
-    let v6 = loopback("http://[::1]:1/").await;
-    assert!(v6.len() == 1 && v6[0].is_ipv6());
-    assert!(loopback("http://localhost/").await.contains(&v4));
+    assert!(loopback("http://localhost:1/").await.contains(&v4));
+    // Nothing on a machine without IPv6.
+    assert!(!loopback("http://[::1]:1/").await.contains(&v4));
     assert!(loopback("http://192.0.2.1/").await.is_empty());
+}
+
+#[test]
+fn no_proxy_is_asked_for_a_server_on_this_machine() {
+    let here = |url| is_here(&Url::parse(url).unwrap());
+    for url in [
+        "http://LOCALHOST:1/",
+        "http://127.0.0.2/",
+        "http://[::1]:1/",
+    ] {
+        assert!(here(url), "{url}");
+    }
+    for url in ["http://192.0.2.1/", "https://localhost.example/"] {
+        assert!(!here(url), "{url}");
+    }
 }
 
 #[test]

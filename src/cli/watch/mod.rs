@@ -60,9 +60,9 @@ use self::peer::Peer;
 use self::report::Clock;
 use self::save::Saver;
 use self::viewing::Viewing;
-use crate::config::Secret;
-
+use super::goodbye;
 use super::signalling::{Endpoint, SignallingError};
+use crate::config::Secret;
 
 /// The flags of `tidegate watch`.
 #[derive(Debug, clap::Args)]
@@ -75,8 +75,7 @@ pub struct WatchArgs {
         long,
         value_name = "TOKEN",
         env = "TIDEGATE_TOKEN",
-        hide_env_values = true,
-        value_parser = super::settings::secret
+        hide_env_values = true
     )]
     pub token: Option<Secret>,
     /// How long to watch from the first packet on, such as 10s, 500ms or 2m; 0 watches until Ctrl-C
@@ -148,7 +147,7 @@ async fn watch(args: &WatchArgs) -> Result<(ExitCode, Vec<u8>), WatchError> {
         Ok(session) => {
             viewing.report.created = Some(Instant::now());
             let outcome = viewing.watch(&peer, events, &session.answer).await;
-            super::goodbye(session).await;
+            goodbye(session).await;
             outcome
         }
         Err(error) => Err(Failure::Http(error)),
@@ -159,10 +158,9 @@ async fn watch(args: &WatchArgs) -> Result<(ExitCode, Vec<u8>), WatchError> {
         host: &host(&args.url),
         report: &viewing.report,
         failure: outcome.as_ref().err(),
-        clock: if loopback.is_empty() {
-            SharedClock::AssumedSynchronised
-        } else {
-            SharedClock::SameHost
+        clock: match loopback.is_empty() {
+            false => SharedClock::SameHost,
+            true => SharedClock::AssumedSynchronised,
         },
     };
     let mut text = Vec::new();
@@ -230,6 +228,14 @@ mod flags {
         let matches = command.get_matches_from(["watch", "http://x/whep/a", "--duration", "0"]);
         let args = <WatchArgs as clap::FromArgMatches>::from_arg_matches(&matches).unwrap();
         assert_eq!((args.duration, args.json), (Duration::ZERO, false));
+    }
+
+    #[test]
+    fn the_token_does_not_show_in_debug_output() {
+        let command = <WatchArgs as clap::Args>::augment_args(clap::Command::new("watch"));
+        let matches = command.get_matches_from(["watch", "http://x/whep/a", "--token", "hush"]);
+        let args = <WatchArgs as clap::FromArgMatches>::from_arg_matches(&matches).unwrap();
+        assert!(!format!("{args:?}").contains("hush"));
     }
 
     #[test]

@@ -77,7 +77,7 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    /// Binds sockets and starts. `loopback` is the server's address when it is on this machine.
+    /// Binds sockets and starts. `loopback` has the server's addresses when it is on this machine.
     pub(super) async fn new(loopback: &[IpAddr]) -> Result<(Self, Events), PeerError> {
         let (step_sender, steps) = mpsc::channel(64);
         let (seen_sender, seen) = mpsc::channel(QUEUE);

@@ -246,7 +246,7 @@ async fn send(track: &TrackLocalStaticRTP) {
 fn args(url: &str) -> WatchArgs {
     WatchArgs {
         url: url.to_owned(),
-        token: Some(crate::config::Secret::new("secret")),
+        token: Some(Secret::new("secret")),
         duration: Duration::from_millis(1500),
         timeout: Duration::from_secs(5),
         json: true,

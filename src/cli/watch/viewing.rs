@@ -16,6 +16,7 @@ use super::report::{Clock, Report};
 use super::save::{SaveError, Saver};
 use super::tap::Seen;
 use super::verdict::{Accepted, End, Failure, judge};
+use crate::cli::stop_signal;
 use crate::rtp::Codec;
 
 /// How often a line of progress is printed.
@@ -74,7 +75,7 @@ impl<'a> Viewing<'a> {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut next_line = self.start + LINE_INTERVAL;
         let mut batch = Vec::with_capacity(BATCH);
-        let interrupted = crate::cli::stop_signal();
+        let interrupted = stop_signal();
         tokio::pin!(interrupted);
         loop {
             tokio::select! {

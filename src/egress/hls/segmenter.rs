@@ -175,13 +175,6 @@ impl Segmenter {
         wanted
     }
 
-    /// Asks again when the last request was not answered.
-    pub fn repeat_keyframe_request(&mut self) {
-        if self.keyframe == KeyframeWish::Told {
-            self.keyframe = KeyframeWish::Wanted;
-        }
-    }
-
     fn wish_keyframe(&mut self) {
         if self.keyframe == KeyframeWish::None {
             self.keyframe = KeyframeWish::Wanted;

@@ -120,16 +120,6 @@ impl Library {
                 .retain(|_, p| !over(p));
         }
     }
-
-    /// When [`Self::handle_timeout`] has something to do, as far as it is known now.
-    pub fn poll_timeout(&self) -> Option<Instant> {
-        self.streams
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .values()
-            .filter_map(|p| p.ends())
-            .min()
-    }
 }
 
 /// One stream as players see it.

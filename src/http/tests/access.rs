@@ -116,7 +116,57 @@ const OPEN: &[Row] = &[
     )
     .with(&[SDP, ("x-forwarded-for", "192.0.2.7")])
     .body(OFFER),
-    Row::new("publishing from our page here", "POST", "/whip/live", 201)
+    Row::new(
+        "publishing from this machine's address",
+        "POST",
+        "/whip/live",
+        201,
+    )
+    .with(&[SDP, ("test-own-address", "yes")])
+    .body(OFFER)
+    .holds("v=0"),
+    Row::new("a page of another site", "POST", "/whip/live", 403)
+        .with(&[
+            SDP,
+            ("host", "localhost:8080"),
+            ("origin", "https://evil.example"),
+        ])
+        .body(OFFER)
+        .holds("auth.publish_token"),
+    Row::new(
+        "a page without an origin of its own",
+        "POST",
+        "/whip/live",
+        403,
+    )
+    .with(&[SDP, ("host", "localhost:8080"), ("origin", "null")])
+    .body(OFFER)
+    .holds("auth.publish_token"),
+    Row::new("a page of another port", "POST", "/whip/live", 403)
+        .with(&[
+            SDP,
+            ("host", "localhost:8080"),
+            ("origin", "http://localhost:9999"),
+        ])
+        .body(OFFER)
+        .holds("auth.publish_token"),
+    Row::new("a page whose name leads here", "POST", "/whip/live", 403)
+        .with(&[
+            SDP,
+            ("host", "evil.example:8080"),
+            ("origin", "http://evil.example:8080"),
+        ])
+        .body(OFFER)
+        .holds("auth.publish_token"),
+    Row::new("our page by name", "POST", "/whip/live", 201)
+        .with(&[
+            SDP,
+            ("host", "localhost:8080"),
+            ("origin", "http://localhost:8080"),
+        ])
+        .body(OFFER)
+        .holds("v=0"),
+    Row::new("our page by address", "POST", "/whip/live", 201)
         .with(&[
             SDP,
             ("host", "127.0.0.1:8080"),
@@ -124,26 +174,30 @@ const OPEN: &[Row] = &[
         ])
         .body(OFFER)
         .holds("v=0"),
-    Row::new("another site's page here", "POST", "/whip/live", 403)
-        .with(&[
-            SDP,
-            ("host", "127.0.0.1:8080"),
-            ("origin", "https://example.net"),
-        ])
+    Row::new("our page by IPv6 address", "POST", "/whip/live", 201)
+        .with(&[SDP, ("host", "[::1]:8080"), ("origin", "http://[::1]:8080")])
         .body(OFFER)
-        .holds("auth.publish_token"),
+        .holds("v=0"),
     Row::new(
-        "a page under a name that was pointed here",
+        "our page by another address of this machine",
         "POST",
         "/whip/live",
+        201,
+    )
+    .with(&[SDP, ("host", "192.0.2.1"), ("origin", "http://192.0.2.1")])
+    .body(OFFER)
+    .holds("v=0"),
+    Row::new(
+        "a page of another site ends no broadcast",
+        "DELETE",
+        SESSION,
         403,
     )
-    .with(&[
-        SDP,
-        ("host", "example.net:8080"),
-        ("origin", "http://example.net:8080"),
-    ])
-    .body(OFFER),
+    .with(&[("origin", "https://evil.example")]),
+    Row::new("a page of another site plays", "POST", "/whep/live", 201)
+        .with(&[SDP, ("origin", "https://evil.example")])
+        .body(OFFER)
+        .holds("v=0"),
     Row::new("ending a broadcast from afar", "DELETE", SESSION, 403).with(&[REMOTE]),
     Row::new("playing from afar", "POST", "/whep/live", 201)
         .with(&[SDP, REMOTE])

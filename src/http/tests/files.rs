@@ -64,12 +64,14 @@ const ROWS: &[Row] = &[
     Row::new("the first page", "GET", "/", 200)
         .answers(&[
             ("content-type", "text/html"),
-            ("content-security-policy", "default-src 'self'"),
+            ("content-security-policy", "frame-ancestors 'self'"),
             ("x-content-type-options", "nosniff"),
             ("referrer-policy", "no-referrer"),
         ])
         .holds("<html"),
-    Row::new("the publisher's page", "GET", "/publish/live", 200).holds("<html"),
+    Row::new("the publisher's page", "GET", "/publish/live", 200)
+        .answers(&[("content-security-policy", "frame-ancestors 'self'")])
+        .holds("<html"),
     Row::new("the viewer's page", "GET", "/watch/live/", 200).holds("<html"),
     Row::new("a page of no stream", "GET", "/watch/a%20b", 400),
     Row::new("a script", "GET", "/assets/whip.js", 200)

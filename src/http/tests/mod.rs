@@ -19,6 +19,7 @@ use axum::http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
 use tower::ServiceExt;
 
+use super::auth::LocalAddress;
 use super::{AppState, Settings, Tokens, router};
 use double::Library;
 
@@ -175,12 +176,16 @@ async fn send(
     }
     let peer = if given("test-remote") {
         "192.0.2.7:1"
+    } else if given("test-own-address") {
+        "192.0.2.1:1"
     } else {
         "[::ffff:127.0.0.1]:1"
     };
     let peer: SocketAddr = peer.parse().unwrap();
+    let local = LocalAddress([192, 0, 2, 1].into());
     let mut request = request.body(body.into()).unwrap();
     request.extensions_mut().insert(ConnectInfo(peer));
+    request.extensions_mut().insert(local);
     let (parts, body) = router.clone().oneshot(request).await.unwrap().into_parts();
     let body = body.collect().await.unwrap().to_bytes();
     Answer {

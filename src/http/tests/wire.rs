@@ -8,7 +8,9 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::http::serve;
+use crate::http::serve::serve_for;
+
+const LONG: Duration = Duration::from_secs(20);
 
 struct Server {
     address: SocketAddr,
@@ -18,12 +20,17 @@ struct Server {
 
 impl Server {
     async fn start() -> Self {
+        Self::with_header_timeout(LONG).await
+    }
+
+    async fn with_header_timeout(timeout: Duration) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
-        let task = tokio::spawn(serve(listener, open_app(), async {
+        let stopped = async {
             let _ = stopped.await;
-        }));
+        };
+        let task = tokio::spawn(serve_for(listener, open_app(), stopped, timeout, LONG));
         Self {
             address,
             stop,
@@ -119,13 +126,6 @@ async fn the_peer_is_known_to_the_routes() {
     read_until(&mut stream, "201 Created").await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_connection_that_never_asks_for_anything_is_ended() {
-    let server = Server::start().await;
-    let mut silent = server.connect().await;
-    assert_eq!(silent.read(&mut [0; 16]).await.unwrap(), 0);
-}
-
 #[tokio::test]
 async fn the_end_waits_for_no_idle_connection() {
     let server = Server::start().await;
@@ -138,4 +138,12 @@ async fn the_end_waits_for_no_idle_connection() {
     let ended = tokio::time::timeout(Duration::from_secs(4), server.task).await;
     ended.expect("the server ends").unwrap().unwrap();
     assert_eq!(idle.read(&mut [0; 16]).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_connection_that_asks_for_nothing_is_ended() {
+    let server = Server::with_header_timeout(Duration::from_millis(50)).await;
+    let mut silent = server.connect().await;
+    let read = tokio::time::timeout(LONG, silent.read(&mut [0; 16])).await;
+    assert_eq!(read.expect("the end").unwrap(), 0);
 }
