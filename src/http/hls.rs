@@ -33,7 +33,7 @@ pub enum HlsResource {
         /// How long caches may keep it; 0 for not without asking again.
         cache_seconds: u32,
     },
-    /// The stream is live, but its first segment is not complete.
+    /// The stream is live, but it has too few segments yet.
     NotYet,
     /// The stream can't be had by HLS, for this reason.
     Unavailable(String),

@@ -173,7 +173,7 @@ impl Problem {
             Self::HlsOffline(stream) => {
                 format!("nobody publishes {stream} now; try again when the broadcast has begun")
             }
-            Self::HlsNotYet => "the first segment is not ready; try again in a second".into(),
+            Self::HlsNotYet => "the first segments are not ready; try again in a second".into(),
             Self::HlsUnavailable(reason) => reason.clone(),
             Self::HlsNotFound => "there is no such file in this stream's playlists now; \
                 begin at index.m3u8"

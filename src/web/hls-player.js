@@ -15,6 +15,9 @@ const KEEP_BEHIND = 12;
 /** The longest pause after a failure, in milliseconds. */
 const LONGEST_PAUSE = 8000;
 
+/** How often to look whether a stream that ended is back, in milliseconds. */
+const COMEBACK_PAUSE = 3000;
+
 /**
  * Plays `/hls/{stream}/index.m3u8` in a video element.
  *
@@ -28,6 +31,7 @@ export class HlsPlayer extends EventTarget {
   #token;
   #abort = null;
   #mediaUrl = null;
+  #playlist = "";
   #renditions = [];
   #state = "stopped";
 
@@ -85,8 +89,7 @@ export class HlsPlayer extends EventTarget {
         await sleep(pause, abort.signal);
         continue;
       }
-      // The broadcast has ended; the same stream may come back.
-      await sleep(3000, abort.signal);
+      await this.#comeback(abort.signal);
     }
   }
 
@@ -101,12 +104,13 @@ export class HlsPlayer extends EventTarget {
   async #play(signal, succeeded) {
     const text = await this.#load(this.#url, signal, "text");
     const { video, audio } = parseMultivariant(text, this.#url);
+    const wanted = [video, audio].filter((rendition) => rendition !== null);
+    this.#playlist = wanted[0].url;
     const Source = globalThis.ManagedMediaSource ?? globalThis.MediaSource;
     if (!Source) {
       await this.#playNatively(signal, succeeded);
       return;
     }
-    const wanted = [video, audio].filter((rendition) => rendition !== null);
     const missing = wanted.find(({ type }) => !Source.isTypeSupported(type));
     if (missing) throw new Error(`This browser can't play ${missing.type}.`);
     const source = await this.#open(Source, signal);
@@ -145,7 +149,28 @@ export class HlsPlayer extends EventTarget {
     });
   }
 
+  /**
+   * Waits while there is nothing but the playlist of the broadcast that has ended, which the server
+   * keeps for a while. Any other answer is for the next attempt to deal with.
+   */
+  async #comeback(signal) {
+    const played = this.#renditions[0]?.newest;
+    while (!signal.aborted) {
+      await sleep(COMEBACK_PAUSE, signal);
+      try {
+        const text = await this.#load(this.#playlist, signal, "text");
+        const { ended, segments } = parseMedia(text, this.#playlist);
+        if (!ended && segments.at(-1)?.sequence !== played) return;
+      } catch (error) {
+        // What can't be asked may still be the same.
+        if (![0, 429].includes(problemOf(error).status)) return;
+      }
+    }
+  }
+
   async #open(Source, signal) {
+    // After a break of the timeline there is an older one.
+    if (this.#mediaUrl) URL.revokeObjectURL(this.#mediaUrl);
     const source = new Source();
     this.#mediaUrl = URL.createObjectURL(source);
     // A managed source starts only when remote playback is off.
@@ -234,6 +259,11 @@ class Rendition {
     this.url = url;
     this.codecs = codecs;
     this.buffer = buffer;
+  }
+
+  /** The sequence number of the newest segment that was played, if any. */
+  get newest() {
+    return this.#next === null ? undefined : this.#next - 1;
   }
 
   /** The segments of the list that are to be loaded; at first only the newest ones. */

@@ -89,6 +89,11 @@ export class SessionClient extends EventTarget {
   /** For the two kinds: adds the transceivers to offer. */
   prepare(_peer) {}
 
+  /** For the two kinds: the offer of the browser, before it is put in place. */
+  offered(sdp) {
+    return sdp;
+  }
+
   /** For the two kinds: the answer of the server, before it is put in place. */
   received(sdp) {
     return sdp;
@@ -110,7 +115,8 @@ export class SessionClient extends EventTarget {
       });
       this.prepare(peer);
       const late = new Candidates(peer);
-      await peer.setLocalDescription();
+      const offer = await peer.createOffer();
+      await peer.setLocalDescription({ type: "offer", sdp: this.offered(offer.sdp) });
       await gathered(peer, GATHERING);
       if (!current()) return;
       late.restart();

@@ -20,6 +20,15 @@ export class WhepClient extends SessionClient {
     });
   }
 
+  /** Browsers decode Opus to one channel unless their own offer asks for two (RFC 7587, section 7). */
+  offered(sdp) {
+    const maps = sdp.matchAll(/^a=rtpmap:(\d+) opus\//gim);
+    const types = new Set([...maps].map(([, type]) => type));
+    return sdp.replace(/^a=fmtp:(\d+) .*$/gm, (line, type) => {
+      return types.has(type) && !/[ ;]stereo=/.test(line) ? `${line};stereo=1` : line;
+    });
+  }
+
   async established() {
     this.dispatchEvent(new CustomEvent("media", { detail: { stream: this.#stream } }));
   }

@@ -47,3 +47,23 @@ test("a viewer who comes before the broadcast waits for it", async (t) => {
   startPublisher(t, gateway, "demo", ["--size", "640x360"]);
   await framesAreDecoded(page, 30);
 });
+
+test("the offer asks for stereo", async (t) => {
+  const gateway = await startGateway(t);
+  const page = await browser.open(t);
+  const offer = page.waitForRequest((request) => request.url().endsWith("/whep/demo"));
+  await page.goto(`${gateway.url}/watch/demo#way=whep`);
+  const sdp = (await offer).postData();
+  const [, type] = sdp.match(/^a=rtpmap:(\d+) opus\/48000\/2/m);
+  assert.match(sdp, new RegExp(`^a=fmtp:${type} .*\\bstereo=1\\b`, "m"));
+});
+
+// It is the first thing that people try, from a browser that may not leave loopback.
+test("the test broadcast of a gateway on all addresses plays from this machine", async (t) => {
+  const gateway = await startGateway(t, {}, { on: "0.0.0.0", args: ["--demo"] });
+  await streamIsListed(gateway, "demo");
+  const page = await browser.open(t, `${gateway.url}/watch/demo`);
+  await framesAreDecoded(page, 30);
+  await textBecomes(page, "state", /^Live$/);
+  assert.equal(await page.evaluate(() => window.tidegate.way), "whep");
+});

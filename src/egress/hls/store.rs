@@ -53,7 +53,7 @@ pub enum Resource {
         /// How long a cache may keep it.
         cache_seconds: u32,
     },
-    /// The stream is live, but has no segment yet: ask again in a second.
+    /// The stream is live, but has too few segments yet: ask again in a second.
     NotYet,
     /// The stream can't be played by HLS; the text is for the user.
     Unavailable(String),
@@ -131,6 +131,9 @@ pub struct Presentation {
 
 impl Presentation {
     /// What is at `path`: `index.m3u8`, `video.m3u8`, `audio.m3u8`, `video-init-7.mp4`, `audio-9.m4s` and so on.
+    ///
+    /// The playlists of a live stream are there from its third segment on. Chromium's own player fails for
+    /// good on a live playlist of one or two. A stream that has ended is played however short it was.
     pub fn get(&self, path: &str) -> Resource {
         let state = self.lock();
         if let Some(reason) = &state.unavailable {
@@ -142,13 +145,15 @@ impl Presentation {
             "audio.m3u8" => &state.audio,
             _ => return state.media(path),
         };
+        if state.is_too_young() {
+            return Resource::NotYet;
+        }
         match playlist {
             Some(body) => Resource::Found {
                 content_type: "application/vnd.apple.mpegurl",
                 body: body.clone(),
                 cache_seconds: 1,
             },
-            None if state.index.is_none() && state.ended.is_none() => Resource::NotYet,
             None => Resource::NotFound,
         }
     }

@@ -13,14 +13,14 @@ const BUILT = fileURLToPath(new URL("../../../target/debug/tidegate", import.met
 const TIDEGATE = process.env.TIDEGATE ?? BUILT;
 
 /**
- * Starts `tidegate serve` on free ports of 127.0.0.1, for the time of the test `t`. `settings` are
- * configuration keys such as `{ "limits.consent_timeout": "2s" }`.
+ * Starts `tidegate serve` on free ports of 127.0.0.1, or of the address `on`, for the time of the
+ * test `t`. `settings` are configuration keys such as `{ "limits.consent_timeout": "2s" }`.
  */
-export async function startGateway(t, settings = {}) {
+export async function startGateway(t, settings = {}, { on = "127.0.0.1", args = [] } = {}) {
   const variables = Object.entries(settings).map(([key, value]) => {
     return [`TIDEGATE_${key.toUpperCase().replaceAll(".", "_")}`, String(value)];
   });
-  const child = run(["serve", "--listen", "127.0.0.1:0"], Object.fromEntries(variables));
+  const child = run(["serve", "--listen", `${on}:0`, ...args], Object.fromEntries(variables));
   t.after(async () => {
     await child.stop("SIGTERM");
     assert.equal(child.exitCode, 0, `the gateway must end well:\n${child.output}`);
@@ -28,8 +28,8 @@ export async function startGateway(t, settings = {}) {
   });
   const url = await until("the gateway prints where it listens", () => {
     assert.equal(child.exitCode, null, `the gateway must stay up:\n${child.output}`);
-    const [, address] = child.output.match(/HTTP on (127\.0\.0\.1:\d+)/) ?? [];
-    return address && `http://${address}`;
+    const [, port] = child.output.match(/HTTP on [\d.]+:(\d+)/) ?? [];
+    return port && `http://127.0.0.1:${port}`;
   });
   return {
     url,

@@ -106,6 +106,11 @@ impl State {
         }
     }
 
+    /// It is live, and has fewer segments than a player needs to begin.
+    pub(super) fn is_too_young(&self) -> bool {
+        self.ended.is_none() && self.segments.len() < LEAST_SEGMENTS
+    }
+
     fn bytes(&self) -> usize {
         let bodies = |stored: &Stored| {
             let both = [&stored.segment.video, &stored.segment.audio];
@@ -258,7 +263,8 @@ impl Stored {
 
 /// Seconds: the name of a segment is never used again.
 const MEDIA_CACHE: u32 = 3600;
-/// So many segments stay, however large they are: a player needs three.
+/// A player of a live stream needs three segments: so many stay, however large they are, and there is no
+/// playlist before there are so many.
 const LEAST_SEGMENTS: usize = 3;
 
 fn media(segment: &Segment, kind: MediaKind) -> Option<&Media> {

@@ -58,7 +58,7 @@ fn is_there(library: &Library, path: &str) -> bool {
 }
 
 #[test]
-fn a_live_stream_without_segments_asks_for_patience() {
+fn a_live_stream_with_fewer_than_three_segments_asks_for_patience() {
     let library = library();
     assert!(library.get(&stream()).is_none());
     let recording = library.record(&stream(), FIRST);
@@ -70,8 +70,16 @@ fn a_live_stream_without_segments_asks_for_patience() {
         library.get(&stream()).unwrap().get("video-0.m4s"),
         Resource::NotFound
     );
-    recording.push(segment(&init(), 10)).unwrap();
-    assert!(is_there(&library, "index.m3u8"));
+    let init = init();
+    for _ in 0..2 {
+        recording.push(segment(&init, 10)).unwrap();
+        for path in ["index.m3u8", "video.m3u8", "audio.m3u8"] {
+            let answer = library.get(&stream()).unwrap().get(path);
+            assert_eq!(answer, Resource::NotYet, "{path}");
+        }
+    }
+    recording.push(segment(&init, 10)).unwrap();
+    assert!(is_there(&library, "index.m3u8") && is_there(&library, "video.m3u8"));
     // There is no audio in it.
     assert_eq!(
         library.get(&stream()).unwrap().get("audio.m3u8"),
@@ -157,10 +165,27 @@ fn a_stream_lingers_after_its_end() {
 }
 
 #[test]
+fn a_broadcast_of_one_segment_can_be_played_once_it_has_ended() {
+    let library = library();
+    let recording = library.record(&stream(), FIRST);
+    recording.push(segment(&init(), 10)).unwrap();
+    recording.end(Instant::now());
+    assert!(is_there(&library, "index.m3u8"));
+    let list = text(&library, "video.m3u8");
+    assert_eq!(list.matches("#EXTINF").count(), 1);
+    let _next = library.record(&stream(), FIRST);
+    let answer = library.get(&stream()).unwrap().get("video.m3u8");
+    assert_eq!(answer, Resource::NotYet);
+}
+
+#[test]
 fn a_new_publisher_goes_on_and_the_old_one_is_ignored() {
     let (library, now) = (library(), Instant::now());
     let old = library.record(&stream(), FIRST);
-    old.push(segment(&init(), 10)).unwrap();
+    let init_of_old = init();
+    for _ in 0..3 {
+        old.push(segment(&init_of_old, 10)).unwrap();
+    }
     old.end(now);
     let new = library.record(&stream(), FIRST + 100);
     assert!(!text(&library, "video.m3u8").contains("ENDLIST"));
@@ -170,12 +195,12 @@ fn a_new_publisher_goes_on_and_the_old_one_is_ignored() {
     old.end(now);
     library.handle_timeout(now + Duration::from_secs(3600));
     let list = text(&library, "video.m3u8");
-    let next = FIRST + 1;
+    let next = FIRST + 3;
     assert!(
         list.contains("#EXT-X-DISCONTINUITY\n") && list.contains(&format!("video-init-{next}.mp4")),
         "{list}"
     );
-    assert_eq!(list.matches("#EXTINF").count(), 2);
+    assert_eq!(list.matches("#EXTINF").count(), 3);
     for _ in 0..3 {
         new.push(segment(&init(), 10)).unwrap();
     }
