@@ -8,7 +8,7 @@
 //! | [`transport`] | one WebRTC transport of one session: ICE-lite, DTLS, SRTP | pure |
 //! | [`rtp`] | packets, sequence numbers, header extensions, codecs | pure |
 //! | [`ingest`] | a publisher: loss repair, feedback, which track a packet belongs to | pure |
-//! | [`stream`] | what a stream keeps: the packet ring, keyframe requests, the fan-out | pure |
+//! | [`stream`] | what a stream is: its name, tracks, packets, and the ring that keeps the newest | pure |
 //! | [`egress::whep`] | a subscriber: rewriting, retransmission, sender reports | pure |
 //! | [`egress::hls`] | segments, playlists and their store | pure |
 //! | [`media`] | the only user of GStreamer: remuxing for HLS, the test publisher | shell |
@@ -21,8 +21,8 @@
 //! | [`gateway`] | the one owner of the directory of streams and sessions |
 //! | [`http`] | WHIP, WHEP, HLS and the pages, over axum |
 //! | [`config`] | file, environment and flags to validated settings |
-//! | [`telemetry`] | logs and counters |
-//! | [`cli`] | the commands `serve`, `publish` and `watch` |
+//! | [`telemetry`] | logs |
+//! | [`cli`] | the commands `serve`, `publish`, `watch` and `config` |
 //! | [`app`] | the composition root: start and shutdown order |
 //!
 //! # The contract of the pure state machines

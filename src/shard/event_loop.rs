@@ -22,7 +22,7 @@ const SOCKET: mio::Token = mio::Token(0);
 const RECEIVES_PER_ROUND: usize = 4;
 /// Packets and hand-overs taken from the inbox before the rest gets its turn.
 const INBOX_PER_ROUND: usize = 256;
-/// Connections wait at most this long when nothing is due; the value has no meaning of its own.
+/// The longest sleep when nothing is due; the value has no meaning of its own.
 const IDLE: Duration = Duration::from_secs(60);
 
 /// How a loop ended.

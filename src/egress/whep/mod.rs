@@ -21,8 +21,8 @@ use crate::rtp::rtcp::{ReceiverFeedback, ReceptionReport, SenderReport, read_fee
 use crate::sdp::SubscriberSpec;
 use crate::stream::{Packet, Ring, TrackId};
 
-/// The time between two sender reports of a track. Browsers send theirs about as often; the first
-/// one goes out with the first packet, since a player can't align audio and video before it.
+/// The time between two sender reports of a track. The first one goes out with the track's first
+/// packet, since a player can't align audio and video before it.
 const REPORT_INTERVAL: Duration = Duration::from_secs(2);
 
 /// One viewer.
