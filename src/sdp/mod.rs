@@ -35,7 +35,7 @@ mod tests;
 
 pub use answer::{Accepted, Local};
 pub use candidate::Candidate;
-pub use codec_choice::CodecPolicy;
+pub use codec_choice::{CodecPolicy, may_replace};
 pub use fragment::{Fragment, FragmentError};
 pub use media_section::{Direction, ExtensionOffer, MediaSection};
 pub use offer::{Offer, OfferError};
