@@ -34,8 +34,8 @@ impl State {
         else {
             return;
         };
-        let waiting: Vec<TrackId> = subscriber.waiting_for_keyframe().collect();
-        for track in waiting {
+        let waiting: Vec<_> = subscriber.waiting_for_keyframe().collect();
+        for (track, _) in waiting {
             self.request_keyframe(now, key, track);
         }
     }
