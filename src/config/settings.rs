@@ -19,6 +19,8 @@ pub struct Settings {
     pub media: Media,
     /// Who may publish and play.
     pub auth: Auth,
+    /// What happens when publishers come and go.
+    pub streams: Streams,
     /// What a stranger can make us hold.
     pub limits: Limits,
     /// The HLS branch.
@@ -76,6 +78,29 @@ pub struct StreamAuth {
     pub play_token: Option<Secret>,
 }
 
+/// The lifetimes of streams.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Streams {
+    /// Whether viewers may come before the publisher.
+    pub wait_for_publisher: bool,
+    /// How long viewers stay without their publisher; zero: they leave with it.
+    pub reconnect_grace: Duration,
+    /// What a second publisher of a name gets.
+    pub second_publisher: SecondPublisher,
+    /// Where viewers are sent when the server ends, with `{stream}` for the name of their stream;
+    /// none: to the same URL again.
+    pub drain_url: Option<String>,
+}
+
+/// What becomes of a publisher whose stream is being published already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SecondPublisher {
+    /// It takes the stream over.
+    Replace,
+    /// It is refused.
+    Refuse,
+}
+
 /// The limits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -99,6 +124,8 @@ pub struct Limits {
     pub connect_timeout: Duration,
     /// How long a session lives without a sign of its peer (RFC 7675).
     pub consent_timeout: Duration,
+    /// How long a player may take to answer an offer of ours.
+    pub answer_timeout: Duration,
 }
 
 /// The HLS branch.
@@ -190,6 +217,17 @@ impl Default for RetransmissionPackets {
     }
 }
 
+impl Default for Streams {
+    fn default() -> Self {
+        Self {
+            wait_for_publisher: false,
+            reconnect_grace: Duration::from_secs(10),
+            second_publisher: SecondPublisher::Replace,
+            drain_url: None,
+        }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -203,6 +241,7 @@ impl Default for Limits {
             body_bytes: 128 * 1024,
             connect_timeout: Duration::from_secs(15),
             consent_timeout: Duration::from_secs(15),
+            answer_timeout: Duration::from_secs(30),
         }
     }
 }

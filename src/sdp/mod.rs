@@ -45,6 +45,7 @@ pub use candidate::Candidate;
 pub use codec_choice::CodecPolicy;
 pub use counter_offer::{Agreed, CounterOffer, counter_offer};
 pub use description::DescriptionError;
+pub use codec_choice::{CodecPolicy, may_replace};
 pub use fragment::{Fragment, FragmentError};
 pub use media_section::{Direction, ExtensionOffer, MediaSection};
 pub use offer::{Offer, OfferError};
