@@ -42,10 +42,9 @@ mod tests;
 
 pub use answer::{Accepted, Local};
 pub use candidate::Candidate;
-pub use codec_choice::CodecPolicy;
+pub use codec_choice::{CodecPolicy, may_replace};
 pub use counter_offer::{Agreed, CounterOffer, counter_offer};
 pub use description::DescriptionError;
-pub use codec_choice::{CodecPolicy, may_replace};
 pub use fragment::{Fragment, FragmentError};
 pub use media_section::{Direction, ExtensionOffer, MediaSection};
 pub use offer::{Offer, OfferError};
