@@ -47,10 +47,7 @@ async fn try_create(
     body: &mut Body,
 ) -> Result<Response, Problem> {
     let stream = path::stream(request).await?;
-    state
-        .tokens
-        .check(kind, &stream, request)
-        .map_err(Problem::Denied)?;
+    state.authorize(kind, &stream, request)?;
     body::require_type(&request.headers, SDP, ACCEPT_POST)?;
     let settings = &state.settings;
     let offer = body::read(

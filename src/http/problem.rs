@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::auth::Denied;
+use super::rate::TooMany;
 use crate::gateway::{CreateError, SessionError};
 use crate::sdp;
 use crate::stream::{StreamName, StreamNameError};
@@ -33,6 +34,8 @@ pub(super) enum Problem {
     Name(StreamNameError),
     NotASession,
     Denied(Denied),
+    /// The client asks more often than it may.
+    TooMany(TooMany),
     /// The body is of another type than this one, which the named header announces.
     ContentType {
         accepted: &'static str,
@@ -125,6 +128,7 @@ impl Problem {
             Self::Range { .. } => StatusCode::RANGE_NOT_SATISFIABLE,
             Self::Create(CreateError::Refused(_)) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::PreconditionMissing => StatusCode::PRECONDITION_REQUIRED,
+            Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Create(CreateError::Full { .. } | CreateError::ShuttingDown)
             | Self::Session(SessionError::ShuttingDown)
             | Self::HlsNotYet => StatusCode::SERVICE_UNAVAILABLE,
@@ -144,6 +148,14 @@ impl Problem {
             Self::Name(error) => error.to_string(),
             Self::NotASession => SessionError::NotFound.to_string(),
             Self::Denied(denied) => denied_detail(*denied),
+            Self::TooMany(TooMany {
+                setting,
+                per_second,
+                ..
+            }) => format!(
+                "too many requests; this server takes {per_second} a second (`{setting}`): \
+                 wait as long as Retry-After says"
+            ),
             Self::ContentType { accepted, .. } => {
                 format!("the body must have the Content-Type {accepted}")
             }
@@ -201,6 +213,11 @@ impl Problem {
                 .map(|value| (header::CONTENT_RANGE, value)),
             Self::Create(CreateError::Offline(_)) | Self::HlsOffline(_) => retry_after("2"),
             Self::HlsNotYet => retry_after("1"),
+            // Whole seconds (RFC 9110, section 10.2.3), so that the wait is over then.
+            Self::TooMany(too_many) => Some((
+                header::RETRY_AFTER,
+                HeaderValue::from(too_many.wait.as_secs() + 1),
+            )),
             Self::Create(CreateError::Full { .. } | CreateError::ShuttingDown)
             | Self::Session(SessionError::ShuttingDown) => retry_after("10"),
             _ => None,

@@ -10,7 +10,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
 
 use super::problem::{ACCEPT_PATCH, FRAGMENT, Problem};
-use super::{AppState, MissingIfMatch, body, cors, path, precondition};
+use super::{AppState, body, cors, path, precondition};
+use crate::config::LenientPatch;
 use crate::gateway::{IfMatch, Patched, SessionError, SessionKind};
 use crate::sdp;
 
@@ -40,14 +41,11 @@ async fn try_patch(
     body: &mut Body,
 ) -> Result<Response, Problem> {
     let (stream, id) = path::session(request).await?;
-    state
-        .tokens
-        .check(kind, &stream, request)
-        .map_err(Problem::Denied)?;
+    state.authorize(kind, &stream, request)?;
     let exists = state.gateway.exists(kind, stream.clone(), id).await;
     exists.map_err(Problem::Session)?;
     body::require_type(&request.headers, FRAGMENT, ACCEPT_PATCH)?;
-    let alternatives = preconditions(state, request)?;
+    let alternatives = preconditions(state, kind, request)?;
     let settings = &state.settings;
     let text = body::read(
         &request.headers,
@@ -74,13 +72,21 @@ async fn try_patch(
     Err(failed)
 }
 
-fn preconditions(state: &AppState, request: &Parts) -> Result<Vec<IfMatch>, Problem> {
-    match precondition::if_match(&request.headers) {
+fn preconditions(
+    state: &AppState,
+    kind: SessionKind,
+    request: &Parts,
+) -> Result<Vec<IfMatch>, Problem> {
+    let lenient = &state.settings.compatibility;
+    let may_be_missing = match lenient.patch_without_if_match {
+        LenientPatch::Never => false,
+        LenientPatch::Whep => kind == SessionKind::Whep,
+        LenientPatch::Always => true,
+    };
+    match precondition::if_match(&request.headers, lenient.unquoted_etag) {
         Ok(Some(alternatives)) => Ok(alternatives),
-        Ok(None) => match state.settings.missing_if_match {
-            MissingIfMatch::Refuse => Err(Problem::PreconditionMissing),
-            MissingIfMatch::Any => Ok(vec![IfMatch::Any]),
-        },
+        Ok(None) if may_be_missing => Ok(vec![IfMatch::Any]),
+        Ok(None) => Err(Problem::PreconditionMissing),
         Err(precondition::Malformed) => Err(Problem::PreconditionMalformed),
     }
 }
@@ -115,10 +121,7 @@ async fn try_delete(
     request: &mut Parts,
 ) -> Result<Response, Problem> {
     let (stream, id) = path::session(request).await?;
-    state
-        .tokens
-        .check(kind, &stream, request)
-        .map_err(Problem::Denied)?;
+    state.authorize(kind, &stream, request)?;
     let deleted = state.gateway.delete(kind, stream, id).await;
     deleted.map_err(Problem::Session)?;
     Ok(StatusCode::OK.into_response())
