@@ -241,8 +241,10 @@ fn gateway_config(
         limits: gateway::Limits {
             sessions: limits.sessions,
             sessions_per_stream: limits.sessions_per_stream,
+            sessions_per_address: limits.sessions_per_address,
             streams: limits.streams,
             half_open_sessions: limits.half_open_sessions,
+            half_open_sessions_per_address: limits.half_open_sessions_per_address,
         },
         candidates: Candidate::list(addresses),
         codecs: CodecPolicy {

@@ -56,8 +56,10 @@ impl From<&Settings> for Raw {
             limits: raw::Limits {
                 sessions: number(limits.sessions),
                 sessions_per_stream: number(limits.sessions_per_stream),
+                sessions_per_address: number(limits.sessions_per_address),
                 streams: number(limits.streams),
                 half_open_sessions: number(limits.half_open_sessions),
+                half_open_sessions_per_address: number(limits.half_open_sessions_per_address),
                 sdp_bytes: number(limits.sdp_bytes),
                 body_bytes: number(limits.body_bytes),
                 address_requests_per_second: number(limits.address_requests_per_second),

@@ -92,10 +92,14 @@ pub struct Limits {
     pub sessions: usize,
     /// Sessions at once on one stream.
     pub sessions_per_stream: usize,
+    /// Sessions at once of one client address: of IPv6, of one /64. Loopback is not limited.
+    pub sessions_per_address: usize,
     /// Streams at once.
     pub streams: usize,
     /// Sessions at once that have not finished DTLS.
     pub half_open_sessions: usize,
+    /// Such sessions at once of one client address.
+    pub half_open_sessions_per_address: usize,
     /// The longest SDP, in bytes.
     pub sdp_bytes: usize,
     /// The longest body of any request, in bytes.
@@ -211,8 +215,10 @@ impl Default for Limits {
         Self {
             sessions: 10_000,
             sessions_per_stream: 10_000,
+            sessions_per_address: 2_000,
             streams: 1_000,
             half_open_sessions: 1_000,
+            half_open_sessions_per_address: 250,
             sdp_bytes: 64 * 1024,
             body_bytes: 128 * 1024,
             address_requests_per_second: 50,

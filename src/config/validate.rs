@@ -177,11 +177,23 @@ fn limits(raw: raw::Limits) -> Result<Limits, Error> {
             default.sessions_per_stream,
             many.clone(),
         )?,
+        sessions_per_address: whole(
+            "limits.sessions_per_address",
+            raw.sessions_per_address,
+            default.sessions_per_address,
+            many.clone(),
+        )?,
         streams: whole("limits.streams", raw.streams, default.streams, many.clone())?,
         half_open_sessions: whole(
             "limits.half_open_sessions",
             raw.half_open_sessions,
             default.half_open_sessions,
+            many.clone(),
+        )?,
+        half_open_sessions_per_address: whole(
+            "limits.half_open_sessions_per_address",
+            raw.half_open_sessions_per_address,
+            default.half_open_sessions_per_address,
             many,
         )?,
         sdp_bytes: whole(

@@ -2,25 +2,23 @@
 //!
 //! Pure: it decides, the task beside it acts.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::{CreateError, SessionError, SessionId, SessionKind, StreamStatus};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::events::{Notice, Presence};
+use super::limits::Addresses;
+use super::{
+    Client, CreateError, Events, Limits, SessionError, SessionId, SessionKind, StreamStatus,
+};
 use crate::shard::{SessionKey, ShardId, StreamKey};
 use crate::stream::{StreamName, TrackInfo};
 
-/// How much the server takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Sessions in all.
-    pub sessions: usize,
-    /// Subscribers of one stream.
-    pub sessions_per_stream: usize,
-    /// Streams at once.
-    pub streams: usize,
-    /// Sessions that have not finished ICE and DTLS.
-    pub half_open_sessions: usize,
-}
+/// When a viewer of a stream that nobody publishes may try again.
+const RETRY_OFFLINE: Duration = Duration::from_secs(2);
 
 /// All streams and sessions.
 #[derive(Debug)]
@@ -32,11 +30,14 @@ pub(super) struct Directory {
     /// Sessions by shard.
     load: Vec<usize>,
     half_open: usize,
+    addresses: Addresses,
     last_key: u64,
+    /// Whose viewers are to be told of a new count.
+    recounted: BTreeSet<StreamName>,
 }
 
 /// A broadcast.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Stream {
     pub(super) key: StreamKey,
     pub(super) publisher: SessionId,
@@ -47,10 +48,12 @@ pub(super) struct Stream {
     /// Subscriber sessions, and how many of them are connected.
     subscribers: Vec<SessionId>,
     connected: usize,
+    /// What those who read the events of a subscriber see; none before the first.
+    presence: Option<watch::Sender<Presence>>,
 }
 
 /// A session.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Session {
     pub(super) key: SessionKey,
     pub(super) kind: SessionKind,
@@ -58,7 +61,10 @@ pub(super) struct Session {
     pub(super) shard: ShardId,
     /// The entity tag of its ICE generation.
     pub(super) etag: String,
+    client: Client,
     connected: bool,
+    /// What those who read its events see; none before the first.
+    notice: Option<watch::Sender<Notice>>,
 }
 
 /// What is left to close when a session has gone.
@@ -74,30 +80,41 @@ impl Directory {
             ids: HashMap::new(),
             load: vec![0; shards.max(1)],
             half_open: 0,
+            addresses: Addresses::default(),
             last_key: 0,
+            recounted: BTreeSet::new(),
         }
     }
 
     /// Whether `name` may be published now.
-    pub(super) fn may_publish(&self, name: &StreamName) -> Result<(), CreateError> {
+    pub(super) fn may_publish(&self, name: &StreamName, client: Client) -> Result<(), CreateError> {
         if self.streams.contains_key(name) {
             return Err(CreateError::AlreadyPublished(name.clone()));
         }
         self.room("limits.streams", self.streams.len(), self.limits.streams)?;
         // Half-open sessions don't count here: a flood of viewers must not keep publishers out.
-        self.room("limits.sessions", self.sessions.len(), self.limits.sessions)
+        self.room("limits.sessions", self.sessions.len(), self.limits.sessions)?;
+        self.addresses.room(client.address, &self.limits)
     }
 
     /// The stream that a new subscriber of `name` takes.
-    pub(super) fn may_subscribe(&self, name: &StreamName) -> Result<&Stream, CreateError> {
+    pub(super) fn may_subscribe(
+        &self,
+        name: &StreamName,
+        client: Client,
+    ) -> Result<&Stream, CreateError> {
         let stream = self.streams.get(name).filter(|stream| stream.live);
-        let stream = stream.ok_or_else(|| CreateError::Offline(name.clone()))?;
+        let stream = stream.ok_or_else(|| CreateError::Offline {
+            stream: name.clone(),
+            retry_after: RETRY_OFFLINE,
+        })?;
         self.room(
             "limits.sessions_per_stream",
             stream.subscribers.len(),
             self.limits.sessions_per_stream,
         )?;
         self.room_for_session()?;
+        self.addresses.room(client.address, &self.limits)?;
         Ok(stream)
     }
 
@@ -150,6 +167,7 @@ impl Directory {
             live: false,
             subscribers: Vec::new(),
             connected: 0,
+            presence: None,
         };
         self.streams.insert(session.stream.clone(), stream);
         self.add_session(id, session);
@@ -168,6 +186,7 @@ impl Directory {
         self.ids.insert(session.key, id);
         self.load[usize::from(session.shard.0)] += 1;
         self.half_open += 1;
+        self.addresses.add(session.client.address);
         self.sessions.insert(id, session);
     }
 
@@ -192,6 +211,7 @@ impl Directory {
         }
         session.connected = true;
         self.half_open -= 1;
+        self.addresses.connected(session.client.address);
         let (kind, name) = (session.kind, session.stream.clone());
         let stream = self.streams.get_mut(&name)?;
         match kind {
@@ -201,6 +221,9 @@ impl Directory {
             }
             SessionKind::Whep => {
                 stream.connected += 1;
+                if stream.presence.is_some() {
+                    self.recounted.insert(name);
+                }
                 None
             }
         }
@@ -230,6 +253,9 @@ impl Directory {
                 if let Some(stream) = self.streams.get_mut(&session.stream) {
                     stream.subscribers.retain(|other| *other != id);
                     stream.connected -= usize::from(session.connected);
+                    if session.connected && stream.presence.is_some() {
+                        self.recounted.insert(session.stream.clone());
+                    }
                 }
             }
         }
@@ -241,7 +267,52 @@ impl Directory {
         self.ids.remove(&session.key);
         self.load[usize::from(session.shard.0)] -= 1;
         self.half_open -= usize::from(!session.connected);
+        self.addresses
+            .remove(session.client.address, session.connected);
         Some(session)
+    }
+
+    /// The events of a subscriber.
+    pub(super) fn events(
+        &mut self,
+        name: &StreamName,
+        id: SessionId,
+    ) -> Result<Events, SessionError> {
+        let session = self.session(SessionKind::Whep, name, id)?;
+        let notice = session
+            .notice
+            .get_or_insert_with(|| watch::Sender::new(Notice::default()))
+            .subscribe();
+        let stream = self.streams.get_mut(name).ok_or(SessionError::NotFound)?;
+        let presence = Presence {
+            active: stream.live,
+            viewers: stream.connected,
+        };
+        let presence = stream
+            .presence
+            .get_or_insert_with(|| watch::Sender::new(presence))
+            .subscribe();
+        Ok(Events::new(presence, notice))
+    }
+
+    /// Whether some viewers are to be told of a new count.
+    pub(super) fn is_recounted(&self) -> bool {
+        !self.recounted.is_empty()
+    }
+
+    /// Tells the viewers of all streams that have a new count. To be called at most once a second.
+    pub(super) fn tell_counts(&mut self) {
+        for name in std::mem::take(&mut self.recounted) {
+            let Some(stream) = self.streams.get(&name) else {
+                continue;
+            };
+            if let Some(presence) = &stream.presence {
+                let viewers = stream.connected;
+                presence.send_if_modified(|presence| {
+                    std::mem::replace(&mut presence.viewers, viewers) != viewers
+                });
+            }
+        }
     }
 
     /// The live streams, by name.
@@ -263,6 +334,7 @@ impl Session {
         key: SessionKey,
         kind: SessionKind,
         stream: StreamName,
+        client: Client,
         shard: ShardId,
         etag: String,
     ) -> Self {
@@ -272,175 +344,12 @@ impl Session {
             stream,
             shard,
             etag,
+            client,
             connected: false,
+            notice: None,
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const LIMITS: Limits = Limits {
-        sessions: 4,
-        sessions_per_stream: 2,
-        streams: 2,
-        half_open_sessions: 3,
-    };
-
-    fn name(name: &str) -> StreamName {
-        name.parse().unwrap()
-    }
-
-    fn publish(directory: &mut Directory, stream: &str) -> (SessionId, SessionKey) {
-        directory.may_publish(&name(stream)).unwrap();
-        let (id, key, shard) = (
-            SessionId::random(),
-            directory.next_session_key(),
-            directory.least_loaded(),
-        );
-        let session = Session::new(key, SessionKind::Whip, name(stream), shard, String::new());
-        directory.add_publisher(id, session, Arc::new([]));
-        (id, key)
-    }
-
-    fn subscribe(directory: &mut Directory, stream: &str) -> (SessionId, SessionKey) {
-        directory.may_subscribe(&name(stream)).unwrap();
-        let (id, key, shard) = (
-            SessionId::random(),
-            directory.next_session_key(),
-            directory.least_loaded(),
-        );
-        directory.add_subscriber(
-            id,
-            Session::new(key, SessionKind::Whep, name(stream), shard, String::new()),
-        );
-        (id, key)
-    }
-
-    #[test]
-    fn a_stream_is_offline_until_its_publisher_has_connected() {
-        let mut directory = Directory::new(LIMITS, 2);
-        let (_, key) = publish(&mut directory, "demo");
-        assert!(matches!(
-            directory.may_subscribe(&name("demo")),
-            Err(CreateError::Offline(_))
-        ));
-        assert!(directory.streams().is_empty());
-        assert!(directory.connected(key).is_some());
-        assert!(directory.connected(key).is_none(), "only once");
-        assert!(directory.may_subscribe(&name("demo")).is_ok());
-        assert_eq!(directory.streams().len(), 1);
-    }
-
-    #[test]
-    fn a_name_has_one_publisher_at_a_time() {
-        let mut directory = Directory::new(LIMITS, 1);
-        let (_, key) = publish(&mut directory, "demo");
-        assert!(matches!(
-            directory.may_publish(&name("demo")),
-            Err(CreateError::AlreadyPublished(_))
-        ));
-        directory.remove(key).unwrap();
-        publish(&mut directory, "demo");
-    }
-
-    #[test]
-    fn subscribers_leave_with_their_publisher() {
-        let mut directory = Directory::new(LIMITS, 2);
-        let (_, publisher) = publish(&mut directory, "demo");
-        directory.connected(publisher);
-        let (id, subscriber) = subscribe(&mut directory, "demo");
-        directory.connected(subscriber);
-        assert_eq!(directory.streams()[0].subscribers, 1);
-        let (_, orphans) = directory.remove(publisher).unwrap();
-        assert_eq!(orphans.0.len(), 1);
-        assert_eq!(orphans.0[0].0, subscriber);
-        assert!(
-            directory
-                .session(SessionKind::Whep, &name("demo"), id)
-                .is_err()
-        );
-        assert_eq!((directory.half_open, &directory.load[..]), (0, &[0, 0][..]));
-    }
-
-    #[test]
-    fn a_session_answers_only_to_its_kind_and_stream() {
-        let mut directory = Directory::new(LIMITS, 1);
-        let (id, _) = publish(&mut directory, "demo");
-        assert!(
-            directory
-                .session(SessionKind::Whip, &name("demo"), id)
-                .is_ok()
-        );
-        assert!(
-            directory
-                .session(SessionKind::Whep, &name("demo"), id)
-                .is_err()
-        );
-        assert!(
-            directory
-                .session(SessionKind::Whip, &name("other"), id)
-                .is_err()
-        );
-    }
-
-    #[test]
-    fn every_limit_names_its_setting() {
-        let full = |result: Result<(), CreateError>| match result {
-            Err(CreateError::Full { setting, limit }) => (setting, limit),
-            other => panic!("{other:?}"),
-        };
-        let mut directory = Directory::new(LIMITS, 1);
-        let (_, first) = publish(&mut directory, "a");
-        publish(&mut directory, "b");
-        assert_eq!(
-            full(directory.may_publish(&name("c"))),
-            ("limits.streams", 2)
-        );
-        directory.connected(first);
-        subscribe(&mut directory, "a");
-        subscribe(&mut directory, "a");
-        assert_eq!(
-            full(directory.may_subscribe(&name("a")).map(drop)),
-            ("limits.sessions_per_stream", 2)
-        );
-        let mut directory = Directory::new(
-            Limits {
-                half_open_sessions: 1,
-                ..LIMITS
-            },
-            1,
-        );
-        let (_, key) = publish(&mut directory, "a");
-        directory.connected(key);
-        subscribe(&mut directory, "a");
-        assert!(directory.may_publish(&name("b")).is_ok());
-        assert_eq!(
-            full(directory.may_subscribe(&name("a")).map(drop)),
-            ("limits.half_open_sessions", 1)
-        );
-        let mut directory = Directory::new(
-            Limits {
-                sessions: 1,
-                ..LIMITS
-            },
-            1,
-        );
-        publish(&mut directory, "a");
-        assert_eq!(
-            full(directory.may_publish(&name("b"))),
-            ("limits.sessions", 1)
-        );
-    }
-
-    #[test]
-    fn sessions_are_spread_over_the_shards() {
-        let mut directory = Directory::new(LIMITS, 2);
-        let (_, key) = publish(&mut directory, "demo");
-        directory.connected(key);
-        subscribe(&mut directory, "demo");
-        subscribe(&mut directory, "demo");
-        assert_eq!(directory.load, [2, 1]);
-    }
-}
+mod tests;

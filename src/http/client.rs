@@ -4,7 +4,7 @@
 //! count from the right, as far as each next address is a proxy that is trusted. From everybody else
 //! they say nothing. Scheme and host as a proxy got them are not needed: our URLs are paths.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -14,6 +14,8 @@ use axum::http::{HeaderMap, HeaderName, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use ipnet::IpNet;
+
+use crate::gateway::Client;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
@@ -119,11 +121,13 @@ pub(super) async fn identify(
     next.run(request).await
 }
 
-/// The client's address; unspecified where the connection has none.
-pub(super) fn address(request: &Parts) -> IpAddr {
-    let unknown = IpAddr::from([0, 0, 0, 0]);
+/// Who asks, for the control plane. What was not asked over a connection comes from this process.
+pub(super) fn of(request: &Parts) -> Client {
     let known = request.extensions.get::<ClientAddress>();
-    known.map_or(unknown, |ClientAddress(address)| *address)
+    let address = known.map_or(Ipv4Addr::LOCALHOST.into(), |ClientAddress(address)| {
+        *address
+    });
+    Client { address }
 }
 
 /// The elements of a list field, the nearest last; `None` when there is no such field.

@@ -9,7 +9,7 @@ use axum::routing::{MethodRouter, get};
 use axum::{Extension, Router, body::Body};
 
 use super::problem::{ACCEPT_PATCH, ACCEPT_POST, FRAGMENT, Problem, SDP};
-use super::{AppState, body, path, session};
+use super::{AppState, body, client, path, session};
 use crate::gateway::SessionKind;
 use crate::sdp;
 
@@ -57,7 +57,11 @@ async fn try_create(
         settings.body_timeout,
     );
     let offer = sdp::Offer::parse(&offer.await?, &settings.sdp_limits).map_err(Problem::Offer)?;
-    let created = state.gateway.create(kind, stream.clone(), offer).await;
+    let client = client::of(request);
+    let created = state
+        .gateway
+        .create(kind, stream.clone(), offer, client)
+        .await;
     let created = created.map_err(Problem::Create)?;
     let protocol = match kind {
         SessionKind::Whip => "whip",
@@ -72,7 +76,7 @@ async fn try_create(
         (header::ETAG, format!("\"{}\"", created.etag)),
         (ACCEPT_PATCH, FRAGMENT.to_owned()),
     ];
-    Ok((StatusCode::CREATED, headers, created.answer).into_response())
+    Ok((StatusCode::CREATED, headers, created.sdp).into_response())
 }
 
 /// GET and HEAD: no content, but a type that tells players what this URL is.
