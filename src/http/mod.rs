@@ -9,9 +9,14 @@ mod auth;
 mod body;
 mod client;
 mod cors;
+mod counter_offer;
 mod endpoint;
+mod event_streams;
+mod events;
 mod hls;
 mod ice_servers;
+mod layer;
+mod links;
 mod pages;
 mod path;
 mod precondition;
@@ -34,13 +39,13 @@ pub use serve::serve;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::request::Parts;
 use axum::http::{Method, StatusCode, Version, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Extension, Router};
 use ipnet::IpNet;
 
 use crate::config::{Compatibility, IceServer};
@@ -48,6 +53,7 @@ use crate::gateway::{Gateway, SessionKind};
 use crate::sdp;
 use crate::stream::StreamName;
 use client::Proxies;
+use event_streams::EventStreams;
 use problem::Problem;
 use rate::Limiter;
 
@@ -136,6 +142,7 @@ pub fn router(state: AppState) -> Router {
     let sessions = Router::new()
         .nest("/whip", endpoint::routes(SessionKind::Whip))
         .nest("/whep", endpoint::routes(SessionKind::Whep))
+        .layer(Extension(Arc::<EventStreams>::default()))
         .layer(middleware::from_fn_with_state(gate, limit_rate));
     Router::new()
         .merge(sessions)
