@@ -55,7 +55,6 @@ pub use connections::TcpLimits;
 pub use counters::{Counters, Snapshot};
 pub use inbox::{Message, OpenSession, Rebinding, Role, ShardHandle};
 pub use ice_tcp::accept_tcp;
-pub use inbox::{Message, OpenSession, Role, ShardHandle};
 
 use event_loop::Ended;
 
