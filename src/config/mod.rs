@@ -5,6 +5,7 @@
 //! logged before the settings are whole. What depends on the machine comes in as a [`Host`].
 
 mod duration;
+mod endpoint;
 mod environment;
 mod host;
 mod layer;
@@ -15,6 +16,7 @@ mod settings;
 mod validate;
 mod value;
 
+pub use endpoint::{Endpoint, EndpointError, HostName};
 pub use host::Host;
 pub use layer::Layer;
 pub use secret::Secret;

@@ -61,7 +61,7 @@ pub(super) struct Session {
     pub(super) shard: ShardId,
     /// The entity tag of its ICE generation.
     pub(super) etag: String,
-    client: Client,
+    pub(super) client: Client,
     connected: bool,
     /// What those who read its events see; none before the first.
     notice: Option<watch::Sender<Notice>>,

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::directory::Directory;
 use super::{CreateError, Gateway, Limits, Request, SessionError, SessionKind};
 use crate::egress::hls::Library;
 use crate::media::{HlsBranch, HlsSettings};
-use crate::sdp::{Candidate, CodecPolicy, Fingerprint};
+use crate::network::Candidates;
+use crate::sdp::{CodecPolicy, Fingerprint};
 use crate::shard::{Event, Message, SessionKey, ShardHandle, ShardId};
 use crate::transport;
 
@@ -25,8 +26,8 @@ const COUNT_INTERVAL: Duration = Duration::from_secs(1);
 pub struct Config {
     /// How much it takes.
     pub limits: Limits,
-    /// Our addresses, best first.
-    pub candidates: Vec<Candidate>,
+    /// Our addresses as they are now.
+    pub candidates: watch::Receiver<Candidates>,
     /// Which codecs publishers are asked for.
     pub codecs: CodecPolicy,
     /// How long connecting and silence may last.

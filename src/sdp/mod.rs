@@ -34,7 +34,7 @@ mod fixtures;
 mod tests;
 
 pub use answer::{Accepted, Local};
-pub use candidate::Candidate;
+pub use candidate::{Candidate, Protocol};
 pub use codec_choice::CodecPolicy;
 pub use fragment::{Fragment, FragmentError};
 pub use media_section::{Direction, ExtensionOffer, MediaSection};
