@@ -5,6 +5,7 @@
 //! logged before the settings are whole. What depends on the machine comes in as a [`Host`].
 
 mod duration;
+mod endpoint;
 mod environment;
 mod host;
 mod http;
@@ -16,6 +17,7 @@ mod settings;
 mod validate;
 mod value;
 
+pub use endpoint::{Endpoint, EndpointError, HostName};
 pub use host::Host;
 pub use http::{Compatibility, IceLogin, IceServer, LenientPatch, Whep};
 pub use layer::Layer;

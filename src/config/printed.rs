@@ -41,6 +41,15 @@ impl From<&Settings> for Raw {
             media: raw::Media {
                 listen: text(media.listen),
                 addresses: list(&media.addresses),
+                interfaces: list(&media.interfaces),
+                stun: text(
+                    media
+                        .stun
+                        .as_ref()
+                        .map_or_else(String::new, ToString::to_string),
+                ),
+                address_refresh: time(media.address_refresh),
+                tcp: Some(media.tcp.into()),
                 shards: number(media.shards),
                 keyframe_request_interval: time(media.keyframe_request_interval),
                 retransmission_packets: raw::RetransmissionPackets {

@@ -1,14 +1,14 @@
 //! The settings: checked, typed, complete.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use ipnet::IpNet;
 
 use super::http::{Compatibility, IceServer, Whep};
 use super::raw::Raw;
-use super::{Host, Secret, validate};
+use super::{Endpoint, Host, Secret, validate};
 use crate::stream::StreamName;
 
 /// Everything that can be configured.
@@ -46,8 +46,17 @@ pub struct Media {
     /// Where media is received (UDP). As [`Settings::listen`] unless it is set; if that has port 0
     /// and this was not set, the port that HTTP got.
     pub listen: SocketAddr,
-    /// The addresses of the ICE candidates, best first; never empty.
-    pub addresses: Vec<IpAddr>,
+    /// Where clients are told to send to, best first. When empty, what is found: the addresses of the
+    /// interfaces, and the public one that a STUN server sees.
+    pub addresses: Vec<Endpoint>,
+    /// The only interfaces that are looked at, by name or by address. When empty, all.
+    pub interfaces: Vec<String>,
+    /// The STUN server that is asked for the public address; its port is 3478 unless it says another.
+    pub stun: Option<Endpoint>,
+    /// How often names are resolved, interfaces looked at and the STUN server asked again.
+    pub address_refresh: Duration,
+    /// Whether clients may send media by TCP where UDP is blocked (RFC 6544).
+    pub tcp: bool,
     /// How many event loops there are.
     pub shards: usize,
     /// The shortest time between two keyframe requests for one track.

@@ -11,7 +11,7 @@ use super::{
     Client, CreateError, Created, Description, IfMatch, Patched, SessionError, SessionId,
     SessionKind,
 };
-use crate::sdp::{self, DtlsRole, Fingerprint, IceCredentials};
+use crate::sdp::{self, Candidate, DtlsRole, Fingerprint, IceCredentials};
 use crate::shard::{Message, OpenSession, Role, SessionKey, ShardId};
 use crate::stream::{StreamName, TrackInfo};
 use crate::transport;
@@ -26,7 +26,7 @@ impl Task {
         self.directory.may_publish(name, client)?;
         let shard = self.directory.least_loaded();
         let ice = new_credentials(shard);
-        let accepted = self.answer(name, &ice, |local| {
+        let accepted = self.answer(name, client, &ice, |local| {
             sdp::accept_publisher(offer, local, &self.config.codecs)
         })?;
         let tracks: Arc<[TrackInfo]> = accepted
@@ -72,7 +72,7 @@ impl Task {
         let shard = self.directory.least_loaded();
         let ice = new_credentials(shard);
         let mut ssrcs = distinct(new_ssrc);
-        let accepted = self.answer(name, &ice, |local| {
+        let accepted = self.answer(name, client, &ice, |local| {
             sdp::accept_subscriber(offer, local, &live.tracks, &mut ssrcs)
         })?;
         let (session, created) =
@@ -104,17 +104,24 @@ impl Task {
     fn answer<S>(
         &self,
         name: &StreamName,
+        client: Client,
         ice: &IceCredentials,
         accept: impl FnOnce(&sdp::Local<'_>) -> Result<sdp::Accepted<S>, sdp::Refusal>,
     ) -> Result<sdp::Accepted<S>, CreateError> {
         let local = sdp::Local {
             ice,
             fingerprint: &self.config.fingerprint,
-            candidates: &self.config.candidates,
+            candidates: &self.candidates(client),
             session_id: rand::random(),
             stream: name,
         };
         Ok(accept(&local)?)
+    }
+
+    /// Where `client` can reach us.
+    fn candidates(&self, client: Client) -> Vec<Candidate> {
+        let candidates = self.config.candidates.borrow();
+        candidates.for_client(client.address)
     }
 
     fn new_session(
@@ -173,8 +180,9 @@ impl Task {
         };
         session.etag = new_etag();
         let (etag, Place { key, shard }) = (session.etag.clone(), session.place);
+        let client = session.client;
         let local = new_credentials(shard);
-        let fragment = fragment.restart_answer(&local, &self.config.candidates);
+        let fragment = fragment.restart_answer(&local, &self.candidates(client));
         self.send(
             shard,
             Message::RestartIce {

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::directory::{Debut, Departure, Directory, Place};
 use super::{CreateError, Gateway, Limits, Request, SessionError, SessionKind, StreamPolicy};
 use crate::egress::hls::Library;
 use crate::media::{HlsBranch, HlsSettings};
-use crate::sdp::{Candidate, CodecPolicy, Fingerprint};
+use crate::network::Candidates;
+use crate::sdp::{CodecPolicy, Fingerprint};
 use crate::shard::{Event, Message, Rebinding, SessionKey, ShardHandle, ShardId};
 use crate::transport;
 
@@ -30,8 +31,8 @@ pub struct Config {
     /// Where viewers go when this server ends; `{stream}` stands for the name of their stream. None:
     /// to the same URL again.
     pub drain_url: Option<String>,
-    /// Our addresses, best first.
-    pub candidates: Vec<Candidate>,
+    /// Our addresses as they are now.
+    pub candidates: watch::Receiver<Candidates>,
     /// Which codecs publishers are asked for.
     pub codecs: CodecPolicy,
     /// How long connecting and silence may last.

@@ -24,7 +24,7 @@ pub(in crate::gateway) struct Session {
     pub(in crate::gateway) stream: StreamName,
     /// The entity tag of its ICE generation.
     pub(in crate::gateway) etag: String,
-    pub(super) client: Client,
+    pub(in crate::gateway) client: Client,
     pub(super) connected: bool,
     /// What a viewer can be sent; none for a publisher.
     pub(super) reception: Option<Reception>,
