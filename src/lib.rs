@@ -22,7 +22,7 @@
 //! | [`http`] | WHIP, WHEP, HLS and the pages, over axum |
 //! | [`config`] | file, environment and flags to validated settings |
 //! | [`telemetry`] | logs |
-//! | [`cli`] | the commands `serve`, `publish`, `watch` and `config` |
+//! | [`cli`] | the commands `serve`, `publish`, `watch`, `check` and `config` |
 //! | [`app`] | the composition root: start and shutdown order |
 //!
 //! # The contract of the pure state machines
