@@ -58,6 +58,9 @@ impl From<&Settings> for Raw {
                 body_bytes: number(limits.body_bytes),
                 connect_timeout: time(limits.connect_timeout),
                 consent_timeout: time(limits.consent_timeout),
+                tcp_half_open_connections: number(limits.tcp_half_open_connections),
+                tcp_check_timeout: time(limits.tcp_check_timeout),
+                tcp_queue_bytes: number(limits.tcp_queue_bytes),
             },
             hls: raw::Hls {
                 enabled: Some(hls.enabled.into()),

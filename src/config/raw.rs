@@ -30,6 +30,9 @@ pub(super) const KEYS: &[&str] = &[
     "limits.body_bytes",
     "limits.connect_timeout",
     "limits.consent_timeout",
+    "limits.tcp_half_open_connections",
+    "limits.tcp_check_timeout",
+    "limits.tcp_queue_bytes",
     "hls.enabled",
     "hls.segment_duration",
     "hls.window",
@@ -98,6 +101,9 @@ pub(super) struct Limits {
     pub(super) body_bytes: Option<Value>,
     pub(super) connect_timeout: Option<Value>,
     pub(super) consent_timeout: Option<Value>,
+    pub(super) tcp_half_open_connections: Option<Value>,
+    pub(super) tcp_check_timeout: Option<Value>,
+    pub(super) tcp_queue_bytes: Option<Value>,
 }
 
 #[derive(Default, Deserialize, Serialize)]
