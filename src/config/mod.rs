@@ -7,6 +7,7 @@
 mod duration;
 mod environment;
 mod host;
+mod http;
 mod layer;
 mod printed;
 mod raw;
@@ -16,11 +17,12 @@ mod validate;
 mod value;
 
 pub use host::Host;
+pub use http::{Compatibility, IceLogin, IceServer, LenientPatch, Whep};
 pub use layer::Layer;
 pub use secret::Secret;
 pub use settings::{
-    Auth, CorsOrigins, Hls, Http, Limits, Log, LogFormat, Media, RetransmissionPackets, Settings,
-    StreamAuth,
+    Auth, CorsOrigins, Hls, Http, Limits, Log, LogFormat, Media, RetransmissionPackets,
+    SecondPublisher, Settings, StreamAuth, Streams,
 };
 
 use std::io;

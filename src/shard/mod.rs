@@ -54,7 +54,7 @@ use tokio::sync::{Notify, mpsc};
 pub use connections::TcpLimits;
 pub use counters::{Counters, Snapshot};
 pub use ice_tcp::accept_tcp;
-pub use inbox::{Message, OpenSession, Role, ShardHandle};
+pub use inbox::{Message, OpenSession, Rebinding, Role, ShardHandle};
 
 use event_loop::Ended;
 

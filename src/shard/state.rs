@@ -176,10 +176,7 @@ impl State {
                 spec,
                 cname,
             } => {
-                let local = self.streams.entry(stream).or_insert_with(|| {
-                    LocalStream::new(&tracks, Source::Replica(origin), &self.config)
-                });
-                local.sessions += 1;
+                self.enter_stream(stream, origin, &tracks);
                 (
                     stream,
                     Media::Subscriber(Subscriber::new(&spec, &cname, rand::random)),
