@@ -10,6 +10,7 @@ mod bad_input;
 mod command_line;
 mod fan_out;
 mod licences;
+mod ice_tcp;
 mod lifetime;
 mod memory;
 mod pipelines;
