@@ -323,6 +323,7 @@ fn stream_policy(settings: &Settings) -> gateway::StreamPolicy {
 fn library_settings(settings: &Settings) -> LibrarySettings {
     LibrarySettings {
         window: settings.hls.window,
+        grace: settings.streams.reconnect_grace,
         linger: settings.hls.linger,
         ..LibrarySettings::default()
     }

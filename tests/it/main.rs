@@ -14,6 +14,7 @@ mod ice_tcp;
 mod lifetime;
 mod memory;
 mod pipelines;
+mod reconnect;
 mod refusals;
 mod source;
 mod support;
