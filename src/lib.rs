@@ -19,6 +19,7 @@
 //! |---|---|
 //! | [`sdp`] | offers in, answers out; trickle fragments (pure) |
 //! | [`gateway`] | the one owner of the directory of streams and sessions |
+//! | [`front`] | one TCP port: HTTP, HTTPS and ICE over TCP told apart; certificates |
 //! | [`http`] | WHIP, WHEP, HLS and the pages, over axum |
 //! | [`config`] | file, environment and flags to validated settings |
 //! | [`telemetry`] | logs |
@@ -41,6 +42,7 @@ pub mod egress;
 pub mod media;
 pub mod sdp;
 pub mod gateway;
+pub mod front;
 pub mod http;
 pub mod config;
 pub mod telemetry;

@@ -1,15 +1,20 @@
-//! What the settings need to know of the machine: its cores and its addresses.
+//! What the settings need to know of the machine: its cores, its addresses and its name.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
-use std::thread;
+use std::path::PathBuf;
+use std::{env, thread};
 
 /// The machine, as far as defaults depend on it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Host {
     /// How many threads can run at once.
     pub cores: usize,
     /// The addresses of its interfaces, best first, loopback last.
     pub addresses: Vec<IpAddr>,
+    /// What it is called in its network.
+    pub name: Option<String>,
+    /// Where we may keep what has to outlive a restart.
+    pub state: PathBuf,
 }
 
 impl Host {
@@ -34,6 +39,8 @@ impl Host {
         Self {
             cores: thread::available_parallelism().map_or(1, Into::into),
             addresses: rank(interfaces, &preferred),
+            name: name(),
+            state: state(|name| env::var_os(name).map(PathBuf::from)),
         }
     }
 
@@ -47,8 +54,28 @@ impl Host {
                 Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 7).into(),
                 Ipv4Addr::LOCALHOST.into(),
             ],
+            name: Some("gate".to_owned()),
+            state: PathBuf::from("/var/lib/tidegate"),
         }
     }
+}
+
+/// Nothing for a name that is no text, or what systems without one say.
+fn name() -> Option<String> {
+    let system = rustix::system::uname();
+    let name = system.nodename().to_str().ok()?;
+    (!["", "localhost", "(none)"].contains(&name)).then(|| name.to_owned())
+}
+
+/// What systemd gives to a service, the place that users have for it (XDG base directories), or that
+/// of the system. Relative paths there mean nothing.
+fn state(variable: impl Fn(&str) -> Option<PathBuf>) -> PathBuf {
+    let path = |name: &str| variable(name).filter(|path| path.is_absolute());
+    let own = |base: PathBuf| base.join("tidegate");
+    path("STATE_DIRECTORY")
+        .or_else(|| path("XDG_STATE_HOME").map(own))
+        .or_else(|| path("HOME").map(|home| own(home.join(".local/state"))))
+        .unwrap_or_else(|| own("/var/lib".into()))
 }
 
 /// The address that the system would send from towards `to`, an address for documentation
@@ -144,6 +171,31 @@ mod tests {
     #[test]
     fn a_machine_without_interfaces_still_has_loopback() {
         assert_eq!(ranked(&[], &[]), ["127.0.0.1"]);
+    }
+
+    #[test]
+    fn state_goes_where_the_environment_says() {
+        let with = |set: &[(&str, &str)]| {
+            let value = |name: &str| set.iter().find(|(key, _)| *key == name);
+            state(|name| value(name).map(|(_, path)| path.into()))
+        };
+        let home = ("HOME", "/home/a");
+        let xdg = ("XDG_STATE_HOME", "/state");
+        for (set, path) in [
+            (&[][..], "/var/lib/tidegate"),
+            (&[home], "/home/a/.local/state/tidegate"),
+            (&[home, xdg], "/state/tidegate"),
+            (
+                &[home, ("XDG_STATE_HOME", "x")],
+                "/home/a/.local/state/tidegate",
+            ),
+            (
+                &[home, xdg, ("STATE_DIRECTORY", "/var/lib/b")],
+                "/var/lib/b",
+            ),
+        ] {
+            assert_eq!(with(set), PathBuf::from(path));
+        }
     }
 
     #[test]

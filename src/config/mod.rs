@@ -12,6 +12,7 @@ mod printed;
 mod raw;
 mod secret;
 mod settings;
+mod tls;
 mod validate;
 mod value;
 
@@ -22,6 +23,7 @@ pub use settings::{
     Auth, CorsOrigins, Hls, Http, Limits, Log, LogFormat, Media, RetransmissionPackets, Settings,
     StreamAuth,
 };
+pub use tls::{Authority, PlainHttp, Tls, TlsAcme, TlsMode};
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -13,6 +13,17 @@ use toml::Value;
 pub(super) const KEYS: &[&str] = &[
     "listen",
     "demo",
+    "tls.mode",
+    "tls.certificate",
+    "tls.key",
+    "tls.names",
+    "tls.listen",
+    "tls.plain_http",
+    "tls.directory",
+    "tls.acme.domains",
+    "tls.acme.contact",
+    "tls.acme.authority",
+    "tls.acme.root",
     "media.listen",
     "media.addresses",
     "media.shards",
@@ -26,6 +37,9 @@ pub(super) const KEYS: &[&str] = &[
     "limits.sessions_per_stream",
     "limits.streams",
     "limits.half_open_sessions",
+    "limits.opening_connections",
+    "limits.opening_connections_per_address",
+    "limits.opening_timeout",
     "limits.sdp_bytes",
     "limits.body_bytes",
     "limits.connect_timeout",
@@ -44,12 +58,35 @@ pub(super) const KEYS: &[&str] = &[
 pub(super) struct Raw {
     pub(super) listen: Option<Value>,
     pub(super) demo: Option<Value>,
+    pub(super) tls: Tls,
     pub(super) media: Media,
     pub(super) auth: Auth,
     pub(super) limits: Limits,
     pub(super) hls: Hls,
     pub(super) http: Http,
     pub(super) log: Log,
+}
+
+#[derive(Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Tls {
+    pub(super) mode: Option<Value>,
+    pub(super) certificate: Option<Value>,
+    pub(super) key: Option<Value>,
+    pub(super) names: Option<Value>,
+    pub(super) listen: Option<Value>,
+    pub(super) plain_http: Option<Value>,
+    pub(super) directory: Option<Value>,
+    pub(super) acme: TlsAcme,
+}
+
+#[derive(Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct TlsAcme {
+    pub(super) domains: Option<Value>,
+    pub(super) contact: Option<Value>,
+    pub(super) authority: Option<Value>,
+    pub(super) root: Option<Value>,
 }
 
 #[derive(Default, Deserialize, Serialize)]
@@ -94,6 +131,9 @@ pub(super) struct Limits {
     pub(super) sessions_per_stream: Option<Value>,
     pub(super) streams: Option<Value>,
     pub(super) half_open_sessions: Option<Value>,
+    pub(super) opening_connections: Option<Value>,
+    pub(super) opening_connections_per_address: Option<Value>,
+    pub(super) opening_timeout: Option<Value>,
     pub(super) sdp_bytes: Option<Value>,
     pub(super) body_bytes: Option<Value>,
     pub(super) connect_timeout: Option<Value>,

@@ -14,10 +14,11 @@ use super::settings::{
     StreamAuth,
 };
 use super::value::{flag, invalid, parsed, power_of_two, time, token, whole, words};
-use super::{Error, Host};
+use super::{Error, Host, tls};
 use crate::stream::StreamName;
 
-const ADDRESS_AND_PORT: &str = "an address and a port, such as 0.0.0.0:8080 or [::]:8080";
+pub(super) const ADDRESS_AND_PORT: &str =
+    "an address and a port, such as 0.0.0.0:8080 or [::]:8080";
 const DEFAULT_LISTEN: SocketAddr =
     SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 8080);
 /// The first character of a session's ufrag names its shard, and there are 64 ice-chars (RFC 8839,
@@ -30,10 +31,12 @@ const RETRANSMISSION_PACKETS: RangeInclusive<usize> = 16..=16_384;
 
 pub(super) fn validate(raw: Raw, host: &Host) -> Result<Settings, Error> {
     let listen = parsed("listen", raw.listen, ADDRESS_AND_PORT)?.unwrap_or(DEFAULT_LISTEN);
+    let media = media(raw.media, listen, host)?;
     Ok(Settings {
         listen,
         demo: flag("demo", raw.demo, false)?,
-        media: media(raw.media, listen, host)?,
+        tls: tls::validate(raw.tls, &media.addresses, host)?,
+        media,
         auth: auth(raw.auth)?,
         limits: limits(raw.limits)?,
         hls: hls(raw.hls)?,
@@ -177,7 +180,25 @@ fn limits(raw: raw::Limits) -> Result<Limits, Error> {
             "limits.half_open_sessions",
             raw.half_open_sessions,
             default.half_open_sessions,
+            many.clone(),
+        )?,
+        opening_connections: whole(
+            "limits.opening_connections",
+            raw.opening_connections,
+            default.opening_connections,
+            many.clone(),
+        )?,
+        opening_connections_per_address: whole(
+            "limits.opening_connections_per_address",
+            raw.opening_connections_per_address,
+            default.opening_connections_per_address,
             many,
+        )?,
+        opening_timeout: time(
+            "limits.opening_timeout",
+            raw.opening_timeout,
+            default.opening_timeout,
+            Duration::from_secs(1)..=Duration::from_secs(120),
         )?,
         sdp_bytes: whole(
             "limits.sdp_bytes",
@@ -425,6 +446,7 @@ mod tests {
         let host = Host {
             cores: 1,
             addresses: vec![IpAddr::from([127, 0, 0, 1])],
+            ..Host::default()
         };
         assert_eq!(Settings::defaults(&host).media.addresses, host.addresses);
     }

@@ -26,6 +26,10 @@ const IMPORTERS: &[(&[&str], &[&str])] = &[
         &["webrtc"],
         &["src/cli/watch/", "src/cli/watch.rs", "src/relay/"],
     ),
+    (
+        &["rustls", "tokio_rustls", "rustls_acme", "rcgen"],
+        &["src/front/tls/"],
+    ),
     (&["quinn_udp", "socket2", "mio"], &["src/shard/"]),
     (&["if_addrs"], &["src/config/host.rs"]),
     (&["clap"], &["src/cli/", "src/main.rs"]),
@@ -44,6 +48,9 @@ const PURE: &[&str] = &[
     "src/ingest/",
     "src/stream/",
     "src/egress/",
+    "src/front/entrances.rs",
+    "src/front/first_bytes.rs",
+    "src/front/opening.rs",
 ];
 const IMPURE: &[&str] = &[
     "Instant::now",
