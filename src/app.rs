@@ -1,29 +1,31 @@
 //! The composition root: the only file that knows every module. Start and shutdown order.
 //!
-//! Up: the certificate, the TCP ports, the media port (one number for all), the shards, the control
-//! plane, then serve.
+//! Up: find our addresses, the certificate, bind the TCP ports, then the media port (one number for all),
+//! the shards, the control plane, then serve.
 //! Down: stop taking requests, close every session so that its peer sees it, end the threads.
 
+mod names;
 mod ports;
 
 pub use ports::Addresses;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
-use crate::config::{CorsOrigins, Secret, Settings};
+use crate::config::{self, CorsOrigins, Secret, Settings};
 use crate::egress::hls::{Library, LibrarySettings};
 use crate::front::{Front, Tls, TlsError};
 use crate::http::{
     self, AppState, Origins, OriginsError, PlainHttp, Rules, Token, TokenError, Tokens,
 };
 use crate::media::{self, HlsSettings, MediaError};
+use crate::network::{self, Announcement, Candidates, Found, Listening, Search};
 use crate::rtp::Codec;
-use crate::sdp::{Candidate, CodecPolicy};
+use crate::sdp::CodecPolicy;
 use crate::shard::{self, ShardHandle, Shards};
 use crate::transport::{Identity, IdentityError, Timeouts};
 use crate::{gateway, ingest, sdp};
@@ -64,19 +66,18 @@ pub enum Error {
     Shard,
 }
 
-/// Runs the gateway until `shutdown` ends. `listening` is told where HTTP is served when requests are
-/// taken.
+/// Runs the gateway until `shutdown` ends. `listening` is told when requests are taken.
 ///
 /// # Errors
 ///
 /// See [`Error`]; whatever was started is stopped.
 pub async fn run(
     settings: Settings,
-    listening: impl FnOnce(Addresses),
+    listening: impl FnOnce(&App),
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), Error> {
     let app = App::start(&settings).await?;
-    listening(app.addresses());
+    listening(&app);
     app.serve(shutdown).await
 }
 
@@ -88,6 +89,7 @@ pub struct App {
     state: AppState,
     library: Library,
     shards: Shards,
+    elsewhere: Option<IpAddr>,
 }
 
 impl App {
@@ -102,19 +104,27 @@ impl App {
         if settings.hls.enabled {
             media::init()?;
         }
-        let tls = ports::certificate(settings)
+        let identity = Arc::new(Identity::generate()?);
+        let found = Search::from_media_port(&settings.media).run().await;
+        let tls = ports::certificate(settings, &found)
             .map(|certificate| Tls::start(&certificate))
             .transpose()?;
-        let identity = Arc::new(Identity::generate()?);
         let (events, from_shards) = mpsc::unbounded_channel();
         let start = |media| Shards::start(&shard_config(settings, media), &identity, &events);
         let (listeners, shards) = ports::bind(settings, start).await?;
         let addresses = Addresses::of(listeners.entrances(), settings);
-        let front = Front::new(listeners, tls, ports::ice(), ports::limits(settings));
+        let listening = Listening {
+            udp: shards.local_address(),
+            tcp: listeners.entrances().ice.first().copied(),
+        };
+        let ice = shards.handles();
+        let ice = move |stream, bytes| shard::accept_tcp(&ice, stream, bytes);
+        let front = Front::new(listeners, tls, Some(Arc::new(ice)), ports::limits(settings));
 
         let library = Library::new(library_settings(settings));
+        let (candidates, elsewhere) = announce(settings, found, listening);
         let gateway = gateway::start(
-            gateway_config(settings, shards.local_address(), &identity, &library),
+            gateway_config(settings, candidates, &identity, &library),
             shards.handles(),
             from_shards,
         );
@@ -131,12 +141,18 @@ impl App {
             state,
             library,
             shards,
+            elsewhere,
         })
     }
 
     /// Where HTTP is served.
     pub fn addresses(&self) -> Addresses {
         self.addresses
+    }
+
+    /// The address by which other machines reach this one best, as far as it is known.
+    pub fn elsewhere(&self) -> Option<IpAddr> {
+        self.elsewhere
     }
 
     /// The shards, whose counters may be read at any time.
@@ -161,11 +177,14 @@ impl App {
         let sweeper = tokio::spawn(sweep(library));
         let failed = shards.failed();
         let mut broken = false;
+        let gateway = state.gateway.clone();
         let until = async {
             tokio::select! {
                 () = shutdown => {}
                 () = failed => broken = true,
             }
+            // While HTTP still carries their events.
+            gateway.drain().await;
         };
         http::serve(front, http::router(state), plain, until).await;
 
@@ -191,6 +210,26 @@ async fn sweep(library: Library) {
     }
 }
 
+/// Decides what clients are told, and keeps that current. The second is the best of it for a person elsewhere.
+fn announce(
+    settings: &Settings,
+    found: Found,
+    listening: Listening,
+) -> (watch::Receiver<Candidates>, Option<IpAddr>) {
+    let media = Arc::new(settings.media.clone());
+    let announcement = Announcement::new(&media, &found, listening);
+    for warning in &announcement.warnings {
+        tracing::warn!("{warning}");
+    }
+    let best = announcement.announced.first();
+    let elsewhere = best
+        .map(|announced| announced.udp.ip())
+        .filter(|ip| !ip.is_loopback());
+    let (sender, candidates) = watch::channel(announcement.into());
+    tokio::spawn(network::keep_current(media, listening, found, sender));
+    (candidates, elsewhere)
+}
+
 fn shard_config(settings: &Settings, listen: SocketAddr) -> shard::Config {
     let packets = settings.media.retransmission_packets;
     shard::Config {
@@ -198,6 +237,11 @@ fn shard_config(settings: &Settings, listen: SocketAddr) -> shard::Config {
         shards: settings.media.shards,
         video_ring: packets.video,
         audio_ring: packets.audio,
+        tcp: shard::TcpLimits {
+            half_open: settings.limits.tcp_half_open_connections,
+            check_timeout: settings.limits.tcp_check_timeout,
+            queue_bytes: settings.limits.tcp_queue_bytes,
+        },
         ingest: ingest::Config {
             keyframe_request_interval: settings.media.keyframe_request_interval,
             ..ingest::Config::default()
@@ -207,24 +251,23 @@ fn shard_config(settings: &Settings, listen: SocketAddr) -> shard::Config {
 
 fn gateway_config(
     settings: &Settings,
-    media: SocketAddr,
+    candidates: watch::Receiver<Candidates>,
     identity: &Identity,
     library: &Library,
 ) -> gateway::Config {
     let limits = &settings.limits;
-    let addresses = settings
-        .media
-        .addresses
-        .iter()
-        .map(|ip| SocketAddr::new(*ip, media.port()));
     gateway::Config {
         limits: gateway::Limits {
             sessions: limits.sessions,
             sessions_per_stream: limits.sessions_per_stream,
+            sessions_per_address: limits.sessions_per_address,
             streams: limits.streams,
             half_open_sessions: limits.half_open_sessions,
+            half_open_sessions_per_address: limits.half_open_sessions_per_address,
         },
-        candidates: Candidate::list(addresses),
+        streams: stream_policy(settings),
+        drain_url: settings.streams.drain_url.clone(),
+        candidates,
         codecs: CodecPolicy {
             allowed: Codec::ALL.to_vec(),
             // No HLS player takes VP8, so a publisher that has a choice is asked for something else.
@@ -246,9 +289,23 @@ fn gateway_config(
     }
 }
 
+fn stream_policy(settings: &Settings) -> gateway::StreamPolicy {
+    let streams = &settings.streams;
+    gateway::StreamPolicy {
+        wait_for_publisher: streams.wait_for_publisher,
+        reconnect_grace: streams.reconnect_grace,
+        second_publisher: match streams.second_publisher {
+            config::SecondPublisher::Replace => gateway::SecondPublisher::Replace,
+            config::SecondPublisher::Refuse => gateway::SecondPublisher::Refuse,
+        },
+        answer_timeout: settings.limits.answer_timeout,
+    }
+}
+
 fn library_settings(settings: &Settings) -> LibrarySettings {
     LibrarySettings {
         window: settings.hls.window,
+        grace: settings.streams.reconnect_grace,
         linger: settings.hls.linger,
         ..LibrarySettings::default()
     }
@@ -271,10 +328,30 @@ fn http_settings(settings: &Settings) -> Result<http::Settings, OriginsError> {
             bytes: settings.limits.sdp_bytes,
             ..sdp::Limits::default()
         },
+        trusted_proxies: settings.http.trusted_proxies.clone(),
+        address_rate: rate(
+            settings.limits.address_requests_per_second,
+            settings.limits.address_request_burst,
+        ),
+        token_rate: rate(
+            settings.limits.token_requests_per_second,
+            settings.limits.token_request_burst,
+        ),
         max_body: settings.limits.body_bytes,
         allow_query_token: settings.auth.allow_query_token,
+        ice_servers: settings.ice_servers.clone(),
+        counter_offer: settings.whep.counter_offer,
+        compatibility: settings.compatibility,
         ..http::Settings::default()
     })
+}
+
+fn rate(per_second: usize, burst: usize) -> http::Rate {
+    let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    http::Rate {
+        per_second: number(per_second),
+        burst: number(burst),
+    }
 }
 
 fn tokens(settings: &Settings) -> Result<Tokens, TokenError> {

@@ -28,6 +28,11 @@ pub(crate) struct Created {
 impl Server {
     /// One shard, no HLS, and nobody is closed for being silent for a while.
     pub(crate) fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// The same, with more settings by their environment variables.
+    pub(crate) fn start_with(settings: &[(&str, &str)]) -> Self {
         let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = free.local_addr().unwrap();
         drop(free);
@@ -38,6 +43,7 @@ impl Server {
             .env("TIDEGATE_HLS_ENABLED", "false")
             .env("TIDEGATE_LIMITS_CONSENT_TIMEOUT", "10m")
             .env("TIDEGATE_LOG_FILTER", "warn")
+            .envs(settings.iter().copied())
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
@@ -75,8 +81,19 @@ impl Drop for Server {
 
 /// Posts an offer. `kind` is `whip` or `whep`.
 pub(crate) async fn post(server: SocketAddr, kind: &str, identity: &PeerIdentity) -> Created {
+    post_from(Ipv4Addr::LOCALHOST, server, kind, identity).await
+}
+
+/// Posts an offer from a loopback address of its own.
+pub(crate) async fn post_from(
+    client: Ipv4Addr,
+    server: SocketAddr,
+    kind: &str,
+    identity: &PeerIdentity,
+) -> Created {
     let offer = offer(kind, identity);
-    let answer = request(server, "POST", &format!("/{kind}/bench"), &offer).await;
+    let path = format!("/{kind}/bench");
+    let answer = request(client, server, "POST", &path, &offer).await;
     assert!(answer.starts_with("HTTP/1.1 201 "), "{answer}");
     let after = |mark: &str| {
         let (_, rest) = answer.split_once(mark).unwrap();
@@ -94,12 +111,20 @@ pub(crate) async fn post(server: SocketAddr, kind: &str, identity: &PeerIdentity
 
 /// Ends a session.
 pub(crate) async fn delete(server: SocketAddr, location: &str) {
-    let answer = request(server, "DELETE", location, "").await;
+    let answer = request(Ipv4Addr::LOCALHOST, server, "DELETE", location, "").await;
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
 }
 
-async fn request(server: SocketAddr, method: &str, path: &str, body: &str) -> String {
-    let mut stream = tokio::net::TcpStream::connect(server).await.unwrap();
+async fn request(
+    client: Ipv4Addr,
+    server: SocketAddr,
+    method: &str,
+    path: &str,
+    body: &str,
+) -> String {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind(SocketAddr::from((client, 0))).unwrap();
+    let mut stream = socket.connect(server).await.unwrap();
     let head = format!(
         "{method} {path} HTTP/1.1\r\nHost: {server}\r\nContent-Type: application/sdp\r\n\
          Content-Length: {}\r\nConnection: close\r\n\r\n",

@@ -3,10 +3,11 @@
 use std::io;
 use std::net::SocketAddr;
 
-use super::Error;
+use super::{Error, names};
 use crate::config::{self, Settings, TlsMode};
-use crate::front::{self, BindError, Entrances, IceHandler, Listeners};
+use crate::front::{self, BindError, Entrances, Listeners};
 use crate::http::PlainHttp;
+use crate::network::Found;
 use crate::shard::Shards;
 
 /// Where HTTP is served.
@@ -73,7 +74,7 @@ pub(super) async fn bind(
 fn entrances(settings: &Settings) -> Entrances {
     let mut web = vec![settings.listen];
     web.extend(settings.tls.listen.filter(|_| has_tls(settings)));
-    let ice = ice().map(|_| settings.media.listen);
+    let ice = settings.media.tcp.then_some(settings.media.listen);
     Entrances {
         web,
         ice: Vec::from_iter(ice),
@@ -82,11 +83,6 @@ fn entrances(settings: &Settings) -> Entrances {
 
 fn has_tls(settings: &Settings) -> bool {
     settings.tls.mode != TlsMode::Off
-}
-
-/// What takes connections that speak ICE.
-pub(super) fn ice() -> Option<IceHandler> {
-    None
 }
 
 pub(super) fn limits(settings: &Settings) -> front::Limits {
@@ -98,14 +94,16 @@ pub(super) fn limits(settings: &Settings) -> front::Limits {
     }
 }
 
-pub(super) fn certificate(settings: &Settings) -> Option<front::Certificate> {
+/// `found` is for the names of a self-signed one.
+pub(super) fn certificate(settings: &Settings, found: &Found) -> Option<front::Certificate> {
     let directory = &settings.tls.directory;
     match settings.tls.mode.clone() {
         TlsMode::Off => None,
         TlsMode::Files { certificate, key } => Some(front::Certificate::Files { certificate, key }),
         TlsMode::SelfSigned { names } => Some(front::Certificate::SelfSigned {
             directory: directory.clone(),
-            names,
+            names: names
+                .unwrap_or_else(|| names::own(&settings.media.addresses, &found.interfaces)),
         }),
         TlsMode::Acme(acme) => Some(front::Certificate::Acme(front::Acme {
             domains: acme.domains,

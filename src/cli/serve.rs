@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -10,11 +10,11 @@ use tokio::sync::oneshot;
 
 use super::settings::{self, SettingsArgs};
 use super::{Error, demo};
-use crate::app::Addresses;
+use crate::app::{self, Addresses, App};
 use crate::config::{PlainHttp, Secret, Settings, TlsMode, unknown_variables};
 use crate::front::Certificate;
 use crate::stream::StreamName;
-use crate::{app, telemetry};
+use crate::telemetry;
 
 /// The stream that the printed URLs name.
 const EXAMPLE_STREAM: &str = "demo";
@@ -69,9 +69,11 @@ pub(super) fn run(args: Args) -> Result<(), Error> {
             }
         };
         let urls = settings.clone();
-        let listening = move |addresses| {
+        let listening = move |app: &App| {
+            let addresses = app.addresses();
             // Nobody reads it any more if this fails; that is no reason to stop.
-            let _ = io::stdout().write_all(greeting(&urls, addresses).as_bytes());
+            let text = greeting(&urls, addresses, app.elsewhere());
+            let _ = io::stdout().write_all(text.as_bytes());
             // Without --demo nobody waits for it.
             let _ = started.send(demo_url(&urls, addresses));
         };
@@ -102,8 +104,8 @@ fn demo_url(settings: &Settings, addresses: Addresses) -> String {
 fn reachable_here(bound: SocketAddr) -> SocketAddr {
     let ip = match bound.ip() {
         ip if !ip.is_unspecified() => ip,
-        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        // The IPv6 wildcard takes IPv4 too.
+        _ => Ipv4Addr::LOCALHOST.into(),
     };
     SocketAddr::new(ip, bound.port())
 }
@@ -136,7 +138,7 @@ async fn either(one: &mut Signal, other: &mut Signal) {
 }
 
 /// What to open, for the user who has just started it.
-fn greeting(settings: &Settings, addresses: Addresses) -> String {
+fn greeting(settings: &Settings, addresses: Addresses, elsewhere: Option<IpAddr>) -> String {
     let Addresses { http, https } = addresses;
     let base = base_url(settings, addresses);
     let listening = match https {
@@ -188,13 +190,9 @@ fn greeting(settings: &Settings, addresses: Addresses) -> String {
     );
     let web = https.unwrap_or(http);
     if web.ip().is_unspecified()
-        && let Some(address) = settings
-            .media
-            .addresses
-            .first()
-            .filter(|ip| !ip.is_loopback())
+        && let Some(address) = elsewhere
     {
-        let elsewhere = SocketAddr::new(*address, web.port());
+        let elsewhere = SocketAddr::new(address, web.port());
         let _ = match https {
             Some(_) => writeln!(text, "  From other machines: https://{elsewhere}"),
             None => writeln!(
@@ -248,7 +246,8 @@ mod tests {
         change(&mut settings);
         let http = http.parse().unwrap();
         let https = (settings.tls.mode != TlsMode::Off).then_some(http);
-        greeting(&settings, Addresses { http, https })
+        let elsewhere = Some(IpAddr::from([198, 51, 100, 7]));
+        greeting(&settings, Addresses { http, https }, elsewhere)
     }
 
     #[test]
@@ -292,7 +291,7 @@ mod tests {
     #[test]
     fn with_tls_the_urls_are_of_https() {
         let own = |settings: &mut Settings| {
-            settings.tls.mode = TlsMode::SelfSigned { names: Vec::new() };
+            settings.tls.mode = TlsMode::SelfSigned { names: None };
         };
         let text = printed(own, "0.0.0.0:8443");
         for part in [

@@ -4,9 +4,12 @@
 //! `validate` (pure) -> [`Settings`] (typed, every default filled in). Nothing is bound, started or
 //! logged before the settings are whole. What depends on the machine comes in as a [`Host`].
 
+mod auth;
 mod duration;
+mod endpoint;
 mod environment;
 mod host;
+mod http;
 mod layer;
 mod printed;
 mod raw;
@@ -16,12 +19,14 @@ mod tls;
 mod validate;
 mod value;
 
+pub use endpoint::{Endpoint, EndpointError, HostName};
 pub use host::Host;
+pub use http::{Compatibility, IceLogin, IceServer, LenientPatch, Whep};
 pub use layer::Layer;
 pub use secret::Secret;
 pub use settings::{
-    Auth, CorsOrigins, Hls, Http, Limits, Log, LogFormat, Media, RetransmissionPackets, Settings,
-    StreamAuth,
+    Auth, CorsOrigins, Hls, Http, Limits, Log, LogFormat, Media, RetransmissionPackets,
+    SecondPublisher, Settings, StreamAuth, Streams,
 };
 pub use tls::{Authority, PlainHttp, Tls, TlsAcme, TlsMode};
 

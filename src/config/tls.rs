@@ -1,6 +1,6 @@
 //! The settings of HTTPS: from what is written to what is meant, and back. Pure.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -38,8 +38,8 @@ pub enum TlsMode {
     },
     /// The server makes one.
     SelfSigned {
-        /// The host names and addresses in it.
-        names: Vec<String>,
+        /// The host names and addresses in it; those of this machine if there are none.
+        names: Option<Vec<String>>,
     },
     /// An authority gives one (RFC 8555).
     Acme(TlsAcme),
@@ -93,8 +93,8 @@ enum Kind {
     Acme,
 }
 
-/// Checks what is written. `addresses` are those that clients are told of.
-pub(super) fn validate(raw: raw::Tls, addresses: &[IpAddr], host: &Host) -> Result<Tls, Error> {
+/// Checks what is written.
+pub(super) fn validate(raw: raw::Tls, host: &Host) -> Result<Tls, Error> {
     let kind = kind(&raw)?;
     let mode = match kind {
         Kind::Off => TlsMode::Off,
@@ -109,7 +109,7 @@ pub(super) fn validate(raw: raw::Tls, addresses: &[IpAddr], host: &Host) -> Resu
             })?,
         },
         Kind::SelfSigned => TlsMode::SelfSigned {
-            names: names(raw.names)?.unwrap_or_else(|| own_names(addresses, host)),
+            names: names(raw.names)?,
         },
         Kind::Acme => TlsMode::Acme(acme(raw.acme)?),
     };
@@ -207,27 +207,6 @@ fn names(value: Option<Value>) -> Result<Option<Vec<String>>, Error> {
     }
 }
 
-/// What people on the network may call this machine.
-fn own_names(addresses: &[IpAddr], host: &Host) -> Vec<String> {
-    let mut names = vec!["localhost".to_owned()];
-    if let Some(name) = host.name.as_deref().filter(|name| is_host_name(name)) {
-        names.push(name.to_owned());
-        if !name.contains('.') {
-            // Its name by mDNS.
-            names.push(format!("{name}.local"));
-        }
-    }
-    let loopback = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
-    let addresses = addresses.iter().chain(&loopback).chain(&host.addresses);
-    for address in addresses.map(IpAddr::to_string) {
-        if !names.contains(&address) {
-            names.push(address);
-        }
-    }
-    names.truncate(MAX_NAMES);
-    names
-}
-
 /// A host name of letters, digits, `-` and `.` (RFC 1123, section 2.1).
 fn is_host_name(name: &str) -> bool {
     let label = |label: &str| {
@@ -313,7 +292,7 @@ impl From<&Tls> for raw::Tls {
                 "files"
             }
             TlsMode::SelfSigned { names } => {
-                raw.names = printed::list(names);
+                raw.names = names.as_deref().and_then(printed::list);
                 "self-signed"
             }
             TlsMode::Acme(acme) => {
@@ -430,23 +409,6 @@ mod tests {
                 assert!(message.contains(part), "{text}: {message}");
             }
         }
-    }
-
-    #[test]
-    fn a_self_signed_certificate_is_for_every_name_of_the_machine() {
-        let TlsMode::SelfSigned { names } = tls("mode = \"self-signed\"").unwrap().mode else {
-            panic!("another mode");
-        };
-        let expected = [
-            "localhost",
-            "gate",
-            "gate.local",
-            "198.51.100.7",
-            "127.0.0.1",
-            "::1",
-            "2001:db8::7",
-        ];
-        assert_eq!(names, expected);
     }
 
     #[test]

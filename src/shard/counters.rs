@@ -42,9 +42,15 @@ counters! {
     send_dropped,
     /// Datagrams that are longer than the interface takes.
     too_long,
+    /// Packets that did not fit into the queue of a slow TCP connection.
+    tcp_dropped,
+    /// TCP connections that became a session's.
+    tcp_proven,
+    /// TCP connections closed because no authentic check came by them in time, or at all.
+    tcp_refused,
     /// Datagrams handed over to the shard that they belong to.
     handed_over,
-    /// Datagrams from addresses of no session, and binding requests for none.
+    /// Datagrams by paths of no session, and binding requests for none.
     foreign,
     /// Binding requests and responses that were not authenticated.
     unauthenticated,
@@ -60,6 +66,14 @@ counters! {
     queue_overflow,
     /// Packets that did not fit into the queue of the HLS branch.
     hls_overflow,
+    /// Sessions taken.
+    sessions_opened,
+    /// Sessions that have ended.
+    sessions_closed,
+    /// Streams, or replicas of streams, with their rings.
+    streams_opened,
+    /// Streams and replicas that were let go.
+    streams_closed,
     /// Packets allocated; stands still in the steady state.
     packets_allocated,
 }

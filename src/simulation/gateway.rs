@@ -1,21 +1,21 @@
 //! The gateway's side: what a shard does, without its sockets.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::network::Dice;
 use super::{AUDIO, AUDIO_PAYLOAD_TYPE, RTX_PAYLOAD_TYPE, VIDEO, VIDEO_PAYLOAD_TYPE};
-use crate::egress::whep::{Outlet, SenderClock, Subscriber};
+use crate::egress::SenderClock;
+use crate::egress::whep::{Outlet, Subscriber};
 use crate::ingest::{self, Ingested, Publisher};
 use crate::rtp::{Codec, ExtensionMap};
 use crate::sdp::{
     DtlsRole, Feedback, Fingerprint, IceCredentials, PublishedTrack, PublisherSpec,
     SubscribedTrack, SubscriberSpec,
 };
-use crate::stream::{ExtensionValues, Packet, Recycler, Ring, TrackId, TrackInfo};
+use crate::stream::{Packet, Recycler, Ring, TrackId, TrackInfo};
 use crate::transport::srtp::Outbound;
-use crate::transport::{self, Config, Event, Identity, Received, Timeouts, Transport};
+use crate::transport::{self, Config, Event, Identity, Path, Received, Timeouts, Transport};
 
 const FEEDBACK: Feedback = Feedback {
     nack: true,
@@ -34,7 +34,7 @@ pub(super) struct Gateway {
     tracks: Vec<Track>,
     recycler: Recycler,
     /// What is to be sent to which session's peer.
-    pub(super) outbox: Vec<(usize, SocketAddr, Vec<u8>)>,
+    pub(super) outbox: Vec<(usize, Path, Vec<u8>)>,
 }
 
 struct Track {
@@ -124,7 +124,7 @@ impl Gateway {
         &mut self,
         now: Instant,
         session: usize,
-        from: SocketAddr,
+        from: Path,
         mut datagram: Vec<u8>,
     ) {
         match self.transports[session].handle_datagram(now, from, &mut datagram) {
@@ -170,7 +170,7 @@ impl Gateway {
     }
 
     fn ingest(&mut self, now: Instant, bytes: &[u8]) {
-        let mut packet = self.recycler.take(|| blank(now));
+        let mut packet = self.recycler.take(|| Packet::empty(now));
         let filling = Arc::get_mut(&mut packet).unwrap();
         if self.publisher.handle_rtp(now, bytes, filling) != Ingested::Media {
             self.recycler.put(packet);
@@ -184,7 +184,7 @@ impl Gateway {
         let viewers = self.subscribers.iter_mut().zip(&mut self.transports[1..]);
         for (index, (subscriber, transport)) in viewers.enumerate() {
             if let Some(mut outlet) = outlet(index + 1, transport, &mut self.outbox) {
-                subscriber.forward(now, track, [&*packet], &mut outlet);
+                subscriber.forward(now, track, packet.layer, [&*packet], |_| None, &mut outlet);
             }
         }
     }
@@ -195,9 +195,9 @@ impl Gateway {
             return;
         };
         let tracks = &self.tracks;
-        let ring = |track: TrackId| tracks.get(usize::from(track.0)).map(|track| &track.ring);
+        let ring = |track: TrackId, _| tracks.get(usize::from(track.0)).map(|track| &track.ring);
         let wanted = self.subscribers[session - 1].handle_rtcp(now, bytes, ring, &mut outlet);
-        for track in wanted.keyframes() {
+        for (track, _) in wanted.keyframes() {
             self.publisher.request_keyframe(now, track);
         }
         self.drain_publisher();
@@ -206,13 +206,13 @@ impl Gateway {
     fn report(&mut self, now: Instant, session: usize) {
         let mut compound = Vec::new();
         let tracks = &self.tracks;
-        let clock = |track: TrackId| tracks.get(usize::from(track.0))?.clock.as_ref();
+        let clock = |track: TrackId, _| tracks.get(usize::from(track.0))?.clock.as_ref();
         let subscriber = &mut self.subscribers[session - 1];
         if !subscriber.handle_timeout(now, clock, &mut compound) {
             return;
         }
         let transport = &mut self.transports[session];
-        let Some(to) = transport.remote_address() else {
+        let Some(to) = transport.path() else {
             return;
         };
         if let Some(srtp) = transport.outbound() {
@@ -228,7 +228,7 @@ impl Gateway {
                     let waiting: Vec<_> = self.subscribers[session - 1]
                         .waiting_for_keyframe()
                         .collect();
-                    for track in waiting {
+                    for (track, _) in waiting {
                         self.publisher.request_keyframe(now, track);
                     }
                 }
@@ -245,7 +245,7 @@ impl Gateway {
     fn drain_publisher(&mut self) {
         while let Some(mut compound) = self.publisher.poll_rtcp() {
             let transport = &mut self.transports[0];
-            let Some(to) = transport.remote_address() else {
+            let Some(to) = transport.path() else {
                 break;
             };
             let Some(srtp) = transport.outbound() else {
@@ -273,17 +273,17 @@ impl Gateway {
 /// Seals packets and queues them.
 struct Sealed<'a> {
     session: usize,
-    to: SocketAddr,
+    to: Path,
     srtp: &'a mut Outbound,
-    outbox: &'a mut Vec<(usize, SocketAddr, Vec<u8>)>,
+    outbox: &'a mut Vec<(usize, Path, Vec<u8>)>,
 }
 
 fn outlet<'a>(
     session: usize,
     transport: &'a mut Transport,
-    outbox: &'a mut Vec<(usize, SocketAddr, Vec<u8>)>,
+    outbox: &'a mut Vec<(usize, Path, Vec<u8>)>,
 ) -> Option<Sealed<'a>> {
-    let to = transport.remote_address()?;
+    let to = transport.path()?;
     let srtp = transport.outbound()?;
     Some(Sealed {
         session,
@@ -326,19 +326,6 @@ fn credentials(session: usize, generation: &str) -> IceCredentials {
     IceCredentials {
         ufrag: format!("A{generation}{session}"),
         pwd: format!("the-{generation}-password-of-session-{session}"),
-    }
-}
-
-fn blank(now: Instant) -> Packet {
-    Packet {
-        track: VIDEO,
-        sequence: 0,
-        timestamp: 0,
-        marker: false,
-        keyframe: false,
-        received: now,
-        payload: Vec::new(),
-        extensions: ExtensionValues::default(),
     }
 }
 

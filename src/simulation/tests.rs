@@ -13,7 +13,7 @@ fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-fn millis(millis: u64) -> Duration {
+const fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
@@ -175,6 +175,41 @@ fn fair_weather_needs_no_repair() {
         }
     });
     assert_eq!(lost, 0);
+}
+
+/// After its POST a viewer needs a round trip for ICE and three for DTLS, one of them for the cookie that the
+/// library insists on (RFC 6347, section 4.2.1, would let us do without after ICE); its first packet rides with
+/// the answer to its last flight. A picture takes the publisher's round trip more, to ask for a keyframe.
+#[test]
+fn a_viewer_has_its_first_packet_after_four_round_trips() {
+    const ROUND_TRIP: Duration = millis(30);
+    const AUDIO_INTERVAL: Duration = millis(20);
+    const FRAME_INTERVAL: Duration = millis(34);
+    for_seeds(|world| {
+        world.run(seconds(3));
+        world.add_viewer();
+        let asked = world.now;
+        let mut first = [None; 2];
+        while first.contains(&None) && world.now < asked + seconds(1) {
+            world.run(millis(1));
+            for (first, reception) in first.iter_mut().zip(&world.viewers[0].tracks) {
+                if first.is_none() && !reception.packets.is_empty() {
+                    *first = Some(world.now - asked);
+                }
+            }
+        }
+        let [video, audio] = first.map(Option::unwrap);
+        let earliest = 4 * ROUND_TRIP;
+        assert!(
+            (earliest..=earliest + AUDIO_INTERVAL + millis(1)).contains(&audio),
+            "{audio:?}"
+        );
+        assert!(video >= earliest, "{video:?}");
+        assert!(
+            video <= earliest + ROUND_TRIP + FRAME_INTERVAL + millis(1),
+            "{video:?}"
+        );
+    });
 }
 
 #[test]

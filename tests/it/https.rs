@@ -142,7 +142,7 @@ async fn a_self_signed_certificate_is_the_same_after_a_restart() {
         Server::start(|settings| {
             settings.tls.directory = directory.path("state");
             let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
-            settings.tls.mode = TlsMode::SelfSigned { names };
+            settings.tls.mode = TlsMode::SelfSigned { names: Some(names) };
         })
         .await
     };
@@ -263,7 +263,7 @@ async fn https_may_have_a_port_of_its_own_beside_the_common_one() {
 /// An address of this machine that is not loopback: to the server, whoever connects from it to
 /// another address is a stranger.
 fn own_address() -> Option<IpAddr> {
-    let host = tidegate::config::Host::read();
-    let mut addresses = host.addresses.into_iter();
+    let interfaces = tidegate::network::Interface::all();
+    let mut addresses = interfaces.iter().map(|interface| interface.ip);
     addresses.find(|ip| ip.is_ipv4() && !ip.is_loopback())
 }

@@ -23,12 +23,12 @@ impl Server {
         let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let mut settings = Settings::defaults(&Host {
             cores: 1,
-            addresses: vec![loopback],
-            ..Host::default()
+            ipv6: true,
+            state: std::env::temp_dir(),
         });
         settings.listen = SocketAddr::new(loopback, 0);
         settings.media.listen = settings.listen;
-        settings.media.addresses = vec![loopback];
+        settings.media.addresses = vec![loopback.into()];
         settings.hls.enabled = false;
         settings
     }
@@ -60,6 +60,11 @@ impl Server {
 
     pub(crate) fn whep(&self, stream: &str) -> String {
         self.url(&format!("/whep/{stream}"))
+    }
+
+    /// Where accepted connections go.
+    pub(crate) fn shards(&self) -> Arc<[ShardHandle]> {
+        Arc::clone(&self.shards)
     }
 
     /// The counters of each shard.
