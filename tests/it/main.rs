@@ -9,6 +9,8 @@ mod architecture;
 mod bad_input;
 mod command_line;
 mod fan_out;
+mod front_door;
+mod https;
 mod licences;
 mod ice_tcp;
 mod lifetime;
