@@ -151,6 +151,7 @@ fn good(protocol: Protocol) -> Evidence {
         (Probe::Head, response(200, &[("content-type", "application/sdp")], "")),
         (Probe::Put, response(405, &[("allow", "POST")], "")),
         (Probe::Preflight, response(204, &PREFLIGHT, "")),
+        (Probe::CreateFromPage, served.clone()),
         (Probe::Create, served),
         (Probe::SessionGet, plain(204)),
         (Probe::SessionPreflight, response(204, &PREFLIGHT, "")),
@@ -317,6 +318,10 @@ fn faults() -> Vec<Fault> {
         serves!("offer.inactive", Inactive),
         serves!("offer.two-videos", TwoVideos),
         ("offer.two-videos", Whip, |e| offer(e, Case::TwoVideos, plain(415))),
+        ("offer.one-video", Whep, |e| {
+            let two = answer(Whep).replace("m=audio 9 UDP/TLS/RTP/SAVPF 111", "m=video 9 UDP/TLS/RTP/SAVPF 96");
+            offer(e, Case::TwoVideos, created(&two, |_| {}));
+        }),
         serves!("offer.no-codec", NoCommonCodec),
         serves!("offer.partial", OneUnknownCodec),
         serves!("offer.short-ufrag", ShortUfrag),
@@ -432,9 +437,22 @@ fn faults() -> Vec<Fault> {
             // The asterisk does not stand for Authorization.
             ("access-control-allow-headers", "*"),
         ], "")),
-        ("cors.answer", Whip, |e| without(e, "access-control-allow-origin")),
-        ("cors.expose-location", Whip, |e| without(e, "access-control-expose-headers")),
-        ("cors.expose", Whip, |e| with(e, "access-control-expose-headers", "Location")),
+        ("cors.answer", Whip, |e| {
+            let headers = [("content-type", "application/sdp")];
+            e.add(CreateFromPage, response(201, &headers, ""));
+        }),
+        ("cors.expose-location", Whip, |e| {
+            let headers = [("location", "/s/1"), ("access-control-allow-origin", "*")];
+            e.add(CreateFromPage, response(201, &headers, ""));
+        }),
+        ("cors.expose", Whip, |e| {
+            let headers = [
+                ("etag", "\"one\""),
+                ("access-control-allow-origin", "*"),
+                ("access-control-expose-headers", "Location"),
+            ];
+            e.add(CreateFromPage, response(201, &headers, ""));
+        }),
         says!("cors.no-ice-servers", Whip, Preflight, response(204, &[
             ("access-control-allow-origin", "*"),
             ("link", "<turn:turn.example>; rel=\"ice-server\""),
