@@ -7,7 +7,7 @@ use toml::Value;
 
 use super::http::{IceLogin, IceServer};
 use super::raw::{self, Raw};
-use super::settings::{CorsOrigins, LogFormat, Settings, StreamAuth};
+use super::settings::{CorsOrigins, LogFormat, SecondPublisher, Settings, StreamAuth};
 use super::{Secret, duration};
 use crate::stream::StreamName;
 
@@ -22,6 +22,7 @@ impl From<&Settings> for Raw {
             demo,
             media,
             auth,
+            streams,
             limits,
             hls,
             http,
@@ -40,6 +41,15 @@ impl From<&Settings> for Raw {
             media: raw::Media {
                 listen: text(media.listen),
                 addresses: list(&media.addresses),
+                interfaces: list(&media.interfaces),
+                stun: text(
+                    media
+                        .stun
+                        .as_ref()
+                        .map_or_else(String::new, ToString::to_string),
+                ),
+                address_refresh: time(media.address_refresh),
+                tcp: Some(media.tcp.into()),
                 shards: number(media.shards),
                 keyframe_request_interval: time(media.keyframe_request_interval),
                 retransmission_packets: raw::RetransmissionPackets {
@@ -52,6 +62,15 @@ impl From<&Settings> for Raw {
                 play_token: hidden(auth.play_token.as_ref()),
                 allow_query_token: Some(auth.allow_query_token.into()),
                 stream: auth.streams.iter().map(raw_stream).collect(),
+            },
+            streams: raw::Streams {
+                wait_for_publisher: Some(streams.wait_for_publisher.into()),
+                reconnect_grace: time(streams.reconnect_grace),
+                second_publisher: text(match streams.second_publisher {
+                    SecondPublisher::Replace => "replace",
+                    SecondPublisher::Refuse => "refuse",
+                }),
+                drain_url: streams.drain_url.as_ref().and_then(text),
             },
             limits: raw::Limits {
                 sessions: number(limits.sessions),
@@ -68,6 +87,7 @@ impl From<&Settings> for Raw {
                 token_request_burst: number(limits.token_request_burst),
                 connect_timeout: time(limits.connect_timeout),
                 consent_timeout: time(limits.consent_timeout),
+                answer_timeout: time(limits.answer_timeout),
             },
             hls: raw::Hls {
                 enabled: Some(hls.enabled.into()),
@@ -176,6 +196,7 @@ mod tests {
             play_token: secret(),
         };
         settings.auth.streams.insert("a".parse().unwrap(), stream);
+        settings.streams.drain_url = Some("https://b.example/whep/{stream}".to_owned());
 
         let printed = settings.to_toml();
 

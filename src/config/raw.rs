@@ -15,6 +15,10 @@ pub(super) const KEYS: &[&str] = &[
     "demo",
     "media.listen",
     "media.addresses",
+    "media.interfaces",
+    "media.stun",
+    "media.address_refresh",
+    "media.tcp",
     "media.shards",
     "media.keyframe_request_interval",
     "media.retransmission_packets.video",
@@ -22,6 +26,10 @@ pub(super) const KEYS: &[&str] = &[
     "auth.publish_token",
     "auth.play_token",
     "auth.allow_query_token",
+    "streams.wait_for_publisher",
+    "streams.reconnect_grace",
+    "streams.second_publisher",
+    "streams.drain_url",
     "limits.sessions",
     "limits.sessions_per_stream",
     "limits.sessions_per_address",
@@ -36,6 +44,7 @@ pub(super) const KEYS: &[&str] = &[
     "limits.token_request_burst",
     "limits.connect_timeout",
     "limits.consent_timeout",
+    "limits.answer_timeout",
     "hls.enabled",
     "hls.segment_duration",
     "hls.window",
@@ -56,6 +65,7 @@ pub(super) struct Raw {
     pub(super) demo: Option<Value>,
     pub(super) media: Media,
     pub(super) auth: Auth,
+    pub(super) streams: Streams,
     pub(super) limits: Limits,
     pub(super) hls: Hls,
     pub(super) http: Http,
@@ -71,6 +81,10 @@ pub(super) struct Raw {
 pub(super) struct Media {
     pub(super) listen: Option<Value>,
     pub(super) addresses: Option<Value>,
+    pub(super) interfaces: Option<Value>,
+    pub(super) stun: Option<Value>,
+    pub(super) address_refresh: Option<Value>,
+    pub(super) tcp: Option<Value>,
     pub(super) shards: Option<Value>,
     pub(super) keyframe_request_interval: Option<Value>,
     pub(super) retransmission_packets: RetransmissionPackets,
@@ -103,6 +117,15 @@ pub(super) struct AuthStream {
 
 #[derive(Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
+pub(super) struct Streams {
+    pub(super) wait_for_publisher: Option<Value>,
+    pub(super) reconnect_grace: Option<Value>,
+    pub(super) second_publisher: Option<Value>,
+    pub(super) drain_url: Option<Value>,
+}
+
+#[derive(Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
 pub(super) struct Limits {
     pub(super) sessions: Option<Value>,
     pub(super) sessions_per_stream: Option<Value>,
@@ -118,6 +141,7 @@ pub(super) struct Limits {
     pub(super) token_request_burst: Option<Value>,
     pub(super) connect_timeout: Option<Value>,
     pub(super) consent_timeout: Option<Value>,
+    pub(super) answer_timeout: Option<Value>,
 }
 
 #[derive(Default, Deserialize, Serialize)]

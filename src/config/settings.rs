@@ -1,14 +1,14 @@
 //! The settings: checked, typed, complete.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use ipnet::IpNet;
 
 use super::http::{Compatibility, IceServer, Whep};
 use super::raw::Raw;
-use super::{Host, Secret, validate};
+use super::{Endpoint, Host, Secret, validate};
 use crate::stream::StreamName;
 
 /// Everything that can be configured.
@@ -22,6 +22,8 @@ pub struct Settings {
     pub media: Media,
     /// Who may publish and play.
     pub auth: Auth,
+    /// What happens when publishers come and go.
+    pub streams: Streams,
     /// What a stranger can make us hold.
     pub limits: Limits,
     /// The HLS branch.
@@ -44,8 +46,17 @@ pub struct Media {
     /// Where media is received (UDP). As [`Settings::listen`] unless it is set; if that has port 0
     /// and this was not set, the port that HTTP got.
     pub listen: SocketAddr,
-    /// The addresses of the ICE candidates, best first; never empty.
-    pub addresses: Vec<IpAddr>,
+    /// Where clients are told to send to, best first. When empty, what is found: the addresses of the
+    /// interfaces, and the public one that a STUN server sees.
+    pub addresses: Vec<Endpoint>,
+    /// The only interfaces that are looked at, by name or by address. When empty, all.
+    pub interfaces: Vec<String>,
+    /// The STUN server that is asked for the public address; its port is 3478 unless it says another.
+    pub stun: Option<Endpoint>,
+    /// How often names are resolved, interfaces looked at and the STUN server asked again.
+    pub address_refresh: Duration,
+    /// Whether clients may send media by TCP where UDP is blocked (RFC 6544).
+    pub tcp: bool,
     /// How many event loops there are.
     pub shards: usize,
     /// The shortest time between two keyframe requests for one track.
@@ -85,6 +96,29 @@ pub struct StreamAuth {
     pub play_token: Option<Secret>,
 }
 
+/// The lifetimes of streams.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Streams {
+    /// Whether viewers may come before the publisher.
+    pub wait_for_publisher: bool,
+    /// How long viewers stay without their publisher; zero: they leave with it.
+    pub reconnect_grace: Duration,
+    /// What a second publisher of a name gets.
+    pub second_publisher: SecondPublisher,
+    /// Where viewers are sent when the server ends, with `{stream}` for the name of their stream;
+    /// none: to the same URL again.
+    pub drain_url: Option<String>,
+}
+
+/// What becomes of a publisher whose stream is being published already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SecondPublisher {
+    /// It takes the stream over.
+    Replace,
+    /// It is refused.
+    Refuse,
+}
+
 /// The limits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -117,6 +151,8 @@ pub struct Limits {
     pub connect_timeout: Duration,
     /// How long a session lives without a sign of its peer (RFC 7675).
     pub consent_timeout: Duration,
+    /// How long a player may take to answer an offer of ours.
+    pub answer_timeout: Duration,
 }
 
 /// The HLS branch.
@@ -210,6 +246,17 @@ impl Default for RetransmissionPackets {
     }
 }
 
+impl Default for Streams {
+    fn default() -> Self {
+        Self {
+            wait_for_publisher: false,
+            reconnect_grace: Duration::from_secs(10),
+            second_publisher: SecondPublisher::Replace,
+            drain_url: None,
+        }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -227,6 +274,7 @@ impl Default for Limits {
             token_request_burst: 1_000,
             connect_timeout: Duration::from_secs(15),
             consent_timeout: Duration::from_secs(15),
+            answer_timeout: Duration::from_secs(30),
         }
     }
 }
