@@ -2,13 +2,14 @@
 //! answered by the real parser and writer.
 
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use crate::gateway::{
     Client, CreateError, Created, Description, Gateway, IfMatch, LayerChoice, Patched, Request,
-    SessionError, SessionId, SessionKind, StreamStatus,
+    SessionError, SessionId, SessionKind, StreamStatus, Teller,
 };
 use crate::http::{HlsResource, HlsSource};
 use crate::rtp::Codec;
@@ -21,10 +22,22 @@ pub(super) const WHIP_SESSION: &str = "/whip/live/000102030405060708090a0b0c0d0e
 pub(super) const WHEP_SESSION: &str = "/whep/live/101112131415161718191a1b1c1d1e1f";
 
 pub(super) fn gateway() -> Gateway {
+    telling(Arc::new(Mutex::new(Some(Teller::new(true, 3)))))
+}
+
+/// A control plane whose WHEP session has the events of `teller`, and has ended when there is none.
+pub(super) fn telling(teller: Arc<Mutex<Option<Teller>>>) -> Gateway {
     let (gateway, mut inbox) = Gateway::channel(4);
     tokio::spawn(async move {
         while let Some(request) = inbox.recv().await {
-            answer(request);
+            if let Request::Events { stream, id, reply } = request {
+                let teller = teller.lock().unwrap();
+                let events = teller.as_ref().map(Teller::events);
+                let found = find(SessionKind::Whep, &stream, id);
+                let _ = reply.send(found.and(events.ok_or(SessionError::NotFound)));
+            } else {
+                answer(request);
+            }
         }
     });
     gateway
@@ -83,9 +96,8 @@ fn answer(request: Request) {
             let found = find(SessionKind::Whep, &stream, id);
             let _ = reply.send(found.and_then(|()| select(&choice)));
         }
-        Request::Events { reply, .. } => {
-            let _ = reply.send(Err(SessionError::NotFound));
-        }
+        // Answered before.
+        Request::Events { .. } => {}
         Request::Drain { reply } => {
             let _ = reply.send(());
         }
@@ -163,7 +175,10 @@ fn create(
 fn counter_offer(stream: StreamName) -> Result<Created, CreateError> {
     match stream.as_str() {
         "offline" => Err(offline(stream)),
-        "mute" => Err(CreateError::NoCounterOffers),
+        "mute" => Err(CreateError::Full {
+            setting: "limits.sessions",
+            limit: 3,
+        }),
         _ => Ok(Created {
             id: id(WHEP_SESSION),
             etag: "generation-1".into(),

@@ -23,11 +23,13 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::{HeaderMap, Request, StatusCode};
+use axum::response::Response;
 use http_body_util::BodyExt;
 use tower::ServiceExt;
 
 use super::auth::LocalAddress;
 use super::{AppState, Settings, Tokens, router};
+use crate::gateway::Gateway;
 use double::Library;
 
 const SDP: (&str, &str) = ("content-type", "application/sdp");
@@ -246,6 +248,24 @@ async fn send(
     headers: &[(&str, &str)],
     body: impl Into<Body>,
 ) -> Answer {
+    let response = respond(router, method, path, headers, body).await;
+    let (parts, body) = response.into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    Answer {
+        status: parts.status,
+        headers: parts.headers,
+        body: String::from_utf8_lossy(&body).into_owned(),
+    }
+}
+
+/// The answer whose body may still go on.
+async fn respond(
+    router: &Router,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: impl Into<Body>,
+) -> Response {
     let mut request = Request::builder().method(method).uri(path);
     let given = |name: &str| headers.iter().any(|(n, _)| *n == name);
     if !given("host") {
@@ -270,18 +290,16 @@ async fn send(
     let mut request = request.body(body.into()).unwrap();
     request.extensions_mut().insert(ConnectInfo(peer));
     request.extensions_mut().insert(local);
-    let (parts, body) = router.clone().oneshot(request).await.unwrap().into_parts();
-    let body = body.collect().await.unwrap().to_bytes();
-    Answer {
-        status: parts.status,
-        headers: parts.headers,
-        body: String::from_utf8_lossy(&body).into_owned(),
-    }
+    router.clone().oneshot(request).await.unwrap()
 }
 
 fn app(tokens: Tokens, settings: Settings) -> Router {
+    app_of(double::gateway(), tokens, settings)
+}
+
+fn app_of(gateway: Gateway, tokens: Tokens, settings: Settings) -> Router {
     router(AppState {
-        gateway: double::gateway(),
+        gateway,
         hls: Arc::new(Library),
         tokens: Arc::new(tokens),
         settings: Arc::new(settings),

@@ -77,6 +77,7 @@ pub(super) const ROWS: &[Row] = &[
     Row::new("E13: the answer to it", "PATCH", "/whep{session}", 204)
         .with(&[SDP])
         .body(OFFER)
+        .edit(&[("a=setup:actpass", "a=setup:active")])
         .answers(&[("etag", ""), ("content-type", "")]),
     Row::new(
         "E13: an answer that is none",
