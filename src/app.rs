@@ -255,7 +255,11 @@ fn shard_config(settings: &Settings, listen: SocketAddr) -> shard::Config {
         shards: settings.media.shards,
         video_ring: packets.video,
         audio_ring: packets.audio,
-        tcp: shard::TcpLimits::default(),
+        tcp: shard::TcpLimits {
+            half_open: settings.limits.tcp_half_open_connections,
+            check_timeout: settings.limits.tcp_check_timeout,
+            queue_bytes: settings.limits.tcp_queue_bytes,
+        },
         ingest: ingest::Config {
             keyframe_request_interval: settings.media.keyframe_request_interval,
             ..ingest::Config::default()
@@ -319,6 +323,7 @@ fn stream_policy(settings: &Settings) -> gateway::StreamPolicy {
 fn library_settings(settings: &Settings) -> LibrarySettings {
     LibrarySettings {
         window: settings.hls.window,
+        grace: settings.streams.reconnect_grace,
         linger: settings.hls.linger,
         ..LibrarySettings::default()
     }

@@ -23,7 +23,7 @@
 //! | [`network`] | our addresses as clients reach them; STUN; which candidates a client gets |
 //! | [`config`] | file, environment and flags to validated settings |
 //! | [`telemetry`] | logs |
-//! | [`cli`] | the commands `serve`, `publish`, `watch` and `config` |
+//! | [`cli`] | the commands `serve`, `publish`, `watch`, `check` and `config` |
 //! | [`app`] | the composition root: start and shutdown order |
 //!
 //! # The contract of the pure state machines

@@ -14,6 +14,7 @@ use reqwest::header::{self, HeaderMap, HeaderValue};
 use reqwest::{Client, Method, Response, StatusCode, Url, redirect};
 
 pub use error::SignallingError;
+pub(super) use error::reason;
 pub use refusal::Refusal;
 
 /// How long the server has to accept a TCP connection.
@@ -254,7 +255,7 @@ async fn read(mut response: Response) -> Result<String, SignallingError> {
 }
 
 /// Whether the URL leads to this machine by its name or by a loopback address.
-fn is_here(url: &Url) -> bool {
+pub(super) fn is_here(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
     let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
     host == "localhost" || address.is_ok_and(|ip| ip.is_loopback())

@@ -87,6 +87,9 @@ impl From<&Settings> for Raw {
                 token_request_burst: number(limits.token_request_burst),
                 connect_timeout: time(limits.connect_timeout),
                 consent_timeout: time(limits.consent_timeout),
+                tcp_half_open_connections: number(limits.tcp_half_open_connections),
+                tcp_check_timeout: time(limits.tcp_check_timeout),
+                tcp_queue_bytes: number(limits.tcp_queue_bytes),
                 answer_timeout: time(limits.answer_timeout),
             },
             hls: raw::Hls {

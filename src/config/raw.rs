@@ -44,6 +44,9 @@ pub(super) const KEYS: &[&str] = &[
     "limits.token_request_burst",
     "limits.connect_timeout",
     "limits.consent_timeout",
+    "limits.tcp_half_open_connections",
+    "limits.tcp_check_timeout",
+    "limits.tcp_queue_bytes",
     "limits.answer_timeout",
     "hls.enabled",
     "hls.segment_duration",
@@ -141,6 +144,9 @@ pub(super) struct Limits {
     pub(super) token_request_burst: Option<Value>,
     pub(super) connect_timeout: Option<Value>,
     pub(super) consent_timeout: Option<Value>,
+    pub(super) tcp_half_open_connections: Option<Value>,
+    pub(super) tcp_check_timeout: Option<Value>,
+    pub(super) tcp_queue_bytes: Option<Value>,
     pub(super) answer_timeout: Option<Value>,
 }
 

@@ -151,6 +151,13 @@ pub struct Limits {
     pub connect_timeout: Duration,
     /// How long a session lives without a sign of its peer (RFC 7675).
     pub consent_timeout: Duration,
+    /// ICE-TCP connections at once by which no authentic check has come. The oldest makes room for
+    /// a new one.
+    pub tcp_half_open_connections: usize,
+    /// How long an ICE-TCP connection may be so.
+    pub tcp_check_timeout: Duration,
+    /// What may wait for a peer that reads slowly over ICE-TCP, in bytes; more is dropped.
+    pub tcp_queue_bytes: usize,
     /// How long a player may take to answer an offer of ours.
     pub answer_timeout: Duration,
 }
@@ -274,6 +281,9 @@ impl Default for Limits {
             token_request_burst: 1_000,
             connect_timeout: Duration::from_secs(15),
             consent_timeout: Duration::from_secs(15),
+            tcp_half_open_connections: 1_000,
+            tcp_check_timeout: Duration::from_secs(5),
+            tcp_queue_bytes: 256 * 1024,
             answer_timeout: Duration::from_secs(30),
         }
     }

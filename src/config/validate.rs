@@ -257,7 +257,7 @@ fn limits(raw: raw::Limits) -> Result<Limits, Error> {
             "limits.half_open_sessions_per_address",
             raw.half_open_sessions_per_address,
             default.half_open_sessions_per_address,
-            many,
+            many.clone(),
         )?,
         sdp_bytes: whole(
             "limits.sdp_bytes",
@@ -301,6 +301,25 @@ fn limits(raw: raw::Limits) -> Result<Limits, Error> {
             raw.consent_timeout,
             default.consent_timeout,
             Duration::from_secs(2)..=Duration::from_secs(600),
+        )?,
+        tcp_half_open_connections: whole(
+            "limits.tcp_half_open_connections",
+            raw.tcp_half_open_connections,
+            default.tcp_half_open_connections,
+            many,
+        )?,
+        tcp_check_timeout: time(
+            "limits.tcp_check_timeout",
+            raw.tcp_check_timeout,
+            default.tcp_check_timeout,
+            Duration::from_secs(1)..=Duration::from_secs(60),
+        )?,
+        // At the least some packets.
+        tcp_queue_bytes: whole(
+            "limits.tcp_queue_bytes",
+            raw.tcp_queue_bytes,
+            default.tcp_queue_bytes,
+            16 << 10..=16 << 20,
         )?,
         answer_timeout: time(
             "limits.answer_timeout",

@@ -26,9 +26,6 @@ use crate::sdp::SubscriberSpec;
 use crate::shard::{SessionKey, ShardId, StreamKey};
 use crate::stream::{StreamName, TrackInfo};
 
-/// When a viewer of a stream that nobody publishes may try again.
-const RETRY_OFFLINE: Duration = Duration::from_secs(2);
-
 /// All streams and sessions.
 #[derive(Debug)]
 pub(super) struct Directory {
@@ -44,6 +41,8 @@ pub(super) struct Directory {
     last_key: u64,
     /// When gaps end, in this order: all are of one length. A gap that was closed is passed over.
     gaps: VecDeque<(Instant, StreamName)>,
+    /// When our offers lose their validity, in this order. One that was answered is passed over.
+    offers: VecDeque<(Instant, SessionKey)>,
     /// Whose viewers are to be told of a new count.
     recounted: BTreeSet<StreamName>,
 }
@@ -82,6 +81,7 @@ impl Directory {
             addresses: Addresses::default(),
             last_key: 0,
             gaps: VecDeque::new(),
+            offers: VecDeque::new(),
             recounted: BTreeSet::new(),
         }
     }
@@ -114,10 +114,7 @@ impl Directory {
         let stream = self.streams.get(name);
         let live = stream.and_then(Stream::live);
         if live.is_none() && !self.policy.wait_for_publisher {
-            return Err(CreateError::Offline {
-                stream: name.clone(),
-                retry_after: RETRY_OFFLINE,
-            });
+            return Err(CreateError::offline(name));
         }
         self.room(
             "limits.sessions_per_stream",
@@ -185,6 +182,27 @@ impl Directory {
         self.add_session(session);
     }
 
+    /// A viewer has been made an offer. Returns how long it may take to answer.
+    pub(super) fn await_answer(&mut self, id: SessionId, now: Instant) -> Duration {
+        let valid = self.policy.answer_timeout;
+        if let Some(key) = self.keys.get(&id) {
+            self.offers.push_back((now + valid, *key));
+        }
+        valid
+    }
+
+    /// A viewer has answered our offer.
+    pub(super) fn settle(&mut self, key: SessionKey, reception: Reception) {
+        if let Some(session) = self.sessions.get_mut(&key) {
+            session.reception = Some(reception);
+        }
+    }
+
+    /// What is being broadcast under a name.
+    pub(super) fn live(&self, name: &StreamName) -> Option<&Broadcast> {
+        self.streams.get(name)?.live()
+    }
+
     fn add_session(&mut self, session: Session) {
         self.keys.insert(session.id, session.place.key);
         self.load[usize::from(session.place.shard.0)] += 1;
@@ -235,12 +253,16 @@ impl Directory {
         stream.tell_active();
         let (mut bound, mut unfit) = (Vec::new(), Vec::new());
         for key in &stream.subscribers {
-            let Some(session) = self.sessions.get(key) else {
+            let session = self.sessions.get(key);
+            let Some((session, reception)) =
+                session.and_then(|session| Some((session, session.reception.as_ref()?)))
+            else {
                 continue;
             };
-            let reception = session.reception.as_ref();
-            match reception.and_then(|reception| reception.bind(&broadcast.tracks)) {
+            match reception.bind(&broadcast.tracks) {
                 Some(spec) => bound.push((session.place, spec)),
+                // It is bound when it answers.
+                None if session.is_offered() => {}
                 None => unfit.push(*key),
             }
         }
@@ -304,7 +326,9 @@ impl Directory {
 
     /// When [`Self::handle_timeout`] is due.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.gaps.front().map(|(until, _)| *until)
+        let gap = self.gaps.front().map(|(until, _)| *until);
+        let offer = self.offers.front().map(|(until, _)| *until);
+        [gap, offer].into_iter().flatten().min()
     }
 
     /// Ends what has waited long enough. Returns who was forgotten and is to be closed.
@@ -317,6 +341,11 @@ impl Directory {
                 .is_some_and(|stream| stream.is_over(now))
             {
                 closed.extend(self.end(&name));
+            }
+        }
+        while let Some((_, key)) = self.offers.pop_front_if(|(until, _)| *until <= now) {
+            if self.sessions.get(&key).is_some_and(Session::is_offered) {
+                closed.extend(self.remove(key, now).map(|gone| gone.session.place));
             }
         }
         closed

@@ -5,14 +5,15 @@ use std::time::Instant;
 
 use super::network::Dice;
 use super::{AUDIO, AUDIO_PAYLOAD_TYPE, RTX_PAYLOAD_TYPE, VIDEO, VIDEO_PAYLOAD_TYPE};
-use crate::egress::whep::{Outlet, SenderClock, Subscriber};
+use crate::egress::SenderClock;
+use crate::egress::whep::{Outlet, Subscriber};
 use crate::ingest::{self, Ingested, Publisher};
 use crate::rtp::{Codec, ExtensionMap};
 use crate::sdp::{
     DtlsRole, Feedback, Fingerprint, IceCredentials, PublishedTrack, PublisherSpec,
     SubscribedTrack, SubscriberSpec,
 };
-use crate::stream::{ExtensionValues, Packet, Recycler, Ring, TrackId, TrackInfo};
+use crate::stream::{Packet, Recycler, Ring, TrackId, TrackInfo};
 use crate::transport::srtp::Outbound;
 use crate::transport::{self, Config, Event, Identity, Path, Received, Timeouts, Transport};
 
@@ -169,7 +170,7 @@ impl Gateway {
     }
 
     fn ingest(&mut self, now: Instant, bytes: &[u8]) {
-        let mut packet = self.recycler.take(|| blank(now));
+        let mut packet = self.recycler.take(|| Packet::empty(now));
         let filling = Arc::get_mut(&mut packet).unwrap();
         if self.publisher.handle_rtp(now, bytes, filling) != Ingested::Media {
             self.recycler.put(packet);
@@ -183,7 +184,7 @@ impl Gateway {
         let viewers = self.subscribers.iter_mut().zip(&mut self.transports[1..]);
         for (index, (subscriber, transport)) in viewers.enumerate() {
             if let Some(mut outlet) = outlet(index + 1, transport, &mut self.outbox) {
-                subscriber.forward(now, track, [&*packet], &mut outlet);
+                subscriber.forward(now, track, packet.layer, [&*packet], |_| None, &mut outlet);
             }
         }
     }
@@ -194,9 +195,9 @@ impl Gateway {
             return;
         };
         let tracks = &self.tracks;
-        let ring = |track: TrackId| tracks.get(usize::from(track.0)).map(|track| &track.ring);
+        let ring = |track: TrackId, _| tracks.get(usize::from(track.0)).map(|track| &track.ring);
         let wanted = self.subscribers[session - 1].handle_rtcp(now, bytes, ring, &mut outlet);
-        for track in wanted.keyframes() {
+        for (track, _) in wanted.keyframes() {
             self.publisher.request_keyframe(now, track);
         }
         self.drain_publisher();
@@ -205,7 +206,7 @@ impl Gateway {
     fn report(&mut self, now: Instant, session: usize) {
         let mut compound = Vec::new();
         let tracks = &self.tracks;
-        let clock = |track: TrackId| tracks.get(usize::from(track.0))?.clock.as_ref();
+        let clock = |track: TrackId, _| tracks.get(usize::from(track.0))?.clock.as_ref();
         let subscriber = &mut self.subscribers[session - 1];
         if !subscriber.handle_timeout(now, clock, &mut compound) {
             return;
@@ -227,7 +228,7 @@ impl Gateway {
                     let waiting: Vec<_> = self.subscribers[session - 1]
                         .waiting_for_keyframe()
                         .collect();
-                    for track in waiting {
+                    for (track, _) in waiting {
                         self.publisher.request_keyframe(now, track);
                     }
                 }
@@ -325,19 +326,6 @@ fn credentials(session: usize, generation: &str) -> IceCredentials {
     IceCredentials {
         ufrag: format!("A{generation}{session}"),
         pwd: format!("the-{generation}-password-of-session-{session}"),
-    }
-}
-
-fn blank(now: Instant) -> Packet {
-    Packet {
-        track: VIDEO,
-        sequence: 0,
-        timestamp: 0,
-        marker: false,
-        keyframe: false,
-        received: now,
-        payload: Vec::new(),
-        extensions: ExtensionValues::default(),
     }
 }
 

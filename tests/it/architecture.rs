@@ -24,7 +24,12 @@ const IMPORTERS: &[(&[&str], &[&str])] = &[
     (&["hls_m3u8"], &["src/egress/hls/playlist.rs"]),
     (
         &["webrtc"],
-        &["src/cli/watch/", "src/cli/watch.rs", "src/relay/"],
+        &[
+            "src/cli/watch/",
+            "src/cli/watch.rs",
+            "src/cli/check/conformance/media/",
+            "src/relay/",
+        ],
     ),
     (&["quinn_udp", "socket2", "mio"], &["src/shard/"]),
     (&["if_addrs"], &["src/network/interface.rs"]),

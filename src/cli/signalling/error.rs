@@ -84,7 +84,7 @@ impl SignallingError {
 }
 
 /// The innermost cause: the outer ones only say that a request failed. The URL is left out.
-pub(super) fn reason(error: reqwest::Error) -> String {
+pub(in crate::cli) fn reason(error: reqwest::Error) -> String {
     if error.is_timeout() {
         return "no answer in time".to_owned();
     }

@@ -52,7 +52,9 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 pub use peer::PeerError;
+pub(super) use peer::{local_addresses, media_engine};
 pub use save::SaveError;
+pub(super) use tap::OFFERED;
 pub use verdict::Failure;
 
 use self::output::{SharedClock, Summary};
@@ -184,7 +186,7 @@ fn host(url: &str) -> String {
     host.to_owned()
 }
 
-fn parse_duration(text: &str) -> Result<Duration, String> {
+pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
     let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
     let number: f64 = digits
         .parse()

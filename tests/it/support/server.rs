@@ -61,6 +61,11 @@ impl Server {
         self.url(&format!("/whep/{stream}"))
     }
 
+    /// Where accepted connections go.
+    pub(crate) fn shards(&self) -> Arc<[ShardHandle]> {
+        Arc::clone(&self.shards)
+    }
+
     /// The counters of each shard.
     pub(crate) fn counters_by_shard(&self) -> Vec<Snapshot> {
         let shards = self.shards.iter();

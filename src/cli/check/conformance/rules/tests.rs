@@ -1,0 +1,1 @@
+//! Each rule judged by made-up answers.
