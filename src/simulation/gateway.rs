@@ -31,6 +31,8 @@ pub(super) struct Gateway {
     publisher: Publisher,
     /// Of session 1 and so on.
     subscribers: Vec<Subscriber>,
+    /// What they agreed on.
+    specs: Vec<SubscriberSpec>,
     tracks: Vec<Track>,
     recycler: Recycler,
     /// What is to be sent to which session's peer.
@@ -52,28 +54,44 @@ pub(super) struct Admission {
 impl Gateway {
     pub(super) fn new(now: Instant, rtx: bool, fingerprint: Fingerprint) -> (Self, Admission) {
         let identity = Arc::new(Identity::generate().unwrap());
-        let spec = PublisherSpec {
-            tracks: vec![
-                published(VIDEO, Codec::H264, VIDEO_PAYLOAD_TYPE, rtx),
-                published(AUDIO, Codec::Opus, AUDIO_PAYLOAD_TYPE, false),
-            ],
-        };
-        let track = |capacity| Track {
-            ring: Ring::new(capacity),
-            clock: None,
-        };
         let mut gateway = Self {
             identity,
             transports: Vec::new(),
-            publisher: Publisher::new(now, spec, ingest::Config::default(), 77),
+            publisher: publisher(now, rtx),
             subscribers: Vec::new(),
-            tracks: vec![track(1024), track(256)],
+            specs: Vec::new(),
+            tracks: tracks(),
             recycler: Recycler::default(),
             outbox: Vec::new(),
         };
         let credentials = gateway.open(now, fingerprint);
         let ssrcs = [0; 3];
         (gateway, Admission { credentials, ssrcs })
+    }
+
+    /// Another publisher follows the one before, whose stream is gone.
+    pub(super) fn replace_publisher(
+        &mut self,
+        now: Instant,
+        dice: &mut Dice,
+        rtx: bool,
+        fingerprint: Fingerprint,
+    ) -> Admission {
+        self.publisher = publisher(now, rtx);
+        self.tracks = tracks();
+        for (subscriber, spec) in self.subscribers.iter_mut().zip(&self.specs) {
+            subscriber.rebind(spec, || dice.roll() as u32);
+        }
+        let credentials = self.open(now, fingerprint);
+        // The newest transport is its.
+        self.transports.swap_remove(0);
+        for subscriber in &self.subscribers {
+            for (track, _) in subscriber.waiting_for_keyframe() {
+                self.publisher.request_keyframe(now, track);
+            }
+        }
+        let ssrcs = [0; 3];
+        Admission { credentials, ssrcs }
     }
 
     pub(super) fn subscribe(
@@ -104,8 +122,10 @@ impl Gateway {
             track(VIDEO, Codec::H264, VIDEO_PAYLOAD_TYPE, ssrcs[0], repair),
             track(AUDIO, Codec::Opus, AUDIO_PAYLOAD_TYPE, ssrcs[2], None),
         ];
-        let subscriber = Subscriber::new(&SubscriberSpec { tracks }, "demo", || dice.roll() as u32);
+        let spec = SubscriberSpec { tracks };
+        let subscriber = Subscriber::new(&spec, "demo", || dice.roll() as u32);
         self.subscribers.push(subscriber);
+        self.specs.push(spec);
         Admission { credentials, ssrcs }
     }
 
@@ -268,6 +288,24 @@ impl Gateway {
             }
         }
     }
+}
+
+fn publisher(now: Instant, rtx: bool) -> Publisher {
+    let spec = PublisherSpec {
+        tracks: vec![
+            published(VIDEO, Codec::H264, VIDEO_PAYLOAD_TYPE, rtx),
+            published(AUDIO, Codec::Opus, AUDIO_PAYLOAD_TYPE, false),
+        ],
+    };
+    Publisher::new(now, spec, ingest::Config::default(), 77)
+}
+
+fn tracks() -> Vec<Track> {
+    let track = |capacity| Track {
+        ring: Ring::new(capacity),
+        clock: None,
+    };
+    vec![track(1024), track(256)]
 }
 
 /// Seals packets and queues them.

@@ -1,7 +1,7 @@
 use super::*;
 use crate::gateway::StreamEvent;
 use crate::rtp::{Codec, ExtensionMap};
-use crate::sdp::{Feedback, SubscribedTrack};
+use crate::sdp::{Feedback, SubscribedTrack, SubscriberSpec};
 use crate::stream::TrackId;
 
 const LIMITS: Limits = Limits {
