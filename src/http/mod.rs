@@ -9,6 +9,8 @@ mod auth;
 mod body;
 mod cors;
 mod endpoint;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod hls;
 mod pages;
 mod path;
