@@ -1,22 +1,23 @@
 //! The composition root: the only file that knows every module. Start and shutdown order.
 //!
-//! Up: bind HTTP, then the media port (one number for both), the shards, the control plane, then serve.
+//! Up: find our addresses, bind HTTP, then the media port (one number for both), the shards, the control plane, then serve.
 //! Down: stop taking requests, close every session so that its peer sees it, end the threads.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
-use crate::config::{CorsOrigins, Secret, Settings};
+use crate::config::{self, CorsOrigins, Secret, Settings};
 use crate::egress::hls::{Library, LibrarySettings};
 use crate::http::{self, AppState, Origins, OriginsError, Rules, Token, TokenError, Tokens};
 use crate::media::{self, HlsSettings, MediaError};
+use crate::network::{self, Announcement, Candidates, Found, Listening, Search};
 use crate::rtp::Codec;
-use crate::sdp::{Candidate, CodecPolicy};
+use crate::sdp::CodecPolicy;
 use crate::shard::{self, ShardHandle, Shards};
 use crate::transport::{Identity, IdentityError, Timeouts};
 use crate::{gateway, ingest, sdp};
@@ -57,18 +58,18 @@ pub enum Error {
     Serve(#[source] io::Error),
 }
 
-/// Runs the gateway until `shutdown` ends. `listening` is told the address of HTTP when requests are taken.
+/// Runs the gateway until `shutdown` ends. `listening` is told when requests are taken.
 ///
 /// # Errors
 ///
 /// See [`Error`]; whatever was started is stopped.
 pub async fn run(
     settings: Settings,
-    listening: impl FnOnce(SocketAddr),
+    listening: impl FnOnce(&App),
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), Error> {
     let app = App::start(&settings).await?;
-    listening(app.http_address());
+    listening(&app);
     app.serve(shutdown).await
 }
 
@@ -79,6 +80,7 @@ pub struct App {
     state: AppState,
     library: Library,
     shards: Shards,
+    elsewhere: Option<IpAddr>,
 }
 
 impl App {
@@ -94,13 +96,19 @@ impl App {
             media::init()?;
         }
         let identity = Arc::new(Identity::generate()?);
+        let found = Search::from_media_port(&settings.media).run().await;
         let (events, from_shards) = mpsc::unbounded_channel();
         let start = |media| Shards::start(&shard_config(settings, media), &identity, &events);
         let (listener, http_address, shards) = bind(settings, start).await?;
 
         let library = Library::new(library_settings(settings));
+        let listening = Listening {
+            udp: shards.local_address(),
+            tcp: settings.media.tcp.then_some(http_address),
+        };
+        let (candidates, elsewhere) = announce(settings, found, listening);
         let gateway = gateway::start(
-            gateway_config(settings, shards.local_address(), &identity, &library),
+            gateway_config(settings, candidates, &identity, &library),
             shards.handles(),
             from_shards,
         );
@@ -116,12 +124,18 @@ impl App {
             state,
             library,
             shards,
+            elsewhere,
         })
     }
 
     /// Where HTTP is bound.
     pub fn http_address(&self) -> SocketAddr {
         self.http_address
+    }
+
+    /// The address by which other machines reach this one best, as far as it is known.
+    pub fn elsewhere(&self) -> Option<IpAddr> {
+        self.elsewhere
     }
 
     /// The shards, whose counters may be read at any time.
@@ -145,11 +159,14 @@ impl App {
         let sweeper = tokio::spawn(sweep(library));
         let failed = shards.failed();
         let mut broken = false;
+        let gateway = state.gateway.clone();
         let until = async {
             tokio::select! {
                 () = shutdown => {}
                 () = failed => broken = true,
             }
+            // While HTTP still carries their events.
+            gateway.drain().await;
         };
         let served = http::serve(listener, http::router(state), until).await;
 
@@ -211,6 +228,26 @@ async fn sweep(library: Library) {
     }
 }
 
+/// Decides what clients are told, and keeps that current. The second is the best of it for a person elsewhere.
+fn announce(
+    settings: &Settings,
+    found: Found,
+    listening: Listening,
+) -> (watch::Receiver<Candidates>, Option<IpAddr>) {
+    let media = Arc::new(settings.media.clone());
+    let announcement = Announcement::new(&media, &found, listening);
+    for warning in &announcement.warnings {
+        tracing::warn!("{warning}");
+    }
+    let best = announcement.announced.first();
+    let elsewhere = best
+        .map(|announced| announced.udp.ip())
+        .filter(|ip| !ip.is_loopback());
+    let (sender, candidates) = watch::channel(announcement.into());
+    tokio::spawn(network::keep_current(media, listening, found, sender));
+    (candidates, elsewhere)
+}
+
 fn shard_config(settings: &Settings, listen: SocketAddr) -> shard::Config {
     let packets = settings.media.retransmission_packets;
     shard::Config {
@@ -218,6 +255,7 @@ fn shard_config(settings: &Settings, listen: SocketAddr) -> shard::Config {
         shards: settings.media.shards,
         video_ring: packets.video,
         audio_ring: packets.audio,
+        tcp: shard::TcpLimits::default(),
         ingest: ingest::Config {
             keyframe_request_interval: settings.media.keyframe_request_interval,
             ..ingest::Config::default()
@@ -227,24 +265,23 @@ fn shard_config(settings: &Settings, listen: SocketAddr) -> shard::Config {
 
 fn gateway_config(
     settings: &Settings,
-    media: SocketAddr,
+    candidates: watch::Receiver<Candidates>,
     identity: &Identity,
     library: &Library,
 ) -> gateway::Config {
     let limits = &settings.limits;
-    let addresses = settings
-        .media
-        .addresses
-        .iter()
-        .map(|ip| SocketAddr::new(*ip, media.port()));
     gateway::Config {
         limits: gateway::Limits {
             sessions: limits.sessions,
             sessions_per_stream: limits.sessions_per_stream,
+            sessions_per_address: limits.sessions_per_address,
             streams: limits.streams,
             half_open_sessions: limits.half_open_sessions,
+            half_open_sessions_per_address: limits.half_open_sessions_per_address,
         },
-        candidates: Candidate::list(addresses),
+        streams: stream_policy(settings),
+        drain_url: settings.streams.drain_url.clone(),
+        candidates,
         codecs: CodecPolicy {
             allowed: Codec::ALL.to_vec(),
             // No HLS player takes VP8, so a publisher that has a choice is asked for something else.
@@ -263,6 +300,19 @@ fn gateway_config(
             .hls
             .enabled
             .then(|| (hls_settings(settings), library.clone())),
+    }
+}
+
+fn stream_policy(settings: &Settings) -> gateway::StreamPolicy {
+    let streams = &settings.streams;
+    gateway::StreamPolicy {
+        wait_for_publisher: streams.wait_for_publisher,
+        reconnect_grace: streams.reconnect_grace,
+        second_publisher: match streams.second_publisher {
+            config::SecondPublisher::Replace => gateway::SecondPublisher::Replace,
+            config::SecondPublisher::Refuse => gateway::SecondPublisher::Refuse,
+        },
+        answer_timeout: settings.limits.answer_timeout,
     }
 }
 
@@ -291,10 +341,30 @@ fn http_settings(settings: &Settings) -> Result<http::Settings, OriginsError> {
             bytes: settings.limits.sdp_bytes,
             ..sdp::Limits::default()
         },
+        trusted_proxies: settings.http.trusted_proxies.clone(),
+        address_rate: rate(
+            settings.limits.address_requests_per_second,
+            settings.limits.address_request_burst,
+        ),
+        token_rate: rate(
+            settings.limits.token_requests_per_second,
+            settings.limits.token_request_burst,
+        ),
         max_body: settings.limits.body_bytes,
         allow_query_token: settings.auth.allow_query_token,
+        ice_servers: settings.ice_servers.clone(),
+        counter_offer: settings.whep.counter_offer,
+        compatibility: settings.compatibility,
         ..http::Settings::default()
     })
+}
+
+fn rate(per_second: usize, burst: usize) -> http::Rate {
+    let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    http::Rate {
+        per_second: number(per_second),
+        burst: number(burst),
+    }
 }
 
 fn tokens(settings: &Settings) -> Result<Tokens, TokenError> {

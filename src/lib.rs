@@ -20,6 +20,7 @@
 //! | [`sdp`] | offers in, answers out; trickle fragments (pure) |
 //! | [`gateway`] | the one owner of the directory of streams and sessions |
 //! | [`http`] | WHIP, WHEP, HLS and the pages, over axum |
+//! | [`network`] | our addresses as clients reach them; STUN; which candidates a client gets |
 //! | [`config`] | file, environment and flags to validated settings |
 //! | [`telemetry`] | logs |
 //! | [`cli`] | the commands `serve`, `publish`, `watch` and `config` |
@@ -41,6 +42,7 @@ pub mod egress;
 pub mod media;
 pub mod sdp;
 pub mod gateway;
+pub mod network;
 pub mod http;
 pub mod config;
 pub mod telemetry;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -10,9 +10,10 @@ use tokio::sync::oneshot;
 
 use super::settings::{self, SettingsArgs};
 use super::{Error, demo};
+use crate::app::{self, App};
 use crate::config::{Secret, Settings, unknown_variables};
 use crate::stream::StreamName;
-use crate::{app, telemetry};
+use crate::telemetry;
 
 /// The stream that the printed URLs name.
 const EXAMPLE_STREAM: &str = "demo";
@@ -67,9 +68,10 @@ pub(super) fn run(args: Args) -> Result<(), Error> {
             }
         };
         let urls = settings.clone();
-        let listening = move |http| {
+        let listening = move |app: &App| {
+            let http = app.http_address();
             // Nobody reads it any more if this fails; that is no reason to stop.
-            let _ = io::stdout().write_all(greeting(&urls, http).as_bytes());
+            let _ = io::stdout().write_all(greeting(&urls, http, app.elsewhere()).as_bytes());
             // Without --demo nobody waits for it.
             let _ = started.send(reachable_here(http));
         };
@@ -90,8 +92,8 @@ fn demo_token(settings: &Settings) -> Option<String> {
 fn reachable_here(http: SocketAddr) -> SocketAddr {
     let ip = match http.ip() {
         ip if !ip.is_unspecified() => ip,
-        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        // The IPv6 wildcard takes IPv4 too.
+        _ => Ipv4Addr::LOCALHOST.into(),
     };
     SocketAddr::new(ip, http.port())
 }
@@ -124,7 +126,7 @@ async fn either(one: &mut Signal, other: &mut Signal) {
 }
 
 /// What to open, for the user who has just started it.
-fn greeting(settings: &Settings, http: SocketAddr) -> String {
+fn greeting(settings: &Settings, http: SocketAddr, elsewhere: Option<IpAddr>) -> String {
     let base = format!("http://{}", reachable_here(http));
     let media_port = if settings.media.listen.port() == 0 {
         http.port()
@@ -169,13 +171,9 @@ fn greeting(settings: &Settings, http: SocketAddr) -> String {
         "\n  OBS: Settings > Stream, Service \"WHIP\", Server {base}/whip/{name}, Bearer Token {for_obs}\n  Watching: {for_viewers}"
     );
     if http.ip().is_unspecified()
-        && let Some(address) = settings
-            .media
-            .addresses
-            .first()
-            .filter(|ip| !ip.is_loopback())
+        && let Some(address) = elsewhere
     {
-        let elsewhere = SocketAddr::new(*address, http.port());
+        let elsewhere = SocketAddr::new(address, http.port());
         let _ = writeln!(
             text,
             "  From other machines: http://{elsewhere} (browsers give pages the camera only over HTTPS or on this machine)"
@@ -204,7 +202,11 @@ mod tests {
     fn printed(change: impl FnOnce(&mut Settings), http: &str) -> String {
         let mut settings = Settings::defaults(&Host::example());
         change(&mut settings);
-        greeting(&settings, http.parse().unwrap())
+        greeting(
+            &settings,
+            http.parse().unwrap(),
+            Some(IpAddr::from([198, 51, 100, 7])),
+        )
     }
 
     #[test]

@@ -10,7 +10,7 @@ pub(super) struct SettingsArgs {
     /// Read settings from this TOML file [keys: see deploy/tidegate.example.toml].
     #[arg(long, value_name = "FILE", env = "TIDEGATE_CONFIG")]
     config: Option<PathBuf>,
-    /// Serve HTTP (TCP) and media (UDP) on this address and port [default: 0.0.0.0:8080].
+    /// Serve HTTP (TCP) and media (UDP) on this address and port [default: [::]:8080, all addresses].
     #[arg(long, value_name = "ADDR:PORT")]
     listen: Option<String>,
     /// Ask publishers for this bearer token [default: none, only this machine may publish].

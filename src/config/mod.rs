@@ -5,8 +5,10 @@
 //! logged before the settings are whole. What depends on the machine comes in as a [`Host`].
 
 mod duration;
+mod endpoint;
 mod environment;
 mod host;
+mod http;
 mod layer;
 mod printed;
 mod raw;
@@ -15,12 +17,14 @@ mod settings;
 mod validate;
 mod value;
 
+pub use endpoint::{Endpoint, EndpointError, HostName};
 pub use host::Host;
+pub use http::{Compatibility, IceLogin, IceServer, LenientPatch, Whep};
 pub use layer::Layer;
 pub use secret::Secret;
 pub use settings::{
-    Auth, CorsOrigins, Hls, Http, Limits, Log, LogFormat, Media, RetransmissionPackets, Settings,
-    StreamAuth,
+    Auth, CorsOrigins, Hls, Http, Limits, Log, LogFormat, Media, RetransmissionPackets,
+    SecondPublisher, Settings, StreamAuth, Streams,
 };
 
 use std::io;

@@ -1,11 +1,14 @@
 //! The settings: checked, typed, complete.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
+use super::http::{Compatibility, IceServer, Whep};
 use super::raw::Raw;
-use super::{Host, Secret, validate};
+use super::{Endpoint, Host, Secret, validate};
 use crate::stream::StreamName;
 
 /// Everything that can be configured.
@@ -19,12 +22,20 @@ pub struct Settings {
     pub media: Media,
     /// Who may publish and play.
     pub auth: Auth,
+    /// What happens when publishers come and go.
+    pub streams: Streams,
     /// What a stranger can make us hold.
     pub limits: Limits,
     /// The HLS branch.
     pub hls: Hls,
     /// The HTTP side.
     pub http: Http,
+    /// What WHEP offers beyond the answer to an offer.
+    pub whep: Whep,
+    /// The STUN and TURN servers that clients are told of.
+    pub ice_servers: Vec<IceServer>,
+    /// The rules that clients may bend.
+    pub compatibility: Compatibility,
     /// The log.
     pub log: Log,
 }
@@ -35,8 +46,17 @@ pub struct Media {
     /// Where media is received (UDP). As [`Settings::listen`] unless it is set; if that has port 0
     /// and this was not set, the port that HTTP got.
     pub listen: SocketAddr,
-    /// The addresses of the ICE candidates, best first; never empty.
-    pub addresses: Vec<IpAddr>,
+    /// Where clients are told to send to, best first. When empty, what is found: the addresses of the
+    /// interfaces, and the public one that a STUN server sees.
+    pub addresses: Vec<Endpoint>,
+    /// The only interfaces that are looked at, by name or by address. When empty, all.
+    pub interfaces: Vec<String>,
+    /// The STUN server that is asked for the public address; its port is 3478 unless it says another.
+    pub stun: Option<Endpoint>,
+    /// How often names are resolved, interfaces looked at and the STUN server asked again.
+    pub address_refresh: Duration,
+    /// Whether clients may send media by TCP where UDP is blocked (RFC 6544).
+    pub tcp: bool,
     /// How many event loops there are.
     pub shards: usize,
     /// The shortest time between two keyframe requests for one track.
@@ -61,7 +81,7 @@ pub struct Auth {
     pub publish_token: Option<Secret>,
     /// Asked for by WHEP and HLS; without one, playing is open to all.
     pub play_token: Option<Secret>,
-    /// Whether HLS takes `?token=` in the URL where there is no `Authorization` header.
+    /// Whether the URL may carry `?token=` where there is no `Authorization` header.
     pub allow_query_token: bool,
     /// Streams with tokens of their own.
     pub streams: BTreeMap<StreamName, StreamAuth>,
@@ -76,6 +96,29 @@ pub struct StreamAuth {
     pub play_token: Option<Secret>,
 }
 
+/// The lifetimes of streams.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Streams {
+    /// Whether viewers may come before the publisher.
+    pub wait_for_publisher: bool,
+    /// How long viewers stay without their publisher; zero: they leave with it.
+    pub reconnect_grace: Duration,
+    /// What a second publisher of a name gets.
+    pub second_publisher: SecondPublisher,
+    /// Where viewers are sent when the server ends, with `{stream}` for the name of their stream;
+    /// none: to the same URL again.
+    pub drain_url: Option<String>,
+}
+
+/// What becomes of a publisher whose stream is being published already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SecondPublisher {
+    /// It takes the stream over.
+    Replace,
+    /// It is refused.
+    Refuse,
+}
+
 /// The limits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -83,18 +126,33 @@ pub struct Limits {
     pub sessions: usize,
     /// Sessions at once on one stream.
     pub sessions_per_stream: usize,
+    /// Sessions at once of one client address: of IPv6, of one /64. Loopback is not limited.
+    pub sessions_per_address: usize,
     /// Streams at once.
     pub streams: usize,
     /// Sessions at once that have not finished DTLS.
     pub half_open_sessions: usize,
+    /// Such sessions at once of one client address.
+    pub half_open_sessions_per_address: usize,
     /// The longest SDP, in bytes.
     pub sdp_bytes: usize,
     /// The longest body of any request, in bytes.
     pub body_bytes: usize,
+    /// Requests of one address that change something, a second in the long run; 0 for any number.
+    /// Loopback is not limited.
+    pub address_requests_per_second: usize,
+    /// Such requests at once.
+    pub address_request_burst: usize,
+    /// Requests with one token, from all addresses together, a second; 0 for any number.
+    pub token_requests_per_second: usize,
+    /// Such requests at once.
+    pub token_request_burst: usize,
     /// How long a session may take until DTLS is finished.
     pub connect_timeout: Duration,
     /// How long a session lives without a sign of its peer (RFC 7675).
     pub consent_timeout: Duration,
+    /// How long a player may take to answer an offer of ours.
+    pub answer_timeout: Duration,
 }
 
 /// The HLS branch.
@@ -115,6 +173,8 @@ pub struct Hls {
 pub struct Http {
     /// Whose pages may use WHIP, WHEP and HLS.
     pub cors_origins: CorsOrigins,
+    /// The proxies that may say for whom they ask.
+    pub trusted_proxies: Vec<IpNet>,
 }
 
 /// The origins that CORS allows.
@@ -186,17 +246,35 @@ impl Default for RetransmissionPackets {
     }
 }
 
+impl Default for Streams {
+    fn default() -> Self {
+        Self {
+            wait_for_publisher: false,
+            reconnect_grace: Duration::from_secs(10),
+            second_publisher: SecondPublisher::Replace,
+            drain_url: None,
+        }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
             sessions: 10_000,
             sessions_per_stream: 10_000,
+            sessions_per_address: 2_000,
             streams: 1_000,
             half_open_sessions: 1_000,
+            half_open_sessions_per_address: 250,
             sdp_bytes: 64 * 1024,
             body_bytes: 128 * 1024,
+            address_requests_per_second: 50,
+            address_request_burst: 250,
+            token_requests_per_second: 0,
+            token_request_burst: 1_000,
             connect_timeout: Duration::from_secs(15),
             consent_timeout: Duration::from_secs(15),
+            answer_timeout: Duration::from_secs(30),
         }
     }
 }
@@ -216,6 +294,7 @@ impl Default for Http {
     fn default() -> Self {
         Self {
             cors_origins: CorsOrigins::Any,
+            trusted_proxies: Vec::new(),
         }
     }
 }

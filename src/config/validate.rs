@@ -1,7 +1,7 @@
 //! From written values to settings. Pure: what depends on the machine comes in as a [`Host`].
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -10,16 +10,15 @@ use tracing_subscriber::EnvFilter;
 
 use super::raw::{self, Raw};
 use super::settings::{
-    Auth, CorsOrigins, Hls, Http, Limits, Log, LogFormat, Media, RetransmissionPackets, Settings,
-    StreamAuth,
+    Auth, Hls, Limits, Log, LogFormat, Media, RetransmissionPackets, SecondPublisher, Settings,
+    StreamAuth, Streams,
 };
 use super::value::{flag, invalid, parsed, power_of_two, time, token, whole, words};
-use super::{Error, Host};
+use super::{Endpoint, Error, Host, http};
 use crate::stream::StreamName;
 
-const ADDRESS_AND_PORT: &str = "an address and a port, such as 0.0.0.0:8080 or [::]:8080";
-const DEFAULT_LISTEN: SocketAddr =
-    SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 8080);
+const ADDRESS_AND_PORT: &str = "an address and a port, such as [::]:8080 or 0.0.0.0:8080";
+const DEFAULT_PORT: u16 = 8080;
 /// The first character of a session's ufrag names its shard, and there are 64 ice-chars (RFC 8839,
 /// section 5.4).
 const SHARDS: RangeInclusive<usize> = 1..=64;
@@ -28,18 +27,36 @@ const MAX_ADDRESSES: usize = 8;
 /// Sequence numbers can tell apart half of their 65,536 values (RFC 3550, appendix A.1).
 const RETRANSMISSION_PACKETS: RangeInclusive<usize> = 16..=16_384;
 
+/// Requests at once or a second.
+const REQUESTS: RangeInclusive<usize> = 0..=1_000_000;
+
 pub(super) fn validate(raw: Raw, host: &Host) -> Result<Settings, Error> {
-    let listen = parsed("listen", raw.listen, ADDRESS_AND_PORT)?.unwrap_or(DEFAULT_LISTEN);
+    let listen =
+        parsed("listen", raw.listen, ADDRESS_AND_PORT)?.unwrap_or_else(|| default_listen(host));
     Ok(Settings {
         listen,
         demo: flag("demo", raw.demo, false)?,
         media: media(raw.media, listen, host)?,
         auth: auth(raw.auth)?,
+        streams: streams(raw.streams)?,
         limits: limits(raw.limits)?,
         hls: hls(raw.hls)?,
-        http: http(raw.http)?,
+        http: http::http(raw.http)?,
+        whep: http::whep(raw.whep)?,
+        ice_servers: http::ice_servers(raw.ice_servers)?,
+        compatibility: http::compatibility(raw.compatibility)?,
         log: log(raw.log)?,
     })
+}
+
+/// All addresses of both families.
+fn default_listen(host: &Host) -> SocketAddr {
+    let any: IpAddr = if host.ipv6 {
+        Ipv6Addr::UNSPECIFIED.into()
+    } else {
+        Ipv4Addr::UNSPECIFIED.into()
+    };
+    SocketAddr::new(any, DEFAULT_PORT)
 }
 
 fn media(raw: raw::Media, http: SocketAddr, host: &Host) -> Result<Media, Error> {
@@ -47,7 +64,16 @@ fn media(raw: raw::Media, http: SocketAddr, host: &Host) -> Result<Media, Error>
     let rings = RetransmissionPackets::default();
     Ok(Media {
         listen,
-        addresses: addresses(raw.addresses, listen, host)?,
+        addresses: addresses(raw.addresses)?,
+        interfaces: interfaces(raw.interfaces)?,
+        stun: stun(raw.stun)?,
+        address_refresh: time(
+            "media.address_refresh",
+            raw.address_refresh,
+            Duration::from_secs(300),
+            Duration::from_secs(10)..=Duration::from_secs(24 * 3_600),
+        )?,
+        tcp: flag("media.tcp", raw.tcp, true)?,
         shards: whole(
             "media.shards",
             raw.shards,
@@ -77,52 +103,58 @@ fn media(raw: raw::Media, http: SocketAddr, host: &Host) -> Result<Media, Error>
     })
 }
 
-/// What is said to clients: the configured addresses, else the one that is listened on, else those
-/// of the machine. Loopback goes last: some clients take the first address alone, but those on this
-/// machine that are bound to loopback can reach nothing else.
-fn addresses(value: Option<Value>, listen: SocketAddr, host: &Host) -> Result<Vec<IpAddr>, Error> {
-    let key = "media.addresses";
-    let allowed = format!(
-        "a list of up to {MAX_ADDRESSES} addresses that clients can send to, without ports"
-    );
-    let Some(value) = value else {
-        if !listen.ip().is_unspecified() {
-            return Ok(vec![listen.ip()]);
-        }
-        let usable = host
-            .addresses
-            .iter()
-            .copied()
-            .filter(|ip| ip.is_ipv4() || listen.is_ipv6());
-        let (loopback, mut addresses): (Vec<_>, Vec<_>) = usable.partition(IpAddr::is_loopback);
-        addresses.truncate(MAX_ADDRESSES - loopback.len().min(MAX_ADDRESSES));
-        addresses.extend(loopback);
-        addresses.truncate(MAX_ADDRESSES);
-        if addresses.is_empty() {
-            return Err(Error::Invalid {
-                key: key.to_owned(),
-                value: "not set, and this machine has no address to take".to_owned(),
-                allowed,
-            });
-        }
-        return Ok(addresses);
+/// What is said to clients. An empty list stands for what is found when the gateway starts.
+fn addresses(value: Option<Value>) -> Result<Vec<Endpoint>, Error> {
+    let refuse = |value: &Value| {
+        let allowed = format!(
+            "a list of up to {MAX_ADDRESSES} addresses or names that clients can send to, such as 203.0.113.9 or \
+             live.example.org, with a port only if it is another one outside; an empty list finds them"
+        );
+        invalid("media.addresses", value, allowed)
     };
-    let shown = value.clone();
-    let refuse = || invalid(key, &shown, allowed.clone());
-    let mut addresses: Vec<IpAddr> = Vec::new();
-    for text in words(value).ok_or_else(refuse)? {
-        let address: IpAddr = text.parse().map_err(|_| refuse())?;
-        if address.is_unspecified() || address.is_multicast() {
-            return Err(refuse());
-        }
+    let Some(value) = value else {
+        return Ok(Vec::new());
+    };
+    let mut addresses: Vec<Endpoint> = Vec::new();
+    for text in words(value.clone()).ok_or_else(|| refuse(&value))? {
+        let address = text.parse().map_err(|_| refuse(&value))?;
         if !addresses.contains(&address) {
             addresses.push(address);
         }
     }
-    if addresses.is_empty() || addresses.len() > MAX_ADDRESSES {
-        return Err(refuse());
+    if addresses.len() > MAX_ADDRESSES {
+        return Err(refuse(&value));
     }
     Ok(addresses)
+}
+
+fn interfaces(value: Option<Value>) -> Result<Vec<String>, Error> {
+    let Some(value) = value else {
+        return Ok(Vec::new());
+    };
+    words(value.clone()).ok_or_else(|| {
+        let allowed = "a list of interfaces by name or address, such as eth0 or 192.0.2.7; an empty list takes all";
+        invalid("media.interfaces", &value, allowed)
+    })
+}
+
+/// Empty text is how `tidegate config` writes that there is none.
+fn stun(value: Option<Value>) -> Result<Option<Endpoint>, Error> {
+    let Some(value) = value else {
+        return Ok(None);
+    };
+    let text = value.as_str().map(str::trim);
+    if text == Some("") {
+        return Ok(None);
+    }
+    let server = text.and_then(|text| text.strip_prefix("stun:").unwrap_or(text).parse().ok());
+    server.map(Some).ok_or_else(|| {
+        invalid(
+            "media.stun",
+            &value,
+            "a STUN server such as stun.example.org:3478, or empty for none",
+        )
+    })
 }
 
 fn auth(raw: raw::Auth) -> Result<Auth, Error> {
@@ -149,6 +181,42 @@ fn auth(raw: raw::Auth) -> Result<Auth, Error> {
     })
 }
 
+fn streams(raw: raw::Streams) -> Result<Streams, Error> {
+    let default = Streams::default();
+    let second_publisher = match raw.second_publisher {
+        None => default.second_publisher,
+        Some(Value::String(text)) if text == "replace" => SecondPublisher::Replace,
+        Some(Value::String(text)) if text == "refuse" => SecondPublisher::Refuse,
+        Some(value) => {
+            let allowed = "\"replace\" or \"refuse\"";
+            return Err(invalid("streams.second_publisher", &value, allowed));
+        }
+    };
+    let drain_url = match raw.drain_url {
+        None => default.drain_url,
+        Some(Value::String(url)) if is_url(&url) => Some(url),
+        Some(value) => {
+            let allowed = "a URL with http or https, such as https://b.example/whep/{stream}";
+            return Err(invalid("streams.drain_url", &value, allowed));
+        }
+    };
+    Ok(Streams {
+        wait_for_publisher: flag(
+            "streams.wait_for_publisher",
+            raw.wait_for_publisher,
+            default.wait_for_publisher,
+        )?,
+        reconnect_grace: time(
+            "streams.reconnect_grace",
+            raw.reconnect_grace,
+            default.reconnect_grace,
+            Duration::ZERO..=Duration::from_secs(600),
+        )?,
+        second_publisher,
+        drain_url,
+    })
+}
+
 fn limits(raw: raw::Limits) -> Result<Limits, Error> {
     let default = Limits::default();
     let many = 1..=1_000_000;
@@ -172,11 +240,23 @@ fn limits(raw: raw::Limits) -> Result<Limits, Error> {
             default.sessions_per_stream,
             many.clone(),
         )?,
+        sessions_per_address: whole(
+            "limits.sessions_per_address",
+            raw.sessions_per_address,
+            default.sessions_per_address,
+            many.clone(),
+        )?,
         streams: whole("limits.streams", raw.streams, default.streams, many.clone())?,
         half_open_sessions: whole(
             "limits.half_open_sessions",
             raw.half_open_sessions,
             default.half_open_sessions,
+            many.clone(),
+        )?,
+        half_open_sessions_per_address: whole(
+            "limits.half_open_sessions_per_address",
+            raw.half_open_sessions_per_address,
+            default.half_open_sessions_per_address,
             many,
         )?,
         sdp_bytes: whole(
@@ -186,6 +266,30 @@ fn limits(raw: raw::Limits) -> Result<Limits, Error> {
             1_024..=body_bytes.min(1 << 20),
         )?,
         body_bytes,
+        address_requests_per_second: whole(
+            "limits.address_requests_per_second",
+            raw.address_requests_per_second,
+            default.address_requests_per_second,
+            REQUESTS,
+        )?,
+        address_request_burst: whole(
+            "limits.address_request_burst",
+            raw.address_request_burst,
+            default.address_request_burst,
+            1..=*REQUESTS.end(),
+        )?,
+        token_requests_per_second: whole(
+            "limits.token_requests_per_second",
+            raw.token_requests_per_second,
+            default.token_requests_per_second,
+            REQUESTS,
+        )?,
+        token_request_burst: whole(
+            "limits.token_request_burst",
+            raw.token_request_burst,
+            default.token_request_burst,
+            1..=*REQUESTS.end(),
+        )?,
         connect_timeout: time(
             "limits.connect_timeout",
             raw.connect_timeout,
@@ -197,6 +301,12 @@ fn limits(raw: raw::Limits) -> Result<Limits, Error> {
             raw.consent_timeout,
             default.consent_timeout,
             Duration::from_secs(2)..=Duration::from_secs(600),
+        )?,
+        answer_timeout: time(
+            "limits.answer_timeout",
+            raw.answer_timeout,
+            default.answer_timeout,
+            Duration::from_secs(1)..=Duration::from_secs(300),
         )?,
     })
 }
@@ -221,29 +331,6 @@ fn hls(raw: raw::Hls) -> Result<Hls, Error> {
     })
 }
 
-fn http(raw: raw::Http) -> Result<Http, Error> {
-    let key = "http.cors_origins";
-    let Some(value) = raw.cors_origins else {
-        return Ok(Http::default());
-    };
-    let refuse = || {
-        let allowed = "a list of origins, such as https://example.org, or only \"*\"; an empty list allows none";
-        invalid(key, &value, allowed)
-    };
-    let origins = words(value.clone()).ok_or_else(refuse)?;
-    if origins == ["*"] {
-        return Ok(Http {
-            cors_origins: CorsOrigins::Any,
-        });
-    }
-    if !origins.iter().all(|origin| is_origin(origin)) {
-        return Err(refuse());
-    }
-    Ok(Http {
-        cors_origins: CorsOrigins::Only(origins),
-    })
-}
-
 fn log(raw: raw::Log) -> Result<Log, Error> {
     let default = Log::default();
     let allowed = "a level (error, warn, info, debug, trace) or a list such as warn,tidegate=debug";
@@ -265,16 +352,12 @@ fn log(raw: raw::Log) -> Result<Log, Error> {
     Ok(Log { filter, format })
 }
 
-/// A scheme and a host, without path: what browsers send as `Origin` (RFC 6454, section 7).
-fn is_origin(text: &str) -> bool {
-    let host = text
+fn is_url(text: &str) -> bool {
+    let rest = text
         .strip_prefix("https://")
         .or_else(|| text.strip_prefix("http://"));
-    host.is_some_and(|host| {
-        !host.is_empty()
-            && host
-                .bytes()
-                .all(|c| c.is_ascii_graphic() && !b"/?#*,\"@".contains(&c))
+    rest.is_some_and(|rest| {
+        !rest.starts_with('/') && !rest.is_empty() && rest.bytes().all(|c| c.is_ascii_graphic())
     })
 }
 
@@ -293,7 +376,7 @@ mod tests {
     #[test]
     fn nothing_needs_to_be_configured() {
         let settings = settings("").unwrap();
-        assert_eq!(settings.listen.to_string(), "0.0.0.0:8080");
+        assert_eq!(settings.listen.to_string(), "[::]:8080");
         assert_eq!(settings.media.listen, settings.listen);
         assert_eq!(settings.media.shards, 4);
     }
@@ -331,9 +414,14 @@ mod tests {
                 ["`media.addresses`", "0.0.0.0", "up to 8"],
             ),
             (
-                "media.addresses = []",
-                ["`media.addresses`", "[]", "up to 8"],
+                "media.addresses = [\"203.0.113\"]",
+                ["`media.addresses`", "203.0.113", "live.example.org"],
             ),
+            (
+                "media.stun = \"a b\"",
+                ["`media.stun`", "a b", "stun.example.org:3478"],
+            ),
+            ("media.interfaces = 1", ["`media.interfaces`", "1", "eth0"]),
             (
                 "media.retransmission_packets.video = 1000",
                 [
@@ -349,6 +437,14 @@ mod tests {
             (
                 "log.filter = \"tidegate=loud\"",
                 ["`log.filter`", "loud", "debug"],
+            ),
+            (
+                "streams.second_publisher = \"both\"",
+                ["`streams.second_publisher`", "both", "replace"],
+            ),
+            (
+                "streams.drain_url = \"b.example\"",
+                ["`streams.drain_url`", "b.example", "https"],
             ),
             ("log.format = \"xml\"", ["`log.format`", "xml", "json"]),
             (
@@ -401,54 +497,39 @@ mod tests {
     }
 
     #[test]
-    fn the_addresses_fit_what_is_listened_on() {
-        for (listen, addresses) in [
-            ("0.0.0.0:1", vec!["198.51.100.7", "127.0.0.1"]),
-            ("[::]:1", vec!["198.51.100.7", "2001:db8::7", "127.0.0.1"]),
-            ("127.0.0.1:1", vec!["127.0.0.1"]),
-            ("203.0.113.9:1", vec!["203.0.113.9"]),
-        ] {
-            let found = settings(&format!("listen = \"{listen}\""))
-                .unwrap()
-                .media
-                .addresses;
-            assert_eq!(
-                found.iter().map(IpAddr::to_string).collect::<Vec<_>>(),
-                addresses,
-                "{listen}"
-            );
-        }
+    fn a_machine_without_ipv6_listens_by_ipv4() {
+        let host = Host {
+            ipv6: false,
+            ..Host::example()
+        };
+        assert_eq!(Settings::defaults(&host).listen.to_string(), "0.0.0.0:8080");
     }
 
     #[test]
-    fn loopback_stands_alone_when_there_is_nothing_else() {
-        let host = Host {
-            cores: 1,
-            addresses: vec![IpAddr::from([127, 0, 0, 1])],
+    fn a_stun_server_may_be_written_as_a_uri_and_unset_by_empty_text() {
+        let stun = |text: &str| {
+            let stun = settings(&format!("media.stun = \"{text}\""))
+                .unwrap()
+                .media
+                .stun;
+            stun.map(|server| server.to_string())
         };
-        assert_eq!(Settings::defaults(&host).media.addresses, host.addresses);
+        assert_eq!(
+            stun("stun:stun.example.org"),
+            Some("stun.example.org".to_owned())
+        );
+        assert_eq!(stun("192.0.2.1:3479"), Some("192.0.2.1:3479".to_owned()));
+        assert_eq!(stun(""), None);
     }
 
     #[test]
     fn configured_addresses_keep_their_order_and_stand_once() {
-        let text = "media.addresses = \"203.0.113.9, 2001:db8::9,203.0.113.9\"";
+        let text =
+            "media.addresses = \"203.0.113.9, 2001:db8::9,203.0.113.9, live.example.org:443\"";
         let found = settings(text).unwrap().media.addresses;
         assert_eq!(
-            found.iter().map(IpAddr::to_string).collect::<Vec<_>>(),
-            ["203.0.113.9", "2001:db8::9"]
-        );
-    }
-
-    #[test]
-    fn origins_are_all_some_or_none() {
-        let origins = |text: &str| settings(text).unwrap().http.cors_origins;
-        assert_eq!(origins(""), CorsOrigins::Any);
-        assert_eq!(origins("http.cors_origins = \"*\""), CorsOrigins::Any);
-        assert_eq!(origins("http.cors_origins = []"), CorsOrigins::Only(vec![]));
-        let one = CorsOrigins::Only(vec!["http://localhost:3000".to_owned()]);
-        assert_eq!(
-            origins("http.cors_origins = [\"http://localhost:3000\"]"),
-            one
+            found.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            ["203.0.113.9", "2001:db8::9", "live.example.org:443"]
         );
     }
 }

@@ -27,7 +27,7 @@ const IMPORTERS: &[(&[&str], &[&str])] = &[
         &["src/cli/watch/", "src/cli/watch.rs", "src/relay/"],
     ),
     (&["quinn_udp", "socket2", "mio"], &["src/shard/"]),
-    (&["if_addrs"], &["src/config/host.rs"]),
+    (&["if_addrs"], &["src/network/interface.rs"]),
     (&["clap"], &["src/cli/", "src/main.rs"]),
     (&["toml"], &["src/config/"]),
     (
@@ -44,6 +44,10 @@ const PURE: &[&str] = &[
     "src/ingest/",
     "src/stream/",
     "src/egress/",
+    "src/network/announcement.rs",
+    "src/network/candidates.rs",
+    "src/network/scope.rs",
+    "src/network/stun.rs",
 ];
 const IMPURE: &[&str] = &[
     "Instant::now",

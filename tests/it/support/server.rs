@@ -23,11 +23,11 @@ impl Server {
         let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let mut settings = Settings::defaults(&Host {
             cores: 1,
-            addresses: vec![loopback],
+            ipv6: true,
         });
         settings.listen = SocketAddr::new(loopback, 0);
         settings.media.listen = settings.listen;
-        settings.media.addresses = vec![loopback];
+        settings.media.addresses = vec![loopback.into()];
         settings.hls.enabled = false;
         settings
     }
