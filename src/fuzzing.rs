@@ -26,6 +26,8 @@ pub const TARGETS: &[Target] = &[
     Target::new("demux", crate::transport::fuzzing::demux),
     Target::new("dtls_records", crate::transport::fuzzing::dtls_records),
     Target::new("formats", hls::formats),
+    Target::new("framing", crate::transport::fuzzing::framing),
+    Target::new("http_bodies", crate::http::fuzzing::bodies),
     Target::new("http_headers", crate::http::fuzzing::headers),
     Target::new("publisher", rtp::publisher),
     Target::new("rtcp", rtp::rtcp),

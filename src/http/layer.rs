@@ -70,7 +70,7 @@ enum MediaId {
     Index(u8),
 }
 
-fn parse(text: &[u8]) -> Result<LayerChoice, Problem> {
+pub(super) fn parse(text: &[u8]) -> Result<LayerChoice, Problem> {
     let wrong = |reason: String| {
         Problem::Json(format!(
             "this is no layer selection: {reason}; send an object such as {{\"rid\": \"h\"}}, \

@@ -53,8 +53,8 @@ use tokio::sync::{Notify, mpsc};
 
 pub use connections::TcpLimits;
 pub use counters::{Counters, Snapshot};
-pub use inbox::{Message, OpenSession, Rebinding, Role, ShardHandle};
 pub use ice_tcp::accept_tcp;
+pub use inbox::{Message, OpenSession, Rebinding, Role, ShardHandle};
 
 use event_loop::Ended;
 

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use rtc::crypto::HmacAlgorithm;
 
 use super::demux::{self, Kind};
+use super::framing::{self, Deframer, MAX_FRAME, SendQueue};
+use super::path::Path;
 use super::{Config, Identity, Received, Timeouts, Transport, dtls, ice};
 use crate::fuzzing::{Step, Steps};
 use crate::sdp::{DtlsRole, Fingerprint, IceCredentials};
@@ -47,6 +49,51 @@ pub(crate) fn dtls_records(data: &[u8]) {
     dtls::fuzz_records(Steps::of(data).map(|step| (step.kind, step.bytes.to_vec())));
 }
 
+/// The pieces of a TCP stream, and what we send over one.
+pub(crate) fn framing(data: &[u8]) {
+    let pieces: Vec<_> = Steps::of(data).map(|step| step.bytes.to_vec()).collect();
+    let (mut one_by_one, mut at_once) = (Vec::new(), Vec::new());
+    let (mut deframer, mut whole) = (Deframer::default(), Deframer::default());
+    let result = pieces
+        .clone()
+        .iter_mut()
+        .try_for_each(|piece| deframer.handle(piece, |frame| one_by_one.push(frame.to_vec())));
+    let whole_result = whole.handle(&mut pieces.concat(), |frame| at_once.push(frame.to_vec()));
+    // How the stream was cut makes no difference.
+    assert_eq!((result, &one_by_one), (whole_result, &at_once));
+    if result.is_ok() {
+        assert_eq!(deframer.is_between_frames(), whole.is_between_frames());
+    }
+    assert!(
+        one_by_one
+            .iter()
+            .all(|frame| (1..=MAX_FRAME).contains(&frame.len()))
+    );
+    let _ = framing::first_frame(data);
+
+    // What we frame comes out as it went in, as far as there was room.
+    let mut queue = SendQueue::new(8 * 1024);
+    let mut queued = Vec::new();
+    for piece in &pieces {
+        if queue.push(piece) && !piece.is_empty() {
+            queued.push(piece.clone());
+        }
+        assert!(queue.len() <= 8 * 1024);
+    }
+    if queued.iter().all(|piece| piece.len() <= MAX_FRAME) {
+        let [first, second] = queue.slices().map(|slice| slice.to_vec());
+        let mut again = Vec::new();
+        Deframer::default()
+            .handle(&mut [first, second].concat(), |frame| {
+                again.push(frame.to_vec())
+            })
+            .expect("frames of ours");
+        assert_eq!(again, queued);
+    }
+    queue.consume(queue.len());
+    assert!(queue.is_empty());
+}
+
 /// A session whose peer has no key but may have the password.
 pub(crate) fn transport(mut now: Instant, data: &[u8]) {
     let role = match data.first() {
@@ -84,7 +131,8 @@ pub(crate) fn transport(mut now: Instant, data: &[u8]) {
 }
 
 fn deliver(transport: &mut Transport, now: Instant, step: &Step<'_>) {
-    let from = SocketAddr::from(([192, 0, 2, step.kind >> 6], 5000));
+    let remote = SocketAddr::from(([192, 0, 2, step.kind >> 6], 5000));
+    let from = Path::udp(remote, [192, 0, 2, 99].into());
     let mut datagram = match step.kind & 7 {
         1 => check(step.bytes),
         _ => step.bytes.to_vec(),
