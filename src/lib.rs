@@ -50,5 +50,8 @@ pub mod config;
 pub mod telemetry;
 pub mod cli;
 pub mod app;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 #[cfg(test)]
 mod simulation;

@@ -13,6 +13,8 @@ mod client;
 mod cors;
 mod counter_offer;
 mod endpoint;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod event_streams;
 mod events;
 mod hls;

@@ -33,6 +33,8 @@
 mod bits;
 mod depayload;
 mod frame;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod mp4;
 mod output;
 mod peer;
