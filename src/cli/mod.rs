@@ -1,5 +1,6 @@
 //! The commands of the program. Each has its arguments and its `run` in a file of its own.
 
+pub mod check;
 pub mod publish;
 pub mod signalling;
 pub mod watch;
@@ -41,6 +42,8 @@ enum Command {
     Publish(publish::PublishArgs),
     /// Play a WHEP stream without a window and report what came.
     Watch(watch::WatchArgs),
+    /// Check a server, or the network of this machine.
+    Check(check::CheckArgs),
     /// Print the settings that are in force, secrets hidden.
     Config(config::Args),
 }
@@ -85,6 +88,7 @@ impl Cli {
             Command::Serve(args) => serve::run(args)?,
             Command::Publish(args) => return Ok(client(publish::run(args))??),
             Command::Watch(args) => return Ok(client(watch::run(args))??),
+            Command::Check(args) => return client(check::run(args)),
             Command::Config(args) => config::run(args)?,
         }
         Ok(ExitCode::SUCCESS)

@@ -17,6 +17,7 @@
 //! | `socket` | UDP with GRO and GSO |
 //! | `inbox` | messages and packets from outside the thread |
 //! | `messages` | what messages lead to |
+//! | `probe` | what the machine gives to a socket, for `tidegate check network` |
 //! | `timers` | deadlines of sessions |
 //!
 //! The only importer of `mio`, `quinn_udp` and `socket2`.
@@ -30,6 +31,7 @@ mod inbox;
 mod local_stream;
 mod media;
 mod messages;
+mod probe;
 mod session;
 mod sessions;
 mod socket;
@@ -46,6 +48,7 @@ use std::{fmt, io};
 use tokio::sync::{Notify, mpsc};
 
 pub use counters::{Counters, Snapshot};
+pub use probe::{Buffer, Probe};
 pub use inbox::{Message, OpenSession, Role, ShardHandle};
 
 use event_loop::Ended;
