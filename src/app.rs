@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
-use crate::config::{CorsOrigins, Secret, Settings};
+use crate::config::{self, CorsOrigins, Secret, Settings};
 use crate::egress::hls::{Library, LibrarySettings};
 use crate::http::{self, AppState, Origins, OriginsError, Rules, Token, TokenError, Tokens};
 use crate::media::{self, HlsSettings, MediaError};
@@ -159,11 +159,14 @@ impl App {
         let sweeper = tokio::spawn(sweep(library));
         let failed = shards.failed();
         let mut broken = false;
+        let gateway = state.gateway.clone();
         let until = async {
             tokio::select! {
                 () = shutdown => {}
                 () = failed => broken = true,
             }
+            // While HTTP still carries their events.
+            gateway.drain().await;
         };
         let served = http::serve(listener, http::router(state), until).await;
 
@@ -252,6 +255,7 @@ fn shard_config(settings: &Settings, listen: SocketAddr) -> shard::Config {
         shards: settings.media.shards,
         video_ring: packets.video,
         audio_ring: packets.audio,
+        tcp: shard::TcpLimits::default(),
         ingest: ingest::Config {
             keyframe_request_interval: settings.media.keyframe_request_interval,
             ..ingest::Config::default()
@@ -275,6 +279,8 @@ fn gateway_config(
             half_open_sessions: limits.half_open_sessions,
             half_open_sessions_per_address: limits.half_open_sessions_per_address,
         },
+        streams: stream_policy(settings),
+        drain_url: settings.streams.drain_url.clone(),
         candidates,
         codecs: CodecPolicy {
             allowed: Codec::ALL.to_vec(),
@@ -294,6 +300,19 @@ fn gateway_config(
             .hls
             .enabled
             .then(|| (hls_settings(settings), library.clone())),
+    }
+}
+
+fn stream_policy(settings: &Settings) -> gateway::StreamPolicy {
+    let streams = &settings.streams;
+    gateway::StreamPolicy {
+        wait_for_publisher: streams.wait_for_publisher,
+        reconnect_grace: streams.reconnect_grace,
+        second_publisher: match streams.second_publisher {
+            config::SecondPublisher::Replace => gateway::SecondPublisher::Replace,
+            config::SecondPublisher::Refuse => gateway::SecondPublisher::Refuse,
+        },
+        answer_timeout: settings.limits.answer_timeout,
     }
 }
 
@@ -322,10 +341,30 @@ fn http_settings(settings: &Settings) -> Result<http::Settings, OriginsError> {
             bytes: settings.limits.sdp_bytes,
             ..sdp::Limits::default()
         },
+        trusted_proxies: settings.http.trusted_proxies.clone(),
+        address_rate: rate(
+            settings.limits.address_requests_per_second,
+            settings.limits.address_request_burst,
+        ),
+        token_rate: rate(
+            settings.limits.token_requests_per_second,
+            settings.limits.token_request_burst,
+        ),
         max_body: settings.limits.body_bytes,
         allow_query_token: settings.auth.allow_query_token,
+        ice_servers: settings.ice_servers.clone(),
+        counter_offer: settings.whep.counter_offer,
+        compatibility: settings.compatibility,
         ..http::Settings::default()
     })
+}
+
+fn rate(per_second: usize, burst: usize) -> http::Rate {
+    let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    http::Rate {
+        per_second: number(per_second),
+        burst: number(burst),
+    }
 }
 
 fn tokens(settings: &Settings) -> Result<Tokens, TokenError> {

@@ -8,6 +8,7 @@ mod duration;
 mod endpoint;
 mod environment;
 mod host;
+mod http;
 mod layer;
 mod printed;
 mod raw;
@@ -18,11 +19,12 @@ mod value;
 
 pub use endpoint::{Endpoint, EndpointError, HostName};
 pub use host::Host;
+pub use http::{Compatibility, IceLogin, IceServer, LenientPatch, Whep};
 pub use layer::Layer;
 pub use secret::Secret;
 pub use settings::{
-    Auth, CorsOrigins, Hls, Http, Limits, Log, LogFormat, Media, RetransmissionPackets, Settings,
-    StreamAuth,
+    Auth, CorsOrigins, Hls, Http, Limits, Log, LogFormat, Media, RetransmissionPackets,
+    SecondPublisher, Settings, StreamAuth, Streams,
 };
 
 use std::io;

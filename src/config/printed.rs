@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use toml::Value;
 
+use super::http::{IceLogin, IceServer};
 use super::raw::{self, Raw};
-use super::settings::{CorsOrigins, LogFormat, Settings, StreamAuth};
+use super::settings::{CorsOrigins, LogFormat, SecondPublisher, Settings, StreamAuth};
 use super::{Secret, duration};
 use crate::stream::StreamName;
 
@@ -21,9 +22,13 @@ impl From<&Settings> for Raw {
             demo,
             media,
             auth,
+            streams,
             limits,
             hls,
             http,
+            whep,
+            ice_servers,
+            compatibility,
             log,
         } = settings;
         let origins = match &http.cors_origins {
@@ -58,6 +63,15 @@ impl From<&Settings> for Raw {
                 allow_query_token: Some(auth.allow_query_token.into()),
                 stream: auth.streams.iter().map(raw_stream).collect(),
             },
+            streams: raw::Streams {
+                wait_for_publisher: Some(streams.wait_for_publisher.into()),
+                reconnect_grace: time(streams.reconnect_grace),
+                second_publisher: text(match streams.second_publisher {
+                    SecondPublisher::Replace => "replace",
+                    SecondPublisher::Refuse => "refuse",
+                }),
+                drain_url: streams.drain_url.as_ref().and_then(text),
+            },
             limits: raw::Limits {
                 sessions: number(limits.sessions),
                 sessions_per_stream: number(limits.sessions_per_stream),
@@ -67,8 +81,13 @@ impl From<&Settings> for Raw {
                 half_open_sessions_per_address: number(limits.half_open_sessions_per_address),
                 sdp_bytes: number(limits.sdp_bytes),
                 body_bytes: number(limits.body_bytes),
+                address_requests_per_second: number(limits.address_requests_per_second),
+                address_request_burst: number(limits.address_request_burst),
+                token_requests_per_second: number(limits.token_requests_per_second),
+                token_request_burst: number(limits.token_request_burst),
                 connect_timeout: time(limits.connect_timeout),
                 consent_timeout: time(limits.consent_timeout),
+                answer_timeout: time(limits.answer_timeout),
             },
             hls: raw::Hls {
                 enabled: Some(hls.enabled.into()),
@@ -78,6 +97,15 @@ impl From<&Settings> for Raw {
             },
             http: raw::Http {
                 cors_origins: list(&origins),
+                trusted_proxies: list(&http.trusted_proxies),
+            },
+            whep: raw::Whep {
+                counter_offer: Some(whep.counter_offer.into()),
+            },
+            ice_servers: ice_servers.iter().map(raw_ice_server).collect(),
+            compatibility: raw::Compatibility {
+                patch_without_if_match: text(compatibility.patch_without_if_match),
+                unquoted_etag: Some(compatibility.unquoted_etag.into()),
             },
             log: raw::Log {
                 filter: text(&log.filter),
@@ -96,6 +124,28 @@ fn raw_stream((name, stream): (&StreamName, &StreamAuth)) -> raw::AuthStream {
         publish_token: hidden(stream.publish_token.as_ref()),
         play_token: hidden(stream.play_token.as_ref()),
     }
+}
+
+fn raw_ice_server(server: &IceServer) -> raw::IceServer {
+    let mut raw = raw::IceServer {
+        urls: list(&server.urls),
+        ..raw::IceServer::default()
+    };
+    match &server.login {
+        Some(IceLogin::Fixed {
+            username,
+            credential,
+        }) => {
+            raw.username = text(username);
+            raw.credential = hidden(Some(credential));
+        }
+        Some(IceLogin::Limited { secret, lifetime }) => {
+            raw.secret = hidden(Some(secret));
+            raw.lifetime = time(*lifetime);
+        }
+        None => {}
+    }
+    raw
 }
 
 fn text(value: impl Display) -> Option<Value> {
@@ -146,6 +196,7 @@ mod tests {
             play_token: secret(),
         };
         settings.auth.streams.insert("a".parse().unwrap(), stream);
+        settings.streams.drain_url = Some("https://b.example/whep/{stream}".to_owned());
 
         let printed = settings.to_toml();
 

@@ -9,7 +9,7 @@ use toml::Value;
 /// Every key that can be set from the environment, in the order of the example file.
 ///
 /// A variable's name is `TIDEGATE_` and the key in capitals with `_` for `.`. The entries of
-/// `auth.stream` are a list of tables and can only stand in the file.
+/// `auth.stream` and `ice_servers` are lists of tables and can only stand in the file.
 pub(super) const KEYS: &[&str] = &[
     "listen",
     "demo",
@@ -26,6 +26,10 @@ pub(super) const KEYS: &[&str] = &[
     "auth.publish_token",
     "auth.play_token",
     "auth.allow_query_token",
+    "streams.wait_for_publisher",
+    "streams.reconnect_grace",
+    "streams.second_publisher",
+    "streams.drain_url",
     "limits.sessions",
     "limits.sessions_per_stream",
     "limits.sessions_per_address",
@@ -34,13 +38,22 @@ pub(super) const KEYS: &[&str] = &[
     "limits.half_open_sessions_per_address",
     "limits.sdp_bytes",
     "limits.body_bytes",
+    "limits.address_requests_per_second",
+    "limits.address_request_burst",
+    "limits.token_requests_per_second",
+    "limits.token_request_burst",
     "limits.connect_timeout",
     "limits.consent_timeout",
+    "limits.answer_timeout",
     "hls.enabled",
     "hls.segment_duration",
     "hls.window",
     "hls.linger",
     "http.cors_origins",
+    "http.trusted_proxies",
+    "whep.counter_offer",
+    "compatibility.patch_without_if_match",
+    "compatibility.unquoted_etag",
     "log.filter",
     "log.format",
 ];
@@ -52,9 +65,14 @@ pub(super) struct Raw {
     pub(super) demo: Option<Value>,
     pub(super) media: Media,
     pub(super) auth: Auth,
+    pub(super) streams: Streams,
     pub(super) limits: Limits,
     pub(super) hls: Hls,
     pub(super) http: Http,
+    pub(super) whep: Whep,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) ice_servers: Vec<IceServer>,
+    pub(super) compatibility: Compatibility,
     pub(super) log: Log,
 }
 
@@ -99,6 +117,15 @@ pub(super) struct AuthStream {
 
 #[derive(Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
+pub(super) struct Streams {
+    pub(super) wait_for_publisher: Option<Value>,
+    pub(super) reconnect_grace: Option<Value>,
+    pub(super) second_publisher: Option<Value>,
+    pub(super) drain_url: Option<Value>,
+}
+
+#[derive(Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
 pub(super) struct Limits {
     pub(super) sessions: Option<Value>,
     pub(super) sessions_per_stream: Option<Value>,
@@ -108,8 +135,13 @@ pub(super) struct Limits {
     pub(super) half_open_sessions_per_address: Option<Value>,
     pub(super) sdp_bytes: Option<Value>,
     pub(super) body_bytes: Option<Value>,
+    pub(super) address_requests_per_second: Option<Value>,
+    pub(super) address_request_burst: Option<Value>,
+    pub(super) token_requests_per_second: Option<Value>,
+    pub(super) token_request_burst: Option<Value>,
     pub(super) connect_timeout: Option<Value>,
     pub(super) consent_timeout: Option<Value>,
+    pub(super) answer_timeout: Option<Value>,
 }
 
 #[derive(Default, Deserialize, Serialize)]
@@ -125,6 +157,30 @@ pub(super) struct Hls {
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Http {
     pub(super) cors_origins: Option<Value>,
+    pub(super) trusted_proxies: Option<Value>,
+}
+
+#[derive(Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Whep {
+    pub(super) counter_offer: Option<Value>,
+}
+
+#[derive(Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct IceServer {
+    pub(super) urls: Option<Value>,
+    pub(super) username: Option<Value>,
+    pub(super) credential: Option<Value>,
+    pub(super) secret: Option<Value>,
+    pub(super) lifetime: Option<Value>,
+}
+
+#[derive(Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Compatibility {
+    pub(super) patch_without_if_match: Option<Value>,
+    pub(super) unquoted_etag: Option<Value>,
 }
 
 #[derive(Default, Deserialize, Serialize)]

@@ -10,11 +10,11 @@ use tracing_subscriber::EnvFilter;
 
 use super::raw::{self, Raw};
 use super::settings::{
-    Auth, CorsOrigins, Hls, Http, Limits, Log, LogFormat, Media, RetransmissionPackets, Settings,
-    StreamAuth,
+    Auth, Hls, Limits, Log, LogFormat, Media, RetransmissionPackets, SecondPublisher, Settings,
+    StreamAuth, Streams,
 };
 use super::value::{flag, invalid, parsed, power_of_two, time, token, whole, words};
-use super::{Endpoint, Error, Host};
+use super::{Endpoint, Error, Host, http};
 use crate::stream::StreamName;
 
 const ADDRESS_AND_PORT: &str = "an address and a port, such as [::]:8080 or 0.0.0.0:8080";
@@ -27,6 +27,9 @@ const MAX_ADDRESSES: usize = 8;
 /// Sequence numbers can tell apart half of their 65,536 values (RFC 3550, appendix A.1).
 const RETRANSMISSION_PACKETS: RangeInclusive<usize> = 16..=16_384;
 
+/// Requests at once or a second.
+const REQUESTS: RangeInclusive<usize> = 0..=1_000_000;
+
 pub(super) fn validate(raw: Raw, host: &Host) -> Result<Settings, Error> {
     let listen =
         parsed("listen", raw.listen, ADDRESS_AND_PORT)?.unwrap_or_else(|| default_listen(host));
@@ -35,9 +38,13 @@ pub(super) fn validate(raw: Raw, host: &Host) -> Result<Settings, Error> {
         demo: flag("demo", raw.demo, false)?,
         media: media(raw.media, listen, host)?,
         auth: auth(raw.auth)?,
+        streams: streams(raw.streams)?,
         limits: limits(raw.limits)?,
         hls: hls(raw.hls)?,
-        http: http(raw.http)?,
+        http: http::http(raw.http)?,
+        whep: http::whep(raw.whep)?,
+        ice_servers: http::ice_servers(raw.ice_servers)?,
+        compatibility: http::compatibility(raw.compatibility)?,
         log: log(raw.log)?,
     })
 }
@@ -174,6 +181,42 @@ fn auth(raw: raw::Auth) -> Result<Auth, Error> {
     })
 }
 
+fn streams(raw: raw::Streams) -> Result<Streams, Error> {
+    let default = Streams::default();
+    let second_publisher = match raw.second_publisher {
+        None => default.second_publisher,
+        Some(Value::String(text)) if text == "replace" => SecondPublisher::Replace,
+        Some(Value::String(text)) if text == "refuse" => SecondPublisher::Refuse,
+        Some(value) => {
+            let allowed = "\"replace\" or \"refuse\"";
+            return Err(invalid("streams.second_publisher", &value, allowed));
+        }
+    };
+    let drain_url = match raw.drain_url {
+        None => default.drain_url,
+        Some(Value::String(url)) if is_url(&url) => Some(url),
+        Some(value) => {
+            let allowed = "a URL with http or https, such as https://b.example/whep/{stream}";
+            return Err(invalid("streams.drain_url", &value, allowed));
+        }
+    };
+    Ok(Streams {
+        wait_for_publisher: flag(
+            "streams.wait_for_publisher",
+            raw.wait_for_publisher,
+            default.wait_for_publisher,
+        )?,
+        reconnect_grace: time(
+            "streams.reconnect_grace",
+            raw.reconnect_grace,
+            default.reconnect_grace,
+            Duration::ZERO..=Duration::from_secs(600),
+        )?,
+        second_publisher,
+        drain_url,
+    })
+}
+
 fn limits(raw: raw::Limits) -> Result<Limits, Error> {
     let default = Limits::default();
     let many = 1..=1_000_000;
@@ -223,6 +266,30 @@ fn limits(raw: raw::Limits) -> Result<Limits, Error> {
             1_024..=body_bytes.min(1 << 20),
         )?,
         body_bytes,
+        address_requests_per_second: whole(
+            "limits.address_requests_per_second",
+            raw.address_requests_per_second,
+            default.address_requests_per_second,
+            REQUESTS,
+        )?,
+        address_request_burst: whole(
+            "limits.address_request_burst",
+            raw.address_request_burst,
+            default.address_request_burst,
+            1..=*REQUESTS.end(),
+        )?,
+        token_requests_per_second: whole(
+            "limits.token_requests_per_second",
+            raw.token_requests_per_second,
+            default.token_requests_per_second,
+            REQUESTS,
+        )?,
+        token_request_burst: whole(
+            "limits.token_request_burst",
+            raw.token_request_burst,
+            default.token_request_burst,
+            1..=*REQUESTS.end(),
+        )?,
         connect_timeout: time(
             "limits.connect_timeout",
             raw.connect_timeout,
@@ -234,6 +301,12 @@ fn limits(raw: raw::Limits) -> Result<Limits, Error> {
             raw.consent_timeout,
             default.consent_timeout,
             Duration::from_secs(2)..=Duration::from_secs(600),
+        )?,
+        answer_timeout: time(
+            "limits.answer_timeout",
+            raw.answer_timeout,
+            default.answer_timeout,
+            Duration::from_secs(1)..=Duration::from_secs(300),
         )?,
     })
 }
@@ -258,29 +331,6 @@ fn hls(raw: raw::Hls) -> Result<Hls, Error> {
     })
 }
 
-fn http(raw: raw::Http) -> Result<Http, Error> {
-    let key = "http.cors_origins";
-    let Some(value) = raw.cors_origins else {
-        return Ok(Http::default());
-    };
-    let refuse = || {
-        let allowed = "a list of origins, such as https://example.org, or only \"*\"; an empty list allows none";
-        invalid(key, &value, allowed)
-    };
-    let origins = words(value.clone()).ok_or_else(refuse)?;
-    if origins == ["*"] {
-        return Ok(Http {
-            cors_origins: CorsOrigins::Any,
-        });
-    }
-    if !origins.iter().all(|origin| is_origin(origin)) {
-        return Err(refuse());
-    }
-    Ok(Http {
-        cors_origins: CorsOrigins::Only(origins),
-    })
-}
-
 fn log(raw: raw::Log) -> Result<Log, Error> {
     let default = Log::default();
     let allowed = "a level (error, warn, info, debug, trace) or a list such as warn,tidegate=debug";
@@ -302,16 +352,12 @@ fn log(raw: raw::Log) -> Result<Log, Error> {
     Ok(Log { filter, format })
 }
 
-/// A scheme and a host, without path: what browsers send as `Origin` (RFC 6454, section 7).
-fn is_origin(text: &str) -> bool {
-    let host = text
+fn is_url(text: &str) -> bool {
+    let rest = text
         .strip_prefix("https://")
         .or_else(|| text.strip_prefix("http://"));
-    host.is_some_and(|host| {
-        !host.is_empty()
-            && host
-                .bytes()
-                .all(|c| c.is_ascii_graphic() && !b"/?#*,\"@".contains(&c))
+    rest.is_some_and(|rest| {
+        !rest.starts_with('/') && !rest.is_empty() && rest.bytes().all(|c| c.is_ascii_graphic())
     })
 }
 
@@ -391,6 +437,14 @@ mod tests {
             (
                 "log.filter = \"tidegate=loud\"",
                 ["`log.filter`", "loud", "debug"],
+            ),
+            (
+                "streams.second_publisher = \"both\"",
+                ["`streams.second_publisher`", "both", "replace"],
+            ),
+            (
+                "streams.drain_url = \"b.example\"",
+                ["`streams.drain_url`", "b.example", "https"],
             ),
             ("log.format = \"xml\"", ["`log.format`", "xml", "json"]),
             (
@@ -476,19 +530,6 @@ mod tests {
         assert_eq!(
             found.iter().map(ToString::to_string).collect::<Vec<_>>(),
             ["203.0.113.9", "2001:db8::9", "live.example.org:443"]
-        );
-    }
-
-    #[test]
-    fn origins_are_all_some_or_none() {
-        let origins = |text: &str| settings(text).unwrap().http.cors_origins;
-        assert_eq!(origins(""), CorsOrigins::Any);
-        assert_eq!(origins("http.cors_origins = \"*\""), CorsOrigins::Any);
-        assert_eq!(origins("http.cors_origins = []"), CorsOrigins::Only(vec![]));
-        let one = CorsOrigins::Only(vec!["http://localhost:3000".to_owned()]);
-        assert_eq!(
-            origins("http.cors_origins = [\"http://localhost:3000\"]"),
-            one
         );
     }
 }

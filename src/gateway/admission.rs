@@ -1,16 +1,18 @@
 //! Sessions from their offer to their deletion: what requests lead to.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::credentials::{distinct, new_credentials, new_etag, new_ssrc};
-use super::directory::Session;
+use super::directory::{Place, Session};
+use super::reception::Reception;
 use super::task::Task;
 use super::{
     Client, CreateError, Created, Description, IfMatch, Patched, SessionError, SessionId,
     SessionKind,
 };
 use crate::sdp::{self, Candidate, DtlsRole, Fingerprint, IceCredentials};
-use crate::shard::{Message, OpenSession, Role, ShardId};
+use crate::shard::{Message, OpenSession, Role, SessionKey, ShardId};
 use crate::stream::{StreamName, TrackInfo};
 use crate::transport;
 
@@ -34,10 +36,11 @@ impl Task {
             .map(|track| track.info.clone())
             .collect();
         let codecs = codecs(&tracks);
-        let (id, session, created) =
+        let (session, created) =
             self.new_session(SessionKind::Whip, name, client, shard, accepted.answer);
-        let key = session.key;
-        let stream = self.directory.add_publisher(id, session, tracks);
+        let key = session.place.key;
+        let (stream, displaced) = self.directory.add_publisher(session, tracks);
+        self.close(displaced);
         let transport = self.transport(ice, accepted.remote_fingerprint, accepted.dtls_role);
         let role = Role::Publisher {
             stream,
@@ -61,23 +64,27 @@ impl Task {
         offer: &sdp::Offer,
         client: Client,
     ) -> Result<Created, CreateError> {
-        let stream = self.directory.may_subscribe(name, client)?;
-        let (stream, origin, tracks) = (stream.key, stream.shard, Arc::clone(&stream.tracks));
+        let live = self.directory.may_subscribe(name, client)?;
+        let live = live.ok_or_else(|| CreateError::Offline {
+            stream: name.clone(),
+            retry_after: Duration::from_secs(2),
+        })?;
         let shard = self.directory.least_loaded();
         let ice = new_credentials(shard);
         let mut ssrcs = distinct(new_ssrc);
         let accepted = self.answer(name, client, &ice, |local| {
-            sdp::accept_subscriber(offer, local, &tracks, &mut ssrcs)
+            sdp::accept_subscriber(offer, local, &live.tracks, &mut ssrcs)
         })?;
-        let (id, session, created) =
+        let (session, created) =
             self.new_session(SessionKind::Whep, name, client, shard, accepted.answer);
-        let key = session.key;
-        self.directory.add_subscriber(id, session);
+        let key = session.place.key;
+        let reception = Reception::new(offer, &accepted.spec, &live.tracks);
+        self.directory.add_subscriber(session, reception);
         let transport = self.transport(ice, accepted.remote_fingerprint, accepted.dtls_role);
         let role = Role::Subscriber {
-            stream,
-            origin,
-            tracks,
+            stream: live.key,
+            origin: live.publisher.shard,
+            tracks: live.tracks,
             spec: accepted.spec,
             cname: name.as_str().into(),
         };
@@ -124,23 +131,18 @@ impl Task {
         client: Client,
         shard: ShardId,
         sdp: String,
-    ) -> (SessionId, Session, Created) {
+    ) -> (Session, Created) {
         let id = SessionId::random();
-        let session = Session::new(
-            self.directory.next_session_key(),
-            kind,
-            name.clone(),
-            client,
-            shard,
-            new_etag(),
-        );
+        let key = SessionKey(self.directory.next_key());
+        let place = Place { key, shard };
+        let session = Session::new(id, place, kind, name.clone(), client, new_etag());
         let created = Created {
             id,
             etag: session.etag.clone(),
             sdp,
             description: Description::Answer,
         };
-        (id, session, created)
+        (session, created)
     }
 
     fn transport(
@@ -177,7 +179,7 @@ impl Task {
             return Ok(Patched::Candidates);
         };
         session.etag = new_etag();
-        let (etag, key, shard) = (session.etag.clone(), session.key, session.shard);
+        let (etag, Place { key, shard }) = (session.etag.clone(), session.place);
         let client = session.client;
         let local = new_credentials(shard);
         let fragment = fragment.restart_answer(&local, &self.candidates(client));
@@ -198,9 +200,9 @@ impl Task {
         id: SessionId,
     ) -> Result<(), SessionError> {
         let session = self.directory.session(kind, stream, id)?;
-        let (key, shard) = (session.key, session.shard);
-        self.send(shard, Message::Close(key));
-        self.forget(key, "it was deleted");
+        let place = session.place;
+        self.close([place]);
+        self.forget(place.key, "it was deleted");
         Ok(())
     }
 }

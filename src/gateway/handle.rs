@@ -72,6 +72,9 @@ pub(crate) enum Request {
         id: SessionId,
         reply: Reply<Result<(), SessionError>>,
     },
+    Drain {
+        reply: Reply<()>,
+    },
     Streams {
         reply: Reply<Vec<StreamStatus>>,
     },
@@ -248,6 +251,13 @@ impl Gateway {
         })
         .await
         .unwrap_or(Err(SessionError::ShuttingDown))
+    }
+
+    /// Lets nobody in any more, and tells the viewers that read their events to begin again elsewhere.
+    /// Their events end with that; their sessions go on until the shards end.
+    pub async fn drain(&self) {
+        // Without a task nobody is to be told.
+        let _ = self.ask(|reply| Request::Drain { reply }).await;
     }
 
     /// The streams that are live now, by name.

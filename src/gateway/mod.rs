@@ -10,6 +10,8 @@
 //! | `task` | the loop: requests, what the shards tell, time |
 //! | `admission` | sessions from their offer to their deletion |
 //! | `directory` | who publishes what, and who takes it: decides (pure) |
+//! | `reception` | what a viewer can be sent without being asked again (pure) |
+//! | `policy` | what happens when publishers come and go |
 //! | `limits` | how much is taken, of everybody and of one address (pure) |
 //! | `events` | what viewers are told while they watch |
 //! | `layers` | the layers of a viewer's tracks, in the words of WHEP |
@@ -24,6 +26,8 @@ mod events;
 mod handle;
 mod layers;
 mod limits;
+mod policy;
+mod reception;
 mod session;
 mod task;
 
@@ -35,6 +39,7 @@ pub use handle::Gateway;
 pub(crate) use handle::Request;
 pub use layers::{LayerChoice, LayerStatus, MediaLayers};
 pub use limits::Limits;
+pub use policy::{SecondPublisher, StreamPolicy};
 pub use session::{Created, Description, IfMatch, Patched, SessionId, SessionKind};
 pub use task::{Config, start};
 

@@ -6,13 +6,13 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
-use super::directory::Directory;
-use super::{CreateError, Gateway, Limits, Request, SessionError, SessionKind};
+use super::directory::{Debut, Departure, Directory, Place};
+use super::{CreateError, Gateway, Limits, Request, SessionError, SessionKind, StreamPolicy};
 use crate::egress::hls::Library;
 use crate::media::{HlsBranch, HlsSettings};
 use crate::network::Candidates;
 use crate::sdp::{CodecPolicy, Fingerprint};
-use crate::shard::{Event, Message, SessionKey, ShardHandle, ShardId};
+use crate::shard::{Event, Message, Rebinding, SessionKey, ShardHandle, ShardId};
 use crate::transport;
 
 /// Requests that may wait. Beyond that HTTP waits, which is what slows a flood down.
@@ -26,6 +26,11 @@ const COUNT_INTERVAL: Duration = Duration::from_secs(1);
 pub struct Config {
     /// How much it takes.
     pub limits: Limits,
+    /// What happens when publishers come and go.
+    pub streams: StreamPolicy,
+    /// Where viewers go when this server ends; `{stream}` stands for the name of their stream. None:
+    /// to the same URL again.
+    pub drain_url: Option<String>,
     /// Our addresses as they are now.
     pub candidates: watch::Receiver<Candidates>,
     /// Which codecs publishers are asked for.
@@ -45,12 +50,13 @@ pub fn start(
     events: mpsc::UnboundedReceiver<Event>,
 ) -> Gateway {
     let (gateway, requests) = Gateway::channel(REQUESTS);
-    let directory = Directory::new(config.limits, shards.len());
+    let directory = Directory::new(config.limits, config.streams, shards.len());
     tokio::spawn(
         Task {
             config,
             shards,
             directory,
+            draining: false,
         }
         .run(requests, events),
     );
@@ -61,6 +67,8 @@ pub(super) struct Task {
     pub(super) config: Config,
     pub(super) shards: Arc<[ShardHandle]>,
     pub(super) directory: Directory,
+    /// The server ends: nobody gets in any more.
+    draining: bool,
 }
 
 impl Task {
@@ -72,6 +80,8 @@ impl Task {
         let mut next_count = Instant::now();
         loop {
             let count = self.directory.is_recounted();
+            let due = self.directory.poll_timeout();
+            let timeout = due.map_or(next_count, Instant::from_std);
             tokio::select! {
                 // Events first: a viewer that comes after its publisher has left must be told so.
                 biased;
@@ -80,6 +90,7 @@ impl Task {
                     self.directory.tell_counts();
                     next_count = Instant::now() + COUNT_INTERVAL;
                 }
+                () = sleep_until(timeout), if due.is_some() => self.handle_timeout(),
                 request = requests.recv() => match request {
                     Some(request) => self.handle_request(request),
                     None => return,
@@ -99,6 +110,7 @@ impl Task {
                 reply,
             } => {
                 let created = match kind {
+                    _ if self.draining => Err(CreateError::ShuttingDown),
                     SessionKind::Whip => self.publish(&stream, &offer, client),
                     SessionKind::Whep => self.subscribe(&stream, &offer, client),
                 };
@@ -150,6 +162,12 @@ impl Task {
                 let session = self.directory.session(SessionKind::Whep, &stream, id);
                 let _ = reply.send(session.and(Err(SessionError::NoLayer)));
             }
+            Request::Drain { reply } => {
+                self.draining = true;
+                let url = self.config.drain_url.as_deref();
+                self.directory.send_away(url);
+                let _ = reply.send(());
+            }
             Request::Streams { reply } => {
                 let _ = reply.send(self.directory.streams());
             }
@@ -168,36 +186,77 @@ impl Task {
     }
 
     fn connected(&mut self, session: SessionKey) {
-        let Some((name, stream)) = self.directory.connected(session) else {
+        let Some(debut) = self.directory.connected(session) else {
             return;
         };
-        let (key, shard, tracks) = (stream.key, stream.shard, stream.tracks.to_vec());
-        tracing::info!(stream = %name, session = session.0, "the stream is live");
+        let Debut {
+            name,
+            broadcast,
+            bound,
+            closed,
+        } = debut;
+        let viewers = bound.len();
+        tracing::info!(stream = %name, session = session.0, viewers, "the stream is live");
+        let (stream, origin) = (broadcast.key, broadcast.publisher.shard);
+        for (place, spec) in bound {
+            let rebinding = Rebinding {
+                session: place.key,
+                stream,
+                origin,
+                tracks: Arc::clone(&broadcast.tracks),
+                spec,
+            };
+            self.send(place.shard, Message::Rebind(Box::new(rebinding)));
+        }
+        // After the viewers have turned to the new one.
+        self.close(closed);
         if let Some((settings, library)) = &self.config.hls {
-            let handle = self.shards[usize::from(shard.0)].clone();
-            let ask = move |track| handle.send(Message::RequestKeyframe(key, track));
+            let handle = self.shards[usize::from(origin.0)].clone();
+            let ask = move |track| handle.send(Message::RequestKeyframe(stream, track));
+            let tracks = broadcast.tracks.to_vec();
             let feed = HlsBranch::start(settings.clone(), name, tracks, library, ask);
-            self.send(shard, Message::AttachHls(key, feed));
+            self.send(origin, Message::AttachHls(stream, feed));
         }
     }
 
     /// Forgets a session, and closes those that can't be without it.
     pub(super) fn forget(&mut self, key: SessionKey, reason: &str) {
-        let Some((session, orphans)) = self.directory.remove(key) else {
+        let Some(departure) = self.directory.remove(key, self.now()) else {
             return;
         };
+        let Departure {
+            session,
+            closed,
+            waiting,
+        } = departure;
+        let stream = &session.stream;
         match session.kind {
             SessionKind::Whip => {
-                let subscribers = orphans.0.len();
-                tracing::info!(stream = %session.stream, session = key.0, reason, subscribers, "the publisher is gone");
+                tracing::info!(%stream, session = key.0, reason, waiting, closed = closed.len(), "a publisher is gone");
             }
             SessionKind::Whep => {
-                tracing::debug!(stream = %session.stream, session = key.0, reason, "a subscriber is gone");
+                tracing::debug!(%stream, session = key.0, reason, "a subscriber is gone");
             }
         }
-        for (orphan, shard) in orphans.0 {
-            self.send(shard, Message::Close(orphan));
+        self.close(closed);
+    }
+
+    fn handle_timeout(&mut self) {
+        let closed = self.directory.handle_timeout(self.now());
+        tracing::info!(closed = closed.len(), "no publisher came back in time");
+        self.close(closed);
+    }
+
+    /// Ends sessions, so that their peers see it.
+    pub(super) fn close(&self, places: impl IntoIterator<Item = Place>) {
+        for Place { key, shard } in places {
+            self.send(shard, Message::Close(key));
         }
+    }
+
+    /// Time as tokio sees it, which tests can make go.
+    fn now(&self) -> std::time::Instant {
+        Instant::now().into_std()
     }
 
     pub(super) fn send(&self, shard: ShardId, message: Message) {

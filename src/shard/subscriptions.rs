@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use super::inbox::Message;
+use super::inbox::{Message, Rebinding};
 use super::local_stream::{LocalStream, Source};
 use super::session::{Media, Session};
 use super::state::State;
 use super::{ShardId, StreamKey};
 use crate::media::HlsFeed;
-use crate::stream::TrackId;
+use crate::stream::{TrackId, TrackInfo};
 
 /// A shard asks the publisher's shard for a keyframe of a track at most this often, whatever its viewers
 /// send. The publisher itself is asked less often still.
@@ -60,6 +60,46 @@ impl State {
         {
             shard.send(Message::Unsubscribe(key, self.id));
         }
+    }
+
+    /// A subscriber turns to another broadcast: it stays connected, and its player sees one stream.
+    pub(super) fn rebind(&mut self, now: Instant, rebinding: Rebinding) {
+        let Rebinding {
+            session,
+            stream,
+            origin,
+            tracks,
+            spec,
+        } = rebinding;
+        let Some(slot) = self.sessions.slot_of_key(session) else {
+            return;
+        };
+        let Some(Session {
+            stream: current,
+            transport,
+            media: Media::Subscriber(subscriber),
+            ..
+        }) = self.sessions.get_mut(slot)
+        else {
+            return;
+        };
+        subscriber.rebind(&spec, rand::random);
+        let before = std::mem::replace(current, stream);
+        let connected = transport.is_connected();
+        self.detach_subscriber(slot, before);
+        self.enter_stream(stream, origin, &tracks);
+        if connected {
+            self.attach_subscriber(now, slot, stream);
+        }
+    }
+
+    /// A subscriber session of this shard is about to take a stream.
+    pub(super) fn enter_stream(&mut self, key: StreamKey, origin: ShardId, tracks: &[TrackInfo]) {
+        let stream = self
+            .streams
+            .entry(key)
+            .or_insert_with(|| LocalStream::new(tracks, Source::Replica(origin), &self.config));
+        stream.sessions += 1;
     }
 
     /// Another shard has subscribers of a stream whose publisher is here.

@@ -11,7 +11,9 @@ use crate::stream::{ExtensionValues, Packet, Ring, TrackId};
 /// The state of one (subscriber, track).
 #[derive(Debug)]
 pub(super) struct Forwarder {
-    track: TrackId,
+    /// None while the broadcast has nothing for it.
+    track: Option<TrackId>,
+    clock_rate: u32,
     kind: MediaKind,
     extensions: ExtensionMap,
     payload_type: u8,
@@ -19,9 +21,11 @@ pub(super) struct Forwarder {
     retransmitter: Retransmitter,
     /// How the publisher's numbers become ours; none before the first packet.
     mapping: Option<Mapping>,
-    /// Where our numbers begin.
-    first_sequence: u16,
+    /// Where our numbers begin, with the first source or with the next.
+    next_sequence: u64,
     timestamp_offset: u32,
+    /// The timestamp of the newest packet, as it left, and when it came.
+    newest: Option<(u32, Instant)>,
     tally: Tally,
 }
 
@@ -57,7 +61,8 @@ struct Mapping {
 impl Forwarder {
     pub(super) fn new(track: &SubscribedTrack, first_sequence: u32, timestamp_offset: u32) -> Self {
         Self {
-            track: track.track,
+            track: Some(track.track),
+            clock_rate: track.clock_rate,
             kind: track.kind,
             extensions: track.extensions,
             payload_type: track.payload_type,
@@ -66,13 +71,29 @@ impl Forwarder {
             mapping: None,
             // Below 2^15, so that a loss right at the start can't confuse the receiver's
             // guess of the roll-over counter (RFC 3711, section 3.3.1).
-            first_sequence: (first_sequence & 0x7FFF) as u16,
+            next_sequence: u64::from(first_sequence & 0x7FFF),
             timestamp_offset,
+            newest: None,
             tally: Tally::default(),
         }
     }
 
-    pub(super) fn track(&self) -> TrackId {
+    /// Takes another source from its next keyframe on: a track of another broadcast, or none. For the
+    /// receiver it is the same one: numbers go on by one, timestamps by the time that has passed.
+    pub(super) fn rebind(&mut self, track: Option<&SubscribedTrack>) {
+        self.track = track.map(|track| track.track);
+        if let Some(mapping) = self.mapping.take() {
+            self.next_sequence = mapping.highest + 1;
+        }
+        if let Some(track) = track {
+            self.clock_rate = track.clock_rate;
+            self.extensions = track.extensions;
+            self.payload_type = track.payload_type;
+            self.retransmitter.set_payload_type(track.rtx_payload_type);
+        }
+    }
+
+    pub(super) fn track(&self) -> Option<TrackId> {
         self.track
     }
 
@@ -89,7 +110,7 @@ impl Forwarder {
     }
 
     pub(super) fn waits_for_keyframe(&self) -> bool {
-        self.kind == MediaKind::Video && self.mapping.is_none()
+        self.kind == MediaKind::Video && self.track.is_some() && self.mapping.is_none()
     }
 
     /// What is added to the publisher's timestamps, once something was sent.
@@ -149,12 +170,16 @@ impl Forwarder {
         match &mut self.mapping {
             Some(mapping) => {
                 let own = packet.sequence.checked_sub(mapping.source)? + mapping.own;
-                mapping.highest = mapping.highest.max(own);
+                if own > mapping.highest {
+                    mapping.highest = own;
+                    self.follow(packet);
+                }
                 Some(own)
             }
             None if self.kind == MediaKind::Video && !packet.keyframe => None,
             None => {
-                let own = u64::from(self.first_sequence);
+                let own = self.next_sequence;
+                self.begin(packet);
                 self.mapping = Some(Mapping {
                     source: packet.sequence,
                     own,
@@ -163,6 +188,23 @@ impl Forwarder {
                 Some(own)
             }
         }
+    }
+
+    /// A source begins with this packet: as much later than the one before as it came later.
+    fn begin(&mut self, packet: &Packet) {
+        if let Some((timestamp, arrived)) = self.newest {
+            let elapsed = packet.received.saturating_duration_since(arrived);
+            let ticks = elapsed.as_micros() * u128::from(self.clock_rate) / 1_000_000;
+            // Two pictures never share a timestamp.
+            let timestamp = timestamp.wrapping_add((ticks as u32).max(1));
+            self.timestamp_offset = timestamp.wrapping_sub(packet.timestamp);
+        }
+        self.follow(packet);
+    }
+
+    fn follow(&mut self, packet: &Packet) {
+        let timestamp = packet.timestamp.wrapping_add(self.timestamp_offset);
+        self.newest = Some((timestamp, packet.received));
     }
 
     fn send(&self, packet: &Packet, own: u64, outlet: &mut impl Outlet) {

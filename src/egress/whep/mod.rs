@@ -7,6 +7,7 @@ mod forwarder;
 mod outlet;
 mod retransmission;
 mod sender_clock;
+mod wall_clock;
 
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,7 @@ pub use sender_clock::SenderClock;
 
 use forwarder::Forwarder;
 use retransmission::Budget;
+use wall_clock::WallClock;
 
 use crate::rtp::rtcp::{ReceiverFeedback, ReceptionReport, SenderReport, read_feedback};
 use crate::sdp::SubscriberSpec;
@@ -34,6 +36,7 @@ pub struct Subscriber {
     budget: Budget,
     /// When the next sender reports are due; none before the first packet.
     report_at: Option<Instant>,
+    wall: WallClock,
     cname: Box<str>,
 }
 
@@ -69,6 +72,7 @@ impl Subscriber {
             forwarders,
             budget: Budget::default(),
             report_at: None,
+            wall: WallClock::default(),
             cname: cname.into(),
         }
     }
@@ -78,7 +82,23 @@ impl Subscriber {
         self.forwarders
             .iter()
             .filter(|forwarder| forwarder.waits_for_keyframe())
-            .map(Forwarder::track)
+            .filter_map(Forwarder::track)
+    }
+
+    /// Goes on with another broadcast: what has an SSRC in `spec` takes its track there, the rest waits
+    /// for a broadcast that has something for it. Players see one stream. `entropy` is as in [`Self::new`].
+    pub fn rebind(&mut self, spec: &SubscriberSpec, mut entropy: impl FnMut() -> u32) {
+        for forwarder in &mut self.forwarders {
+            let ssrc = forwarder.ssrc();
+            forwarder.rebind(spec.tracks.iter().find(|track| track.ssrc == ssrc));
+        }
+        for track in &spec.tracks {
+            let is_known = |forwarder: &Forwarder| forwarder.ssrc() == track.ssrc;
+            if !self.forwarders.iter().any(is_known) {
+                self.forwarders
+                    .push(Forwarder::new(track, entropy(), entropy()));
+            }
+        }
     }
 
     /// Sends the packets of one track on. The hot path: for each packet one header, one copy, one sealing.
@@ -92,7 +112,7 @@ impl Subscriber {
         let Some(forwarder) = self
             .forwarders
             .iter_mut()
-            .find(|forwarder| forwarder.track() == track)
+            .find(|forwarder| forwarder.track() == Some(track))
         else {
             return;
         };
@@ -129,7 +149,7 @@ impl Subscriber {
                     return;
                 };
                 let forwarder = &mut forwarders[index];
-                let Some(ring) = ring(forwarder.track()) else {
+                let Some(ring) = forwarder.track().and_then(&ring) else {
                     return;
                 };
                 for number in lost.iter() {
@@ -141,8 +161,10 @@ impl Subscriber {
                 }
             }
             ReceiverFeedback::KeyframeRequest { ssrc } => {
-                if let Some(index) = find(forwarders, ssrc) {
-                    wanted.add_keyframe(forwarders[index].track());
+                if let Some(track) =
+                    find(forwarders, ssrc).and_then(|index| forwarders[index].track())
+                {
+                    wanted.add_keyframe(track);
                 }
             }
             ReceiverFeedback::Report(report) => {
@@ -172,12 +194,12 @@ impl Subscriber {
         self.report_at = Some(now + REPORT_INTERVAL);
         let before = compound.len();
         for forwarder in &self.forwarders {
-            let Some((clock, started)) =
-                clocks(forwarder.track()).zip(forwarder.timestamp_offset())
-            else {
+            let clock = forwarder.track().and_then(&clocks);
+            let Some((clock, started)) = clock.zip(forwarder.timestamp_offset()) else {
                 continue;
             };
             let (ntp, rtp_timestamp) = clock.at(now);
+            let ntp = self.wall.read(now, ntp);
             let tally = forwarder.tally();
             let report = SenderReport {
                 ssrc: forwarder.ssrc(),
@@ -195,7 +217,7 @@ impl Subscriber {
     pub fn tallies(&self) -> impl Iterator<Item = (TrackId, &Tally)> {
         self.forwarders
             .iter()
-            .map(|forwarder| (forwarder.track(), forwarder.tally()))
+            .filter_map(|forwarder| Some((forwarder.track()?, forwarder.tally())))
     }
 }
 

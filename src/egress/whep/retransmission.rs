@@ -40,6 +40,13 @@ impl Retransmitter {
         }
     }
 
+    /// Another payload type for the same sequence of retransmissions.
+    pub(super) fn set_payload_type(&mut self, payload_type: Option<u8>) {
+        if let (Some(rtx), Some(payload_type)) = (&mut self.rtx, payload_type) {
+            rtx.payload_type = payload_type;
+        }
+    }
+
     /// The header of the next retransmission, none where the packet itself is to be repeated.
     pub(super) fn next(&mut self) -> Option<Rtx> {
         let rtx = self.rtx.as_mut()?;

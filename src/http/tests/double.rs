@@ -71,6 +71,9 @@ fn answer(request: Request) {
         Request::Events { reply, .. } => {
             let _ = reply.send(Err(SessionError::NotFound));
         }
+        Request::Drain { reply } => {
+            let _ = reply.send(());
+        }
         Request::Streams { reply } => {
             let _ = reply.send(["live", "other"].map(status).to_vec());
         }
