@@ -77,7 +77,8 @@ impl Binding {
         transaction: [u8; 12],
         credentials: &IceCredentials,
     ) -> Result<Self, BindingError> {
-        let request = check(TransactionId(transaction), credentials).ok_or(BindingError::NoCrypto)?;
+        let request =
+            check(TransactionId(transaction), credentials).ok_or(BindingError::NoCrypto)?;
         Ok(Self::with_request(now, server, transaction, request))
     }
 

@@ -208,10 +208,7 @@ impl Connections {
     }
 
     /// Takes out a connection that belongs to another shard, with the bytes that came by it.
-    pub(super) fn give_away(
-        &mut self,
-        id: ConnectionId,
-    ) -> Option<(std::net::TcpStream, Vec<u8>)> {
+    pub(super) fn give_away(&mut self, id: ConnectionId) -> Option<(std::net::TcpStream, Vec<u8>)> {
         let bytes = self.open(id);
         let mut connection = self.remove(id)?;
         self.registry.deregister(&mut connection.stream).ok()?;

@@ -6,11 +6,11 @@
 use std::net::TcpStream;
 use std::time::Instant;
 
+use super::ShardId;
 use super::connections::Reading;
 use super::inbox::ShardHandle;
 use super::sessions::Route;
 use super::state::State;
-use super::ShardId;
 use crate::transport::framing::first_frame;
 use crate::transport::{ConnectionId, demux, ice};
 

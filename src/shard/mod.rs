@@ -55,10 +55,9 @@ use tokio::sync::{Notify, mpsc};
 
 pub use connections::TcpLimits;
 pub use counters::{Counters, Snapshot};
-pub use probe::{Buffer, Probe};
-pub use inbox::{Message, OpenSession, Role, ShardHandle};
-pub use inbox::{Message, OpenSession, Rebinding, Role, ShardHandle};
 pub use ice_tcp::accept_tcp;
+pub use inbox::{Message, OpenSession, Rebinding, Role, ShardHandle};
+pub use probe::{Buffer, Probe};
 
 use event_loop::Ended;
 

@@ -5,8 +5,8 @@ use std::time::Instant;
 use super::{SessionKey, StreamKey};
 use crate::egress::whep::Subscriber;
 use crate::ingest::Publisher;
-use crate::transport::{Path, Transport};
 use crate::transport::srtp::Outbound;
+use crate::transport::{Path, Transport};
 
 /// One WHIP or WHEP session.
 pub(super) struct Session {

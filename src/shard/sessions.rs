@@ -182,10 +182,7 @@ mod tests {
         assert!(sessions.remove(slot).is_none());
         assert_eq!(sessions.slot_of_key(SessionKey(1)), None);
         assert_eq!(sessions.slot_of_ufrag("Aone"), None);
-        assert_eq!(
-            sessions.route(path(1)).or(sessions.route(path(2))),
-            None
-        );
+        assert_eq!(sessions.route(path(1)).or(sessions.route(path(2))), None);
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::egress::whep::Subscriber;
 use crate::ingest::Publisher;
 use crate::sdp::IceCredentials;
 use crate::stream::{Recycler, TrackInfo};
-use crate::transport::{self, CloseReason, Identity, Path, Received, Via, Transport, demux, ice};
+use crate::transport::{self, CloseReason, Identity, Path, Received, Transport, Via, demux, ice};
 
 /// Everything that one shard's thread owns.
 pub(super) struct State {
@@ -386,9 +386,7 @@ impl State {
         counters
             .unauthenticated
             .add(dropped.stun_unauthenticated + dropped.stun_refused);
-        counters
-            .foreign
-            .add(dropped.foreign_path + dropped.unknown);
+        counters.foreign.add(dropped.foreign_path + dropped.unknown);
         counters.handshake.add(dropped.dtls_dropped);
         counters
             .undecryptable

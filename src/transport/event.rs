@@ -40,7 +40,9 @@ pub enum Event {
 #[non_exhaustive]
 pub enum CloseReason {
     /// ICE or DTLS took too long.
-    #[error("the peer did not connect in time; check that its UDP packets or its TCP connection reach this server")]
+    #[error(
+        "the peer did not connect in time; check that its UDP packets or its TCP connection reach this server"
+    )]
     ConnectTimeout,
     /// The peer fell silent.
     #[error("nothing came from the peer for too long")]

@@ -247,7 +247,10 @@ mod tests {
         assert_eq!(queue.len(), 10);
         assert!(!queue.push(&[]));
         queue.consume(6);
-        assert_eq!(queue.slices().map(|slice| slice.to_vec()).concat(), [0, 2, 3, 3]);
+        assert_eq!(
+            queue.slices().map(|slice| slice.to_vec()).concat(),
+            [0, 2, 3, 3]
+        );
         assert!(queue.push(&[4; 4]));
         queue.consume(100);
         assert!(queue.is_empty());

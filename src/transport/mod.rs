@@ -119,12 +119,7 @@ impl Transport {
     }
 
     /// Takes a datagram that came by `from`. Media is decrypted in place.
-    pub fn handle_datagram(
-        &mut self,
-        now: Instant,
-        from: Path,
-        datagram: &mut [u8],
-    ) -> Received {
+    pub fn handle_datagram(&mut self, now: Instant, from: Path, datagram: &mut [u8]) -> Received {
         if self.phase == Phase::Closed {
             return Received::Nothing;
         }

@@ -450,10 +450,7 @@ fn the_same_peer_at_another_of_our_addresses_must_prove_itself_again() {
 
 fn connection(generation: u32) -> Path {
     let index = 0;
-    Path::tcp(
-        client_path(3000).remote,
-        ConnectionId { index, generation },
-    )
+    Path::tcp(client_path(3000).remote, ConnectionId { index, generation })
 }
 
 #[test]

@@ -7,11 +7,13 @@
 
 mod architecture;
 mod bad_input;
+mod check_network;
 mod command_line;
 mod fan_out;
 mod licences;
 mod lifetime;
 mod memory;
+mod namespaces;
 mod pipelines;
 mod refusals;
 mod source;

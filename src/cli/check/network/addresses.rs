@@ -34,14 +34,21 @@ pub(super) fn look(
     }
     for LeftOut { ip, interface, why } in &announcement.left_out {
         let text = format!("left out: interface {interface}, {why}");
-        report.add(Section::Addresses, Finding::note("address.left_out", ip, text));
+        report.add(
+            Section::Addresses,
+            Finding::note("address.left_out", ip, text),
+        );
     }
     mappings(settings, found, report);
     for warning in &announcement.warnings {
         report.add(Section::Addresses, of_warning(warning));
     }
     let is_public = |ip| Scope::of(ip) == Scope::Public;
-    if !announcement.announced.iter().any(|announced| is_public(announced.udp.ip())) {
+    if !announcement
+        .announced
+        .iter()
+        .any(|announced| is_public(announced.udp.ip()))
+    {
         report.add(
             Section::Addresses,
             Finding::note("address.public", "no public address", "clients on the internet can't reach this gateway")
@@ -75,19 +82,33 @@ fn mappings(settings: &Settings, found: &Found, report: &mut Report) {
         return;
     };
     for mapping in found.mappings.iter().flatten() {
-        let Mapping { local, outcome: Ok(seen), .. } = mapping else {
+        let Mapping {
+            local,
+            outcome: Ok(seen),
+            ..
+        } = mapping
+        else {
             continue;
         };
-        let is_here = found.interfaces.iter().any(|interface| interface.ip == seen.ip());
+        let is_here = found
+            .interfaces
+            .iter()
+            .any(|interface| interface.ip == seen.ip());
         let text = if is_here {
             format!("sees {seen}: no NAT")
         } else if *local != settings.media.listen.port() {
-            format!("sees {}, asked from another port than that of media, which is in use", seen.ip())
+            format!(
+                "sees {}, asked from another port than that of media, which is in use",
+                seen.ip()
+            )
         } else if seen.port() == *local {
             format!("sees {seen}: a NAT that keeps the port, which has to be forwarded")
         } else {
             format!("sees {seen}")
         };
-        report.add(Section::Addresses, Finding::ok("stun", format!("STUN {server}"), text));
+        report.add(
+            Section::Addresses,
+            Finding::ok("stun", format!("STUN {server}"), text),
+        );
     }
 }

@@ -91,9 +91,12 @@ impl Gateway {
         }
         // A file server refuses the method, and knows nothing of SDP.
         match refused {
-            Some(StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED) | None => {
-                Err(GatewayError::Foreign)
-            }
+            Some(
+                StatusCode::NOT_FOUND
+                | StatusCode::METHOD_NOT_ALLOWED
+                | StatusCode::NOT_IMPLEMENTED,
+            )
+            | None => Err(GatewayError::Foreign),
             Some(status) => Err(GatewayError::Refused(status)),
         }
     }
@@ -111,7 +114,9 @@ impl Gateway {
 
 /// Opus from somebody who will never send any.
 fn offer() -> String {
-    let fingerprint: Vec<_> = (0..32).map(|_| format!("{:02X}", rand::random::<u8>())).collect();
+    let fingerprint: Vec<_> = (0..32)
+        .map(|_| format!("{:02X}", rand::random::<u8>()))
+        .collect();
     let (ufrag, pwd, id) = (
         rand::random::<u32>(),
         rand::random::<u128>(),

@@ -9,8 +9,19 @@ const OPEN_FILES: u64 = 16_384;
 
 pub(super) fn look(probe: Option<&Probe>, interfaces: &[Interface], report: &mut Report) {
     if let Some(probe) = probe {
-        report.add(Section::Machine, buffer("receive_buffer", "receive buffer", "rmem_max", probe.receive_buffer));
-        report.add(Section::Machine, buffer("send_buffer", "send buffer", "wmem_max", probe.send_buffer));
+        report.add(
+            Section::Machine,
+            buffer(
+                "receive_buffer",
+                "receive buffer",
+                "rmem_max",
+                probe.receive_buffer,
+            ),
+        );
+        report.add(
+            Section::Machine,
+            buffer("send_buffer", "send buffer", "wmem_max", probe.send_buffer),
+        );
         report.add(Section::Machine, gso(probe.gso_segments));
     }
     report.add(Section::Machine, open_files());
@@ -22,7 +33,11 @@ fn buffer(check: &'static str, subject: &str, sysctl: &str, buffer: Buffer) -> F
     if got >= asked {
         return Finding::ok(check, subject, size(got));
     }
-    let text = format!("{}, {} would hold a keyframe to every viewer", size(got), size(asked));
+    let text = format!(
+        "{}, {} would hold a keyframe to every viewer",
+        size(got),
+        size(asked)
+    );
     Finding::warn(check, subject, text).remedy(format!("sysctl -w net.core.{sysctl}={asked}"))
 }
 
@@ -38,8 +53,12 @@ fn gso(segments: usize) -> Finding {
     if segments > 1 {
         return Finding::ok("gso", "UDP GSO", format!("{segments} packets a call"));
     }
-    Finding::warn("gso", "UDP GSO", "none: each packet costs a call of its own, about three times the CPU")
-        .remedy("use Linux 4.18 or later; some sandboxes take it away")
+    Finding::warn(
+        "gso",
+        "UDP GSO",
+        "none: each packet costs a call of its own, about three times the CPU",
+    )
+    .remedy("use Linux 4.18 or later; some sandboxes take it away")
 }
 
 fn open_files() -> Finding {
@@ -50,16 +69,27 @@ fn open_files() -> Finding {
     if current >= OPEN_FILES {
         return Finding::ok("open_files", "open files", current);
     }
-    Finding::warn("open_files", "open files", format!("{current}, one for each connection"))
-        .remedy("ulimit -n 65536, or LimitNOFILE=65536 in the systemd unit")
+    Finding::warn(
+        "open_files",
+        "open files",
+        format!("{current}, one for each connection"),
+    )
+    .remedy("ulimit -n 65536, or LimitNOFILE=65536 in the systemd unit")
 }
 
 fn ipv6(interfaces: &[Interface]) -> Finding {
-    let reach = interfaces.iter().map(|interface| interface.ip).filter(|ip| ip.is_ipv6());
+    let reach = interfaces
+        .iter()
+        .map(|interface| interface.ip)
+        .filter(|ip| ip.is_ipv6());
     match reach.map(Scope::of).min() {
         Some(Scope::Public) => Finding::ok("ipv6", "IPv6", "yes"),
         Some(Scope::Private) => Finding::note("ipv6", "IPv6", "private addresses only"),
-        _ => Finding::note("ipv6", "IPv6", "no address that other machines could send to"),
+        _ => Finding::note(
+            "ipv6",
+            "IPv6",
+            "no address that other machines could send to",
+        ),
     }
 }
 

@@ -62,7 +62,10 @@ impl Ports {
                 let tcp = keep(tcp, "listen.tcp", "TCP", ports.tcp, report);
                 ports.probe = keep(probe, "listen.udp", "UDP", wanted_udp, report);
                 ports.holder = Holder::Us {
-                    udp: ports.probe.as_ref().and_then(|probe| probe.socket.try_clone().ok()),
+                    udp: ports
+                        .probe
+                        .as_ref()
+                        .and_then(|probe| probe.socket.try_clone().ok()),
                     tcp,
                 };
             }
@@ -81,23 +84,34 @@ fn keep<T>(
     let subject = format!("{protocol} {address}");
     match bound {
         Ok(bound) => {
-            report.add(Section::Listening, Finding::ok(check, subject, "free, and can be bound"));
+            report.add(
+                Section::Listening,
+                Finding::ok(check, subject, "free, and can be bound"),
+            );
             Some(bound)
         }
         Err(error) => {
             let remedy = match error.kind() {
                 io::ErrorKind::AddrInUse => {
-                    format!("end what uses it (ss -lpn 'sport = :{}'), or choose another port", address.port())
+                    format!(
+                        "end what uses it (ss -lpn 'sport = :{}'), or choose another port",
+                        address.port()
+                    )
                 }
-                io::ErrorKind::PermissionDenied => "ports below 1024 need the capability CAP_NET_BIND_SERVICE, or a \
+                io::ErrorKind::PermissionDenied => {
+                    "ports below 1024 need the capability CAP_NET_BIND_SERVICE, or a \
                      higher port"
-                    .to_owned(),
+                        .to_owned()
+                }
                 io::ErrorKind::AddrNotAvailable => {
                     "no interface that is up has this address; listen on [::]".to_owned()
                 }
                 _ => "choose another address with `listen`".to_owned(),
             };
-            report.add(Section::Listening, Finding::fail(check, subject, error).remedy(remedy));
+            report.add(
+                Section::Listening,
+                Finding::fail(check, subject, error).remedy(remedy),
+            );
             None
         }
     }
@@ -133,7 +147,11 @@ async fn running(
     if matches!(holder, Holder::Gateway(_)) {
         report.add(
             Section::Listening,
-            Finding::ok("listen.udp", format!("UDP {udp}"), "bound, by this gateway as it seems"),
+            Finding::ok(
+                "listen.udp",
+                format!("UDP {udp}"),
+                "bound, by this gateway as it seems",
+            ),
         );
     }
     holder

@@ -33,6 +33,8 @@ enum Outcome {
     Answered(Duration),
     /// None came.
     Silent,
+    /// The connection was closed without one.
+    HungUp,
     /// TCP was refused, or nothing can be sent there.
     Refused(io::Error),
 }
@@ -89,6 +91,7 @@ pub(super) async fn look(holder: Holder, announcement: &Announcement, report: &m
             let outcome = match outcome {
                 Ok(true) => Outcome::Answered(start.elapsed()),
                 Ok(false) => Outcome::Silent,
+                Err(error) if hung_up(&error) => Outcome::HungUp,
                 Err(error) => Outcome::Refused(error),
             };
             (index, to, outcome)
@@ -113,7 +116,15 @@ fn finding(protocol: Protocol, announced: &Announced, to: SocketAddr, outcome: O
     let subject = format!("{name} {to}");
     let text = match outcome {
         Outcome::Answered(time) => {
-            return Finding::ok(check, subject, format!("answered in {:.1} ms", time.as_secs_f64() * 1e3));
+            return Finding::ok(
+                check,
+                subject,
+                format!("answered in {:.1} ms", time.as_secs_f64() * 1e3),
+            );
+        }
+        Outcome::HungUp => {
+            return Finding::fail(check, subject, "who answers here takes no media by TCP")
+                .remedy("give the settings of the gateway that runs; is its `media.tcp` off?");
         }
         Outcome::Silent => "no answer".to_owned(),
         Outcome::Refused(error) => error.to_string(),
@@ -121,7 +132,9 @@ fn finding(protocol: Protocol, announced: &Announced, to: SocketAddr, outcome: O
     let port = to.port();
     if announced.is_here() || to.ip().is_loopback() {
         let finding = Finding::fail(check, subject, text);
-        return finding.remedy(format!("a firewall on this machine? Allow {name} port {port}"));
+        return finding.remedy(format!(
+            "a firewall on this machine? Allow {name} port {port}"
+        ));
     }
     // A NAT that does not lead back in looks like one that forwards nothing.
     let remedy = format!(
@@ -129,8 +142,17 @@ fn finding(protocol: Protocol, announced: &Announced, to: SocketAddr, outcome: O
          client outside can tell: tidegate watch URL"
     );
     let scope = Scope::of(to.ip());
-    let why = if scope == Scope::Public { ", which proves nothing from inside" } else { "" };
+    let why = if scope == Scope::Public {
+        ", which proves nothing from inside"
+    } else {
+        ""
+    };
     Finding::warn(check, subject, format!("{text}{why}")).remedy(remedy)
+}
+
+fn hung_up(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+    matches!(error.kind(), BrokenPipe | ConnectionReset | UnexpectedEof)
 }
 
 fn question(to: SocketAddr, ice: Option<&IceCredentials>) -> Result<Binding, BindingError> {

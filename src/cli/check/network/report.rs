@@ -121,7 +121,9 @@ impl Report {
 
     fn count(&self, status: Status) -> usize {
         let findings = self.0.iter();
-        findings.filter(|(_, finding)| finding.status == status).count()
+        findings
+            .filter(|(_, finding)| finding.status == status)
+            .count()
     }
 
     pub(super) fn exit_code(&self) -> ExitCode {
@@ -191,7 +193,10 @@ mod tests {
 
     fn report() -> Report {
         let mut report = Report::default();
-        report.add(Section::Listening, Finding::ok("listen.udp", "UDP [::]:8080", "free"));
+        report.add(
+            Section::Listening,
+            Finding::ok("listen.udp", "UDP [::]:8080", "free"),
+        );
         report.add(
             Section::Machine,
             Finding::warn("open_files", "open files", 1024).remedy("ulimit -n 65536"),
@@ -210,7 +215,11 @@ mod tests {
              -> ulimit -n 65536\n\n\
              no failures, 1 warning\n"
         );
-        assert!(report().to_text(true).contains("\x1b[33mwarn\x1b[0m  open files"));
+        assert!(
+            report()
+                .to_text(true)
+                .contains("\x1b[33mwarn\x1b[0m  open files")
+        );
     }
 
     #[test]
