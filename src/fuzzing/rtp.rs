@@ -10,7 +10,7 @@ use crate::rtp::rtcp::{ReceiverFeedback, SenderReport, read_feedback};
 use crate::rtp::{Codec, Extension, ExtensionMap, Header, MediaKind, header, keyframe};
 use crate::sdp::session::{Feedback, PublishedTrack, PublisherSpec};
 use crate::sdp::{SubscribedTrack, SubscriberSpec};
-use crate::stream::{ExtensionValues, Packet, Ring, TrackId, TrackInfo};
+use crate::stream::{Packet, Ring, TrackId, TrackInfo};
 use crate::transport::srtp::rtp_header_len;
 
 /// A packet on its own.
@@ -169,16 +169,7 @@ impl Story {
     }
 
     fn handle_rtp(&mut self, now: Instant, bytes: &[u8]) {
-        let mut packet = Packet {
-            track: TrackId(0),
-            sequence: 0,
-            timestamp: 0,
-            marker: false,
-            keyframe: false,
-            received: now,
-            payload: Vec::new(),
-            extensions: ExtensionValues::default(),
-        };
+        let mut packet = Packet::empty(now);
         if self.publisher.handle_rtp(now, bytes, &mut packet) != Ingested::Media {
             return;
         }
@@ -187,17 +178,23 @@ impl Story {
         let packet = Arc::new(packet);
         self.rings[usize::from(track.0)].insert(Arc::clone(&packet));
         self.outlet.may_send(1);
-        self.viewer
-            .forward(now, track, [&*packet], &mut self.outlet);
+        self.viewer.forward(
+            now,
+            track,
+            packet.layer,
+            [&*packet],
+            |_| None,
+            &mut self.outlet,
+        );
     }
 
     fn handle_feedback(&mut self, now: Instant, bytes: &[u8]) {
         // A sequence number asked for is a packet sent at most.
         self.outlet.may_send(17 * bytes.len() / 4);
         let rings = &self.rings;
-        let ring = |track: TrackId| rings.get(usize::from(track.0));
+        let ring = |track: TrackId, _| rings.get(usize::from(track.0));
         let wanted = self.viewer.handle_rtcp(now, bytes, ring, &mut self.outlet);
-        for track in wanted.keyframes() {
+        for (track, _) in wanted.keyframes() {
             self.publisher.request_keyframe(now, track);
         }
     }

@@ -7,6 +7,7 @@
 
 mod architecture;
 mod bad_input;
+mod check_network;
 mod command_line;
 mod fan_out;
 mod front_door;
@@ -15,6 +16,7 @@ mod licences;
 mod ice_tcp;
 mod lifetime;
 mod memory;
+mod namespaces;
 mod pipelines;
 mod reconnect;
 mod refusals;
