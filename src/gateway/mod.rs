@@ -36,6 +36,8 @@ mod task;
 use std::net::IpAddr;
 
 pub use error::{CreateError, SessionError};
+#[cfg(test)]
+pub(crate) use events::Teller;
 pub use events::{Events, StreamEvent};
 pub use handle::Gateway;
 pub(crate) use handle::Request;

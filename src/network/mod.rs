@@ -22,4 +22,4 @@ pub use announcement::{Announced, Announcement, LeftOut, Listening, Reason, Warn
 pub use candidates::Candidates;
 pub use interface::Interface;
 pub use scope::Scope;
-pub use search::{Found, Mapping, Search, keep_current};
+pub use search::{Found, Mapping, Search, keep_current, put};

@@ -20,6 +20,7 @@
 //! | `wire` | both of them, by the path of a packet |
 //! | `inbox` | messages and packets from outside the thread |
 //! | `messages` | what messages lead to |
+//! | `probe` | what the machine gives to a socket, for `tidegate check network` |
 //! | `timers` | deadlines of sessions |
 //!
 //! The only importer of `mio`, `quinn_udp` and `socket2`.
@@ -35,6 +36,7 @@ mod inbox;
 mod local_stream;
 mod media;
 mod messages;
+mod probe;
 mod session;
 mod sessions;
 mod socket;
@@ -55,6 +57,7 @@ pub use connections::TcpLimits;
 pub use counters::{Counters, Snapshot};
 pub use ice_tcp::accept_tcp;
 pub use inbox::{Message, OpenSession, Rebinding, Role, ShardHandle};
+pub use probe::{Buffer, Probe};
 
 use event_loop::Ended;
 

@@ -9,8 +9,10 @@
 mod keys;
 mod link;
 mod sdp;
+mod wire;
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use reqwest::StatusCode;
@@ -19,6 +21,7 @@ use rtc::rtcp;
 
 pub(crate) use link::{Check, Link};
 pub(crate) use sdp::{Answer, MediaAnswer, Options, Setup};
+pub(crate) use wire::frame;
 
 /// Longer than anything that works takes on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -85,10 +88,27 @@ impl Peer {
         Ok(Self::finish(session, options).await)
     }
 
+    /// Makes a session and connects it by TCP to `door`.
+    pub(crate) async fn connect_by_tcp(url: &str, options: &Options, door: SocketAddr) -> Self {
+        let session = Session::create(url, None, options).await.unwrap();
+        let mut link = Link::new(&session.answer, options).await;
+        link.go_by_tcp(door).await;
+        Self::finish_link(session, link).await
+    }
+
     /// Connects a session.
     pub(crate) async fn finish(session: Session, options: &Options) -> Self {
-        let mut link = Link::new(&session.answer, options).await;
+        let link = Link::new(&session.answer, options).await;
+        Self::finish_link(session, link).await
+    }
+
+    async fn finish_link(session: Session, mut link: Link) -> Self {
         link.connect().await.unwrap();
+        Self::of(session, link)
+    }
+
+    /// A session whose link is connected.
+    pub(crate) fn of(session: Session, link: Link) -> Self {
         Self {
             session,
             link,
