@@ -11,7 +11,7 @@ use rtc::rtcp::transport_feedbacks::transport_layer_nack::TransportLayerNack;
 
 use super::*;
 use crate::rtp::{Codec, ExtensionMap};
-use crate::sdp::session::{Feedback, PublishedTrack};
+use crate::sdp::session::{Feedback, PublishedLayer, PublishedTrack};
 use crate::stream::TrackInfo;
 
 const AUDIO: TrackId = TrackId(0);
@@ -52,8 +52,7 @@ fn spec() -> PublisherSpec {
         mid: mid.to_owned(),
         payload_type,
         rtx_payload_type,
-        ssrc: None,
-        rtx_ssrc: None,
+        layers: vec![PublishedLayer::default()],
         extensions,
         feedback: Feedback {
             nack: true,
@@ -241,8 +240,8 @@ impl Rig {
         std::iter::from_fn(|| self.publisher.poll_event()).collect()
     }
 
-    fn video_stats(&self) -> TrackStats {
-        self.publisher.stats().tracks[1]
+    fn video_stats(&self) -> LayerStats {
+        self.publisher.stats().layers[1]
     }
 }
 
@@ -301,7 +300,7 @@ fn an_announced_ssrc_outweighs_the_payload_type() {
     let mut spec = spec();
     spec.tracks[0] = spec.tracks[1].clone();
     spec.tracks[0].info.id = AUDIO;
-    spec.tracks[1].ssrc = Some(VIDEO_SSRC);
+    spec.tracks[1].layers[0].ssrc = Some(VIDEO_SSRC);
     let mut rig = Rig::with(spec);
     assert_eq!(rig.receive(&Rtp::video(1, 0, IDR)).unwrap().track, VIDEO);
 }

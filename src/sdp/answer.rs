@@ -11,6 +11,7 @@ use super::offer::Offer;
 use super::payload_format::PayloadFormat;
 use super::refusal::Refusal;
 use super::session::{DtlsRole, Feedback, Fingerprint, IceCredentials};
+use super::simulcast::RidOffer;
 use crate::rtp::{Extension, ExtensionMap};
 use crate::stream::StreamName;
 
@@ -73,6 +74,8 @@ pub(super) struct MediaAnswer<'a> {
     pub(super) rtx_payload_type: Option<u8>,
     pub(super) feedback: Feedback,
     pub(super) extensions: Vec<ExtensionOffer>,
+    /// The layers that we take, when there are some.
+    pub(super) layers: Vec<&'a RidOffer>,
     /// Our SSRCs, for media and retransmissions, when we send.
     pub(super) ssrcs: Option<(u32, Option<u32>)>,
 }
@@ -255,6 +258,7 @@ impl Answer {
         for extension in &answer.extensions {
             self.extension(extension);
         }
+        self.layers(&answer.layers, payload_type);
         if let Some((ssrc, rtx_ssrc)) = answer.ssrcs {
             let stream = local.stream;
             line!(self, "a=msid:{stream} {media}");
@@ -315,6 +319,20 @@ impl Answer {
             Some(Direction::SendRecv | Direction::Inactive) | None => "",
         };
         line!(self, "a=extmap:{id}{direction} {}", extension.uri());
+    }
+
+    /// RFC 8853, section 5.3: what was offered to be sent is received.
+    fn layers(&mut self, layers: &[&RidOffer], payload_type: u8) {
+        if layers.is_empty() {
+            return;
+        }
+        for rid in layers {
+            let restrictions = rid.agreed(payload_type);
+            let space = if restrictions.is_empty() { "" } else { " " };
+            line!(self, "a=rid:{} recv{space}{restrictions}", rid.id);
+        }
+        let ids: Vec<&str> = layers.iter().map(|rid| rid.id.as_str()).collect();
+        line!(self, "a=simulcast:recv {}", ids.join(";"));
     }
 
     fn transport(&mut self, offered: &MediaSection, local: &Local<'_>, role: DtlsRole) {

@@ -3,7 +3,7 @@
 //! | file | what it is about |
 //! |---|---|
 //! | `text` | lines and limits, for offers and fragments |
-//! | `offer`, `media_section`, `payload_format`, `transport_attributes` | what a client offers |
+//! | `offer`, `media_section`, `simulcast`, `payload_format`, `transport_attributes` | what a client offers |
 //! | `publish`, `subscribe` | what comes of it: an answer with a spec, or a refusal |
 //! | `codec_choice` | which payload type is used |
 //! | `answer` | the text of answers |
@@ -23,6 +23,7 @@ mod payload_format;
 mod publish;
 mod refusal;
 pub mod session;
+mod simulcast;
 mod subscribe;
 mod text;
 mod transport_attributes;
@@ -42,9 +43,10 @@ pub use payload_format::PayloadFormat;
 pub use publish::accept_publisher;
 pub use refusal::{CodecList, MediaKinds, Refusal};
 pub use session::{
-    DtlsRole, Feedback, Fingerprint, IceCredentials, PublishedTrack, PublisherSpec,
+    DtlsRole, Feedback, Fingerprint, IceCredentials, PublishedLayer, PublishedTrack, PublisherSpec,
     SubscribedTrack, SubscriberSpec,
 };
+pub use simulcast::RidOffer;
 pub use subscribe::accept_subscriber;
 pub use text::{Limits, TextError};
 pub use transport_attributes::{Setup, TransportError};

@@ -113,6 +113,7 @@ fn accept_section<'a>(
         rtx_payload_type,
         feedback,
         extensions,
+        layers: Vec::new(),
         ssrcs: Some((ssrc, rtx_ssrc)),
     };
     Ok((subscribed, answer))

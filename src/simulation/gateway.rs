@@ -11,7 +11,7 @@ use crate::egress::whep::{Outlet, Subscriber};
 use crate::ingest::{self, Ingested, Publisher};
 use crate::rtp::{Codec, ExtensionMap};
 use crate::sdp::{
-    DtlsRole, Feedback, Fingerprint, IceCredentials, PublishedTrack, PublisherSpec,
+    DtlsRole, Feedback, Fingerprint, IceCredentials, PublishedLayer, PublishedTrack, PublisherSpec,
     SubscribedTrack, SubscriberSpec,
 };
 use crate::stream::{Packet, Recycler, Ring, TrackId, TrackInfo};
@@ -316,8 +316,7 @@ fn published(id: TrackId, codec: Codec, payload_type: u8, rtx: bool) -> Publishe
         mid: id.0.to_string(),
         payload_type,
         rtx_payload_type: rtx.then_some(RTX_PAYLOAD_TYPE),
-        ssrc: None,
-        rtx_ssrc: None,
+        layers: vec![PublishedLayer::default()],
         extensions: ExtensionMap::default(),
         feedback: FEEDBACK,
     }

@@ -473,9 +473,9 @@ fn viewers_that_ask_for_keyframes_all_the_time_cost_a_bounded_number_of_them() {
             let now = world.now;
             world.viewers[index].next_request = Some(now + millis(100 * index as u64));
         }
-        let before = world.gateway.stats().tracks[0].keyframe_requests;
+        let before = world.gateway.stats().layers[0].keyframe_requests;
         world.run(seconds(6));
-        let asked = world.gateway.stats().tracks[0].keyframe_requests - before;
+        let asked = world.gateway.stats().layers[0].keyframe_requests - before;
         assert!((6..=12).contains(&asked), "{asked} in 6 s");
         all_is_well(world, 0);
     });

@@ -80,6 +80,17 @@ pub struct LayerStatus {
     pub height: Option<u32>,
 }
 
+/// A layer and its state. A list of all of a track is the best first, as measured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RankedLayer {
+    /// Which one.
+    pub id: LayerId,
+    /// The publisher sends it.
+    pub is_active: bool,
+    /// The figures.
+    pub status: LayerStatus,
+}
+
 /// What a viewer wants of a track with layers. All none: the best there is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LayerChoice {

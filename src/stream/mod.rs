@@ -10,7 +10,7 @@ pub mod ring;
 pub(crate) mod testing;
 pub mod track;
 
-pub use layer::{LayerChoice, LayerChoiceError, LayerId, LayerSet, LayerStatus};
+pub use layer::{LayerChoice, LayerChoiceError, LayerId, LayerSet, LayerStatus, RankedLayer};
 pub use name::{StreamName, StreamNameError};
 pub use packet::{ExtensionValues, Packet};
 pub use ring::{Recycler, Ring};

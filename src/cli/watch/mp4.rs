@@ -14,7 +14,7 @@ use mp4_atom::{
 
 use super::depayload::Sample;
 use super::frame::Frame;
-use super::picture::Picture;
+use super::picture;
 use super::sample_entry::{parameter_sets, sample_entry};
 use super::verdict::Accepted;
 use crate::rtp::{Codec, MediaKind};
@@ -128,7 +128,7 @@ impl<W: Write> Mp4<W> {
             ..Moov::default()
         };
         for (id, codec) in (1..).zip(codecs) {
-            let picture = Picture::read(codec, sample).unwrap_or_default();
+            let picture = picture::read(codec, sample).unwrap_or_default();
             let Some(entry) = sample_entry(codec, &picture, sample) else {
                 return Ok(false);
             };
