@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
-use crate::config::{CorsOrigins, Secret, Settings};
+use crate::config::{self, CorsOrigins, Secret, Settings};
 use crate::egress::hls::{Library, LibrarySettings};
 use crate::http::{self, AppState, Origins, OriginsError, Rules, Token, TokenError, Tokens};
 use crate::media::{self, HlsSettings, MediaError};
@@ -145,11 +145,14 @@ impl App {
         let sweeper = tokio::spawn(sweep(library));
         let failed = shards.failed();
         let mut broken = false;
+        let gateway = state.gateway.clone();
         let until = async {
             tokio::select! {
                 () = shutdown => {}
                 () = failed => broken = true,
             }
+            // While HTTP still carries their events.
+            gateway.drain().await;
         };
         let served = http::serve(listener, http::router(state), until).await;
 
@@ -241,9 +244,13 @@ fn gateway_config(
         limits: gateway::Limits {
             sessions: limits.sessions,
             sessions_per_stream: limits.sessions_per_stream,
+            sessions_per_address: limits.sessions_per_address,
             streams: limits.streams,
             half_open_sessions: limits.half_open_sessions,
+            half_open_sessions_per_address: limits.half_open_sessions_per_address,
         },
+        streams: stream_policy(settings),
+        drain_url: settings.streams.drain_url.clone(),
         candidates: Candidate::list(addresses),
         codecs: CodecPolicy {
             allowed: Codec::ALL.to_vec(),
@@ -266,9 +273,23 @@ fn gateway_config(
     }
 }
 
+fn stream_policy(settings: &Settings) -> gateway::StreamPolicy {
+    let streams = &settings.streams;
+    gateway::StreamPolicy {
+        wait_for_publisher: streams.wait_for_publisher,
+        reconnect_grace: streams.reconnect_grace,
+        second_publisher: match streams.second_publisher {
+            config::SecondPublisher::Replace => gateway::SecondPublisher::Replace,
+            config::SecondPublisher::Refuse => gateway::SecondPublisher::Refuse,
+        },
+        answer_timeout: settings.limits.answer_timeout,
+    }
+}
+
 fn library_settings(settings: &Settings) -> LibrarySettings {
     LibrarySettings {
         window: settings.hls.window,
+        grace: settings.streams.reconnect_grace,
         linger: settings.hls.linger,
         ..LibrarySettings::default()
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use toml::Value;
 
 use super::raw::{self, Raw};
-use super::settings::{CorsOrigins, LogFormat, Settings, StreamAuth};
+use super::settings::{CorsOrigins, LogFormat, SecondPublisher, Settings, StreamAuth};
 use super::{Secret, duration};
 use crate::stream::StreamName;
 
@@ -21,6 +21,7 @@ impl From<&Settings> for Raw {
             demo,
             media,
             auth,
+            streams,
             limits,
             hls,
             http,
@@ -49,15 +50,27 @@ impl From<&Settings> for Raw {
                 allow_query_token: Some(auth.allow_query_token.into()),
                 stream: auth.streams.iter().map(raw_stream).collect(),
             },
+            streams: raw::Streams {
+                wait_for_publisher: Some(streams.wait_for_publisher.into()),
+                reconnect_grace: time(streams.reconnect_grace),
+                second_publisher: text(match streams.second_publisher {
+                    SecondPublisher::Replace => "replace",
+                    SecondPublisher::Refuse => "refuse",
+                }),
+                drain_url: streams.drain_url.as_ref().and_then(text),
+            },
             limits: raw::Limits {
                 sessions: number(limits.sessions),
                 sessions_per_stream: number(limits.sessions_per_stream),
+                sessions_per_address: number(limits.sessions_per_address),
                 streams: number(limits.streams),
                 half_open_sessions: number(limits.half_open_sessions),
+                half_open_sessions_per_address: number(limits.half_open_sessions_per_address),
                 sdp_bytes: number(limits.sdp_bytes),
                 body_bytes: number(limits.body_bytes),
                 connect_timeout: time(limits.connect_timeout),
                 consent_timeout: time(limits.consent_timeout),
+                answer_timeout: time(limits.answer_timeout),
             },
             hls: raw::Hls {
                 enabled: Some(hls.enabled.into()),
@@ -135,6 +148,7 @@ mod tests {
             play_token: secret(),
         };
         settings.auth.streams.insert("a".parse().unwrap(), stream);
+        settings.streams.drain_url = Some("https://b.example/whep/{stream}".to_owned());
 
         let printed = settings.to_toml();
 

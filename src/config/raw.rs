@@ -22,14 +22,21 @@ pub(super) const KEYS: &[&str] = &[
     "auth.publish_token",
     "auth.play_token",
     "auth.allow_query_token",
+    "streams.wait_for_publisher",
+    "streams.reconnect_grace",
+    "streams.second_publisher",
+    "streams.drain_url",
     "limits.sessions",
     "limits.sessions_per_stream",
+    "limits.sessions_per_address",
     "limits.streams",
     "limits.half_open_sessions",
+    "limits.half_open_sessions_per_address",
     "limits.sdp_bytes",
     "limits.body_bytes",
     "limits.connect_timeout",
     "limits.consent_timeout",
+    "limits.answer_timeout",
     "hls.enabled",
     "hls.segment_duration",
     "hls.window",
@@ -46,6 +53,7 @@ pub(super) struct Raw {
     pub(super) demo: Option<Value>,
     pub(super) media: Media,
     pub(super) auth: Auth,
+    pub(super) streams: Streams,
     pub(super) limits: Limits,
     pub(super) hls: Hls,
     pub(super) http: Http,
@@ -89,15 +97,27 @@ pub(super) struct AuthStream {
 
 #[derive(Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
+pub(super) struct Streams {
+    pub(super) wait_for_publisher: Option<Value>,
+    pub(super) reconnect_grace: Option<Value>,
+    pub(super) second_publisher: Option<Value>,
+    pub(super) drain_url: Option<Value>,
+}
+
+#[derive(Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
 pub(super) struct Limits {
     pub(super) sessions: Option<Value>,
     pub(super) sessions_per_stream: Option<Value>,
+    pub(super) sessions_per_address: Option<Value>,
     pub(super) streams: Option<Value>,
     pub(super) half_open_sessions: Option<Value>,
+    pub(super) half_open_sessions_per_address: Option<Value>,
     pub(super) sdp_bytes: Option<Value>,
     pub(super) body_bytes: Option<Value>,
     pub(super) connect_timeout: Option<Value>,
     pub(super) consent_timeout: Option<Value>,
+    pub(super) answer_timeout: Option<Value>,
 }
 
 #[derive(Default, Deserialize, Serialize)]

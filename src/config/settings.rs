@@ -19,6 +19,8 @@ pub struct Settings {
     pub media: Media,
     /// Who may publish and play.
     pub auth: Auth,
+    /// What happens when publishers come and go.
+    pub streams: Streams,
     /// What a stranger can make us hold.
     pub limits: Limits,
     /// The HLS branch.
@@ -76,6 +78,29 @@ pub struct StreamAuth {
     pub play_token: Option<Secret>,
 }
 
+/// The lifetimes of streams.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Streams {
+    /// Whether viewers may come before the publisher.
+    pub wait_for_publisher: bool,
+    /// How long viewers stay without their publisher; zero: they leave with it.
+    pub reconnect_grace: Duration,
+    /// What a second publisher of a name gets.
+    pub second_publisher: SecondPublisher,
+    /// Where viewers are sent when the server ends, with `{stream}` for the name of their stream;
+    /// none: to the same URL again.
+    pub drain_url: Option<String>,
+}
+
+/// What becomes of a publisher whose stream is being published already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SecondPublisher {
+    /// It takes the stream over.
+    Replace,
+    /// It is refused.
+    Refuse,
+}
+
 /// The limits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -83,10 +108,14 @@ pub struct Limits {
     pub sessions: usize,
     /// Sessions at once on one stream.
     pub sessions_per_stream: usize,
+    /// Sessions at once of one client address: of IPv6, of one /64. Loopback is not limited.
+    pub sessions_per_address: usize,
     /// Streams at once.
     pub streams: usize,
     /// Sessions at once that have not finished DTLS.
     pub half_open_sessions: usize,
+    /// Such sessions at once of one client address.
+    pub half_open_sessions_per_address: usize,
     /// The longest SDP, in bytes.
     pub sdp_bytes: usize,
     /// The longest body of any request, in bytes.
@@ -95,6 +124,8 @@ pub struct Limits {
     pub connect_timeout: Duration,
     /// How long a session lives without a sign of its peer (RFC 7675).
     pub consent_timeout: Duration,
+    /// How long a player may take to answer an offer of ours.
+    pub answer_timeout: Duration,
 }
 
 /// The HLS branch.
@@ -186,17 +217,31 @@ impl Default for RetransmissionPackets {
     }
 }
 
+impl Default for Streams {
+    fn default() -> Self {
+        Self {
+            wait_for_publisher: false,
+            reconnect_grace: Duration::from_secs(10),
+            second_publisher: SecondPublisher::Replace,
+            drain_url: None,
+        }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
             sessions: 10_000,
             sessions_per_stream: 10_000,
+            sessions_per_address: 2_000,
             streams: 1_000,
             half_open_sessions: 1_000,
+            half_open_sessions_per_address: 250,
             sdp_bytes: 64 * 1024,
             body_bytes: 128 * 1024,
             connect_timeout: Duration::from_secs(15),
             consent_timeout: Duration::from_secs(15),
+            answer_timeout: Duration::from_secs(30),
         }
     }
 }

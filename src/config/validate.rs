@@ -10,8 +10,8 @@ use tracing_subscriber::EnvFilter;
 
 use super::raw::{self, Raw};
 use super::settings::{
-    Auth, CorsOrigins, Hls, Http, Limits, Log, LogFormat, Media, RetransmissionPackets, Settings,
-    StreamAuth,
+    Auth, CorsOrigins, Hls, Http, Limits, Log, LogFormat, Media, RetransmissionPackets,
+    SecondPublisher, Settings, StreamAuth, Streams,
 };
 use super::value::{flag, invalid, parsed, power_of_two, time, token, whole, words};
 use super::{Error, Host};
@@ -35,6 +35,7 @@ pub(super) fn validate(raw: Raw, host: &Host) -> Result<Settings, Error> {
         demo: flag("demo", raw.demo, false)?,
         media: media(raw.media, listen, host)?,
         auth: auth(raw.auth)?,
+        streams: streams(raw.streams)?,
         limits: limits(raw.limits)?,
         hls: hls(raw.hls)?,
         http: http(raw.http)?,
@@ -149,6 +150,42 @@ fn auth(raw: raw::Auth) -> Result<Auth, Error> {
     })
 }
 
+fn streams(raw: raw::Streams) -> Result<Streams, Error> {
+    let default = Streams::default();
+    let second_publisher = match raw.second_publisher {
+        None => default.second_publisher,
+        Some(Value::String(text)) if text == "replace" => SecondPublisher::Replace,
+        Some(Value::String(text)) if text == "refuse" => SecondPublisher::Refuse,
+        Some(value) => {
+            let allowed = "\"replace\" or \"refuse\"";
+            return Err(invalid("streams.second_publisher", &value, allowed));
+        }
+    };
+    let drain_url = match raw.drain_url {
+        None => default.drain_url,
+        Some(Value::String(url)) if is_url(&url) => Some(url),
+        Some(value) => {
+            let allowed = "a URL with http or https, such as https://b.example/whep/{stream}";
+            return Err(invalid("streams.drain_url", &value, allowed));
+        }
+    };
+    Ok(Streams {
+        wait_for_publisher: flag(
+            "streams.wait_for_publisher",
+            raw.wait_for_publisher,
+            default.wait_for_publisher,
+        )?,
+        reconnect_grace: time(
+            "streams.reconnect_grace",
+            raw.reconnect_grace,
+            default.reconnect_grace,
+            Duration::ZERO..=Duration::from_secs(600),
+        )?,
+        second_publisher,
+        drain_url,
+    })
+}
+
 fn limits(raw: raw::Limits) -> Result<Limits, Error> {
     let default = Limits::default();
     let many = 1..=1_000_000;
@@ -172,11 +209,23 @@ fn limits(raw: raw::Limits) -> Result<Limits, Error> {
             default.sessions_per_stream,
             many.clone(),
         )?,
+        sessions_per_address: whole(
+            "limits.sessions_per_address",
+            raw.sessions_per_address,
+            default.sessions_per_address,
+            many.clone(),
+        )?,
         streams: whole("limits.streams", raw.streams, default.streams, many.clone())?,
         half_open_sessions: whole(
             "limits.half_open_sessions",
             raw.half_open_sessions,
             default.half_open_sessions,
+            many.clone(),
+        )?,
+        half_open_sessions_per_address: whole(
+            "limits.half_open_sessions_per_address",
+            raw.half_open_sessions_per_address,
+            default.half_open_sessions_per_address,
             many,
         )?,
         sdp_bytes: whole(
@@ -197,6 +246,12 @@ fn limits(raw: raw::Limits) -> Result<Limits, Error> {
             raw.consent_timeout,
             default.consent_timeout,
             Duration::from_secs(2)..=Duration::from_secs(600),
+        )?,
+        answer_timeout: time(
+            "limits.answer_timeout",
+            raw.answer_timeout,
+            default.answer_timeout,
+            Duration::from_secs(1)..=Duration::from_secs(300),
         )?,
     })
 }
@@ -278,6 +333,15 @@ fn is_origin(text: &str) -> bool {
     })
 }
 
+fn is_url(text: &str) -> bool {
+    let rest = text
+        .strip_prefix("https://")
+        .or_else(|| text.strip_prefix("http://"));
+    rest.is_some_and(|rest| {
+        !rest.starts_with('/') && !rest.is_empty() && rest.bytes().all(|c| c.is_ascii_graphic())
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -349,6 +413,14 @@ mod tests {
             (
                 "log.filter = \"tidegate=loud\"",
                 ["`log.filter`", "loud", "debug"],
+            ),
+            (
+                "streams.second_publisher = \"both\"",
+                ["`streams.second_publisher`", "both", "replace"],
+            ),
+            (
+                "streams.drain_url = \"b.example\"",
+                ["`streams.drain_url`", "b.example", "https"],
             ),
             ("log.format = \"xml\"", ["`log.format`", "xml", "json"]),
             (

@@ -1,113 +1,137 @@
 //! The directory of streams and sessions: who publishes what, who takes it, on which shard.
 //!
-//! Pure: it decides, the task beside it acts.
+//! A stream is `waiting` for its first publisher, `live`, or in a `gap` between two of them; where
+//! viewers can't stay in either, it ends with its publisher. Pure: it decides, the task beside it acts.
 
-use std::collections::{BTreeMap, HashMap};
+mod session;
+mod stream;
+mod telling;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use super::{CreateError, SessionError, SessionId, SessionKind, StreamStatus};
+pub(super) use session::{Place, Session};
+pub(super) use stream::Broadcast;
+
+use stream::{Air, Stream};
+
+use super::limits::Addresses;
+use super::reception::Reception;
+use super::{
+    Client, CreateError, Limits, SecondPublisher, SessionError, SessionId, SessionKind,
+    StreamPolicy, StreamStatus,
+};
+use crate::sdp::SubscriberSpec;
 use crate::shard::{SessionKey, ShardId, StreamKey};
 use crate::stream::{StreamName, TrackInfo};
 
-/// How much the server takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Sessions in all.
-    pub sessions: usize,
-    /// Subscribers of one stream.
-    pub sessions_per_stream: usize,
-    /// Streams at once.
-    pub streams: usize,
-    /// Sessions that have not finished ICE and DTLS.
-    pub half_open_sessions: usize,
-}
+/// When a viewer of a stream that nobody publishes may try again.
+const RETRY_OFFLINE: Duration = Duration::from_secs(2);
 
 /// All streams and sessions.
 #[derive(Debug)]
 pub(super) struct Directory {
     limits: Limits,
+    policy: StreamPolicy,
     streams: BTreeMap<StreamName, Stream>,
-    sessions: HashMap<SessionId, Session>,
-    ids: HashMap<SessionKey, SessionId>,
+    sessions: HashMap<SessionKey, Session>,
+    keys: HashMap<SessionId, SessionKey>,
     /// Sessions by shard.
     load: Vec<usize>,
     half_open: usize,
+    addresses: Addresses,
     last_key: u64,
+    /// When gaps end, in this order: all are of one length. A gap that was closed is passed over.
+    gaps: VecDeque<(Instant, StreamName)>,
+    /// Whose viewers are to be told of a new count.
+    recounted: BTreeSet<StreamName>,
 }
 
-/// A broadcast.
-#[derive(Clone, Debug)]
-pub(super) struct Stream {
-    pub(super) key: StreamKey,
-    pub(super) publisher: SessionId,
-    pub(super) shard: ShardId,
-    pub(super) tracks: Arc<[TrackInfo]>,
-    /// The publisher has connected: others may take the stream.
-    live: bool,
-    /// Subscriber sessions, and how many of them are connected.
-    subscribers: Vec<SessionId>,
-    connected: usize,
+/// A stream has become live.
+#[derive(Debug)]
+pub(super) struct Debut {
+    pub(super) name: StreamName,
+    pub(super) broadcast: Broadcast,
+    /// The viewers that were there already, and what they get.
+    pub(super) bound: Vec<(Place, SubscriberSpec)>,
+    /// Forgotten, and to be closed: the publisher before, and viewers that can't take this one.
+    pub(super) closed: Vec<Place>,
 }
 
-/// A session.
-#[derive(Clone, Debug)]
-pub(super) struct Session {
-    pub(super) key: SessionKey,
-    pub(super) kind: SessionKind,
-    pub(super) stream: StreamName,
-    pub(super) shard: ShardId,
-    /// The entity tag of its ICE generation.
-    pub(super) etag: String,
-    connected: bool,
+/// A session has gone.
+#[derive(Debug)]
+pub(super) struct Departure {
+    pub(super) session: Session,
+    /// Forgotten, and to be closed: those who could not be without it.
+    pub(super) closed: Vec<Place>,
+    /// So many viewers wait for another publisher.
+    pub(super) waiting: usize,
 }
-
-/// What is left to close when a session has gone.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Orphans(pub(super) Vec<(SessionKey, ShardId)>);
 
 impl Directory {
-    pub(super) fn new(limits: Limits, shards: usize) -> Self {
+    pub(super) fn new(limits: Limits, policy: StreamPolicy, shards: usize) -> Self {
         Self {
             limits,
+            policy,
             streams: BTreeMap::new(),
             sessions: HashMap::new(),
-            ids: HashMap::new(),
+            keys: HashMap::new(),
             load: vec![0; shards.max(1)],
             half_open: 0,
+            addresses: Addresses::default(),
             last_key: 0,
+            gaps: VecDeque::new(),
+            recounted: BTreeSet::new(),
         }
     }
 
     /// Whether `name` may be published now.
-    pub(super) fn may_publish(&self, name: &StreamName) -> Result<(), CreateError> {
-        if self.streams.contains_key(name) {
+    pub(super) fn may_publish(&self, name: &StreamName, client: Client) -> Result<(), CreateError> {
+        let stream = self.streams.get(name);
+        let is_published = stream.is_some_and(Stream::has_publisher);
+        if is_published && self.policy.second_publisher == SecondPublisher::Refuse {
             return Err(CreateError::AlreadyPublished(name.clone()));
         }
-        self.room("limits.streams", self.streams.len(), self.limits.streams)?;
+        if !is_published {
+            let published = self
+                .streams
+                .values()
+                .filter(|stream| stream.has_publisher());
+            self.room("limits.streams", published.count(), self.limits.streams)?;
+        }
         // Half-open sessions don't count here: a flood of viewers must not keep publishers out.
-        self.room("limits.sessions", self.sessions.len(), self.limits.sessions)
+        self.room("limits.sessions", self.sessions.len(), self.limits.sessions)?;
+        self.addresses.room(client.address, &self.limits)
     }
 
-    /// The stream that a new subscriber of `name` takes.
-    pub(super) fn may_subscribe(&self, name: &StreamName) -> Result<&Stream, CreateError> {
-        let stream = self.streams.get(name).filter(|stream| stream.live);
-        let stream = stream.ok_or_else(|| CreateError::Offline(name.clone()))?;
+    /// Whether `name` may have one more viewer. Returns what that takes now; none while it has to wait.
+    pub(super) fn may_subscribe(
+        &self,
+        name: &StreamName,
+        client: Client,
+    ) -> Result<Option<Broadcast>, CreateError> {
+        let stream = self.streams.get(name);
+        let live = stream.and_then(Stream::live);
+        if live.is_none() && !self.policy.wait_for_publisher {
+            return Err(CreateError::Offline {
+                stream: name.clone(),
+                retry_after: RETRY_OFFLINE,
+            });
+        }
         self.room(
             "limits.sessions_per_stream",
-            stream.subscribers.len(),
+            stream.map_or(0, |stream| stream.subscribers.len()),
             self.limits.sessions_per_stream,
         )?;
-        self.room_for_session()?;
-        Ok(stream)
-    }
-
-    fn room_for_session(&self) -> Result<(), CreateError> {
         self.room("limits.sessions", self.sessions.len(), self.limits.sessions)?;
         self.room(
             "limits.half_open_sessions",
             self.half_open,
             self.limits.half_open_sessions,
-        )
+        )?;
+        self.addresses.room(client.address, &self.limits)?;
+        Ok(live.cloned())
     }
 
     fn room(&self, setting: &'static str, count: usize, limit: usize) -> Result<(), CreateError> {
@@ -129,46 +153,44 @@ impl Directory {
         ShardId(index as u8)
     }
 
-    pub(super) fn next_session_key(&mut self) -> SessionKey {
+    pub(super) fn next_key(&mut self) -> u64 {
         self.last_key += 1;
-        SessionKey(self.last_key)
+        self.last_key
     }
 
-    /// A new publisher of `name`, who has to connect yet.
+    /// A new publisher, who has to connect yet. Another one that has to is forgotten, and to be closed.
     pub(super) fn add_publisher(
         &mut self,
-        id: SessionId,
         session: Session,
         tracks: Arc<[TrackInfo]>,
-    ) -> StreamKey {
-        let key = StreamKey(session.key.0);
-        let stream = Stream {
+    ) -> (StreamKey, Option<Place>) {
+        let key = StreamKey(session.place.key.0);
+        let broadcast = Broadcast {
             key,
-            publisher: id,
-            shard: session.shard,
+            publisher: session.place,
             tracks,
-            live: false,
-            subscribers: Vec::new(),
-            connected: 0,
         };
-        self.streams.insert(session.stream.clone(), stream);
-        self.add_session(id, session);
-        key
+        let stream = self.streams.entry(session.stream.clone()).or_default();
+        let before = stream.next.replace(broadcast);
+        let before = before.and_then(|before| self.forget(before.publisher.key));
+        self.add_session(session);
+        (key, before.map(|session| session.place))
     }
 
-    /// A new subscriber, who has to connect yet.
-    pub(super) fn add_subscriber(&mut self, id: SessionId, session: Session) {
-        if let Some(stream) = self.streams.get_mut(&session.stream) {
-            stream.subscribers.push(id);
-        }
-        self.add_session(id, session);
+    /// A new viewer, who has to connect yet.
+    pub(super) fn add_subscriber(&mut self, mut session: Session, reception: Reception) {
+        session.reception = Some(reception);
+        let stream = self.streams.entry(session.stream.clone()).or_default();
+        stream.subscribers.insert(session.place.key);
+        self.add_session(session);
     }
 
-    fn add_session(&mut self, id: SessionId, session: Session) {
-        self.ids.insert(session.key, id);
-        self.load[usize::from(session.shard.0)] += 1;
+    fn add_session(&mut self, session: Session) {
+        self.keys.insert(session.id, session.place.key);
+        self.load[usize::from(session.place.shard.0)] += 1;
         self.half_open += 1;
-        self.sessions.insert(id, session);
+        self.addresses.add(session.client.address);
+        self.sessions.insert(session.place.key, session);
     }
 
     /// The session that a request means: by its id, of its kind and its stream.
@@ -178,69 +200,158 @@ impl Directory {
         stream: &StreamName,
         id: SessionId,
     ) -> Result<&mut Session, SessionError> {
-        self.sessions
-            .get_mut(&id)
+        let key = self.keys.get(&id);
+        key.and_then(|key| self.sessions.get_mut(key))
             .filter(|session| session.kind == kind && session.stream == *stream)
             .ok_or(SessionError::NotFound)
     }
 
-    /// ICE and DTLS of a session are done. Returns the stream if it became live by that.
-    pub(super) fn connected(&mut self, key: SessionKey) -> Option<(StreamName, &Stream)> {
-        let session = self.sessions.get_mut(self.ids.get(&key)?)?;
-        if session.connected {
+    /// ICE and DTLS of a session are done. With a publisher's its stream becomes live.
+    pub(super) fn connected(&mut self, key: SessionKey) -> Option<Debut> {
+        let session = self.sessions.get_mut(&key)?;
+        if std::mem::replace(&mut session.connected, true) {
             return None;
         }
-        session.connected = true;
         self.half_open -= 1;
+        self.addresses.connected(session.client.address);
         let (kind, name) = (session.kind, session.stream.clone());
         let stream = self.streams.get_mut(&name)?;
         match kind {
-            SessionKind::Whip => {
-                stream.live = true;
-                Some((name, stream))
-            }
+            SessionKind::Whip => self.go_live(key, name),
             SessionKind::Whep => {
                 stream.connected += 1;
+                self.recount(&name);
                 None
             }
         }
     }
 
-    /// Forgets a session. The subscribers of a publisher are left without a stream: they are to be closed.
-    pub(super) fn remove(&mut self, key: SessionKey) -> Option<(Session, Orphans)> {
-        let id = *self.ids.get(&key)?;
-        let session = self.forget(id)?;
-        let mut orphans = Orphans::default();
-        match session.kind {
-            SessionKind::Whip => {
-                if self
-                    .streams
-                    .get(&session.stream)
-                    .is_some_and(|stream| stream.publisher == id)
-                {
-                    let stream = self.streams.remove(&session.stream);
-                    for subscriber in stream.into_iter().flat_map(|stream| stream.subscribers) {
-                        if let Some(subscriber) = self.forget(subscriber) {
-                            orphans.0.push((subscriber.key, subscriber.shard));
-                        }
-                    }
-                }
-            }
-            SessionKind::Whep => {
-                if let Some(stream) = self.streams.get_mut(&session.stream) {
-                    stream.subscribers.retain(|other| *other != id);
-                    stream.connected -= usize::from(session.connected);
-                }
+    fn go_live(&mut self, publisher: SessionKey, name: StreamName) -> Option<Debut> {
+        let stream = self.streams.get_mut(&name)?;
+        let broadcast = stream
+            .next
+            .take_if(|next| next.publisher.key == publisher)?;
+        let before = std::mem::replace(&mut stream.air, Air::Live(broadcast.clone()));
+        stream.tell_active();
+        let (mut bound, mut unfit) = (Vec::new(), Vec::new());
+        for key in &stream.subscribers {
+            let Some(session) = self.sessions.get(key) else {
+                continue;
+            };
+            let reception = session.reception.as_ref();
+            match reception.and_then(|reception| reception.bind(&broadcast.tracks)) {
+                Some(spec) => bound.push((session.place, spec)),
+                None => unfit.push(*key),
             }
         }
-        Some((session, orphans))
+        if let Air::Live(before) = before {
+            unfit.push(before.publisher.key);
+        }
+        let mut closed = Vec::new();
+        for key in unfit {
+            if let Some(session) = self.sessions.get_mut(&key) {
+                session.send_away(None);
+            }
+            closed.extend(self.leave(key).map(|session| session.place));
+        }
+        Some(Debut {
+            name,
+            broadcast,
+            bound,
+            closed,
+        })
     }
 
-    fn forget(&mut self, id: SessionId) -> Option<Session> {
-        let session = self.sessions.remove(&id)?;
-        self.ids.remove(&session.key);
-        self.load[usize::from(session.shard.0)] -= 1;
+    /// A session has ended or is to end.
+    pub(super) fn remove(&mut self, key: SessionKey, now: Instant) -> Option<Departure> {
+        let session = self.leave(key)?;
+        let name = &session.stream;
+        if session.kind == SessionKind::Whip {
+            self.lose_publisher(key, name, now);
+        }
+        let closed = match self.streams.get(name) {
+            Some(stream) if stream.is_over(now) => self.end(name),
+            _ => Vec::new(),
+        };
+        let stream = self.streams.get(name);
+        if stream.is_some_and(Stream::is_deserted) {
+            self.streams.remove(name);
+        }
+        let gap = self
+            .streams
+            .get(name)
+            .filter(|stream| stream.live().is_none());
+        Some(Departure {
+            waiting: gap.map_or(0, |stream| stream.subscribers.len()),
+            session,
+            closed,
+        })
+    }
+
+    /// The stream goes on without this publisher, if it has had to do with it.
+    fn lose_publisher(&mut self, key: SessionKey, name: &StreamName, now: Instant) {
+        let Some(stream) = self.streams.get_mut(name) else {
+            return;
+        };
+        stream.next.take_if(|next| next.publisher.key == key);
+        if stream.live().is_some_and(|live| live.publisher.key == key) {
+            let until = now + self.policy.reconnect_grace;
+            stream.air = Air::Gap { until };
+            stream.tell_active();
+            self.gaps.push_back((until, name.clone()));
+        }
+    }
+
+    /// When [`Self::handle_timeout`] is due.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.gaps.front().map(|(until, _)| *until)
+    }
+
+    /// Ends what has waited long enough. Returns who was forgotten and is to be closed.
+    pub(super) fn handle_timeout(&mut self, now: Instant) -> Vec<Place> {
+        let mut closed = Vec::new();
+        while let Some((_, name)) = self.gaps.pop_front_if(|(until, _)| *until <= now) {
+            if self
+                .streams
+                .get(&name)
+                .is_some_and(|stream| stream.is_over(now))
+            {
+                closed.extend(self.end(&name));
+            }
+        }
+        closed
+    }
+
+    /// A stream has no publisher and will have none in time: its viewers leave.
+    fn end(&mut self, name: &StreamName) -> Vec<Place> {
+        let Some(stream) = self.streams.remove(name) else {
+            return Vec::new();
+        };
+        let sessions = stream.subscribers.into_iter();
+        let sessions = sessions.filter_map(|key| self.forget(key));
+        sessions.map(|session| session.place).collect()
+    }
+
+    /// Forgets a session, also as a viewer of its stream.
+    fn leave(&mut self, key: SessionKey) -> Option<Session> {
+        let session = self.forget(key)?;
+        if let Some(stream) = self.streams.get_mut(&session.stream)
+            && stream.subscribers.remove(&key)
+            && session.connected
+        {
+            stream.connected -= 1;
+            self.recount(&session.stream);
+        }
+        Some(session)
+    }
+
+    fn forget(&mut self, key: SessionKey) -> Option<Session> {
+        let session = self.sessions.remove(&key)?;
+        self.keys.remove(&session.id);
+        self.load[usize::from(session.place.shard.0)] -= 1;
         self.half_open -= usize::from(!session.connected);
+        self.addresses
+            .remove(session.client.address, session.connected);
         Some(session)
     }
 
@@ -248,199 +359,15 @@ impl Directory {
     pub(super) fn streams(&self) -> Vec<StreamStatus> {
         self.streams
             .iter()
-            .filter(|(_, stream)| stream.live)
-            .map(|(name, stream)| StreamStatus {
+            .filter_map(|(name, stream)| Some((name, stream, stream.live()?)))
+            .map(|(name, stream, live)| StreamStatus {
                 name: name.clone(),
-                tracks: stream.tracks.to_vec(),
+                tracks: live.tracks.to_vec(),
                 subscribers: stream.connected,
             })
             .collect()
     }
 }
 
-impl Session {
-    pub(super) fn new(
-        key: SessionKey,
-        kind: SessionKind,
-        stream: StreamName,
-        shard: ShardId,
-        etag: String,
-    ) -> Self {
-        Self {
-            key,
-            kind,
-            stream,
-            shard,
-            etag,
-            connected: false,
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const LIMITS: Limits = Limits {
-        sessions: 4,
-        sessions_per_stream: 2,
-        streams: 2,
-        half_open_sessions: 3,
-    };
-
-    fn name(name: &str) -> StreamName {
-        name.parse().unwrap()
-    }
-
-    fn publish(directory: &mut Directory, stream: &str) -> (SessionId, SessionKey) {
-        directory.may_publish(&name(stream)).unwrap();
-        let (id, key, shard) = (
-            SessionId::random(),
-            directory.next_session_key(),
-            directory.least_loaded(),
-        );
-        let session = Session::new(key, SessionKind::Whip, name(stream), shard, String::new());
-        directory.add_publisher(id, session, Arc::new([]));
-        (id, key)
-    }
-
-    fn subscribe(directory: &mut Directory, stream: &str) -> (SessionId, SessionKey) {
-        directory.may_subscribe(&name(stream)).unwrap();
-        let (id, key, shard) = (
-            SessionId::random(),
-            directory.next_session_key(),
-            directory.least_loaded(),
-        );
-        directory.add_subscriber(
-            id,
-            Session::new(key, SessionKind::Whep, name(stream), shard, String::new()),
-        );
-        (id, key)
-    }
-
-    #[test]
-    fn a_stream_is_offline_until_its_publisher_has_connected() {
-        let mut directory = Directory::new(LIMITS, 2);
-        let (_, key) = publish(&mut directory, "demo");
-        assert!(matches!(
-            directory.may_subscribe(&name("demo")),
-            Err(CreateError::Offline(_))
-        ));
-        assert!(directory.streams().is_empty());
-        assert!(directory.connected(key).is_some());
-        assert!(directory.connected(key).is_none(), "only once");
-        assert!(directory.may_subscribe(&name("demo")).is_ok());
-        assert_eq!(directory.streams().len(), 1);
-    }
-
-    #[test]
-    fn a_name_has_one_publisher_at_a_time() {
-        let mut directory = Directory::new(LIMITS, 1);
-        let (_, key) = publish(&mut directory, "demo");
-        assert!(matches!(
-            directory.may_publish(&name("demo")),
-            Err(CreateError::AlreadyPublished(_))
-        ));
-        directory.remove(key).unwrap();
-        publish(&mut directory, "demo");
-    }
-
-    #[test]
-    fn subscribers_leave_with_their_publisher() {
-        let mut directory = Directory::new(LIMITS, 2);
-        let (_, publisher) = publish(&mut directory, "demo");
-        directory.connected(publisher);
-        let (id, subscriber) = subscribe(&mut directory, "demo");
-        directory.connected(subscriber);
-        assert_eq!(directory.streams()[0].subscribers, 1);
-        let (_, orphans) = directory.remove(publisher).unwrap();
-        assert_eq!(orphans.0.len(), 1);
-        assert_eq!(orphans.0[0].0, subscriber);
-        assert!(
-            directory
-                .session(SessionKind::Whep, &name("demo"), id)
-                .is_err()
-        );
-        assert_eq!((directory.half_open, &directory.load[..]), (0, &[0, 0][..]));
-    }
-
-    #[test]
-    fn a_session_answers_only_to_its_kind_and_stream() {
-        let mut directory = Directory::new(LIMITS, 1);
-        let (id, _) = publish(&mut directory, "demo");
-        assert!(
-            directory
-                .session(SessionKind::Whip, &name("demo"), id)
-                .is_ok()
-        );
-        assert!(
-            directory
-                .session(SessionKind::Whep, &name("demo"), id)
-                .is_err()
-        );
-        assert!(
-            directory
-                .session(SessionKind::Whip, &name("other"), id)
-                .is_err()
-        );
-    }
-
-    #[test]
-    fn every_limit_names_its_setting() {
-        let full = |result: Result<(), CreateError>| match result {
-            Err(CreateError::Full { setting, limit }) => (setting, limit),
-            other => panic!("{other:?}"),
-        };
-        let mut directory = Directory::new(LIMITS, 1);
-        let (_, first) = publish(&mut directory, "a");
-        publish(&mut directory, "b");
-        assert_eq!(
-            full(directory.may_publish(&name("c"))),
-            ("limits.streams", 2)
-        );
-        directory.connected(first);
-        subscribe(&mut directory, "a");
-        subscribe(&mut directory, "a");
-        assert_eq!(
-            full(directory.may_subscribe(&name("a")).map(drop)),
-            ("limits.sessions_per_stream", 2)
-        );
-        let mut directory = Directory::new(
-            Limits {
-                half_open_sessions: 1,
-                ..LIMITS
-            },
-            1,
-        );
-        let (_, key) = publish(&mut directory, "a");
-        directory.connected(key);
-        subscribe(&mut directory, "a");
-        assert!(directory.may_publish(&name("b")).is_ok());
-        assert_eq!(
-            full(directory.may_subscribe(&name("a")).map(drop)),
-            ("limits.half_open_sessions", 1)
-        );
-        let mut directory = Directory::new(
-            Limits {
-                sessions: 1,
-                ..LIMITS
-            },
-            1,
-        );
-        publish(&mut directory, "a");
-        assert_eq!(
-            full(directory.may_publish(&name("b"))),
-            ("limits.sessions", 1)
-        );
-    }
-
-    #[test]
-    fn sessions_are_spread_over_the_shards() {
-        let mut directory = Directory::new(LIMITS, 2);
-        let (_, key) = publish(&mut directory, "demo");
-        directory.connected(key);
-        subscribe(&mut directory, "demo");
-        subscribe(&mut directory, "demo");
-        assert_eq!(directory.load, [2, 1]);
-    }
-}
+mod tests;

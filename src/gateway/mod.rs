@@ -3,70 +3,53 @@
 //! [`http`](crate::http) asks through a [`Gateway`], a cheap handle; one task answers, so that two
 //! publishers of one name or a viewer that comes as the publisher leaves are decided in one place.
 //! Packets never pass here.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `handle` | the handle, and the requests it sends |
+//! | `task` | the loop: requests, what the shards tell, time |
+//! | `admission` | sessions from their offer to their deletion |
+//! | `directory` | who publishes what, and who takes it: decides (pure) |
+//! | `reception` | what a viewer can be sent without being asked again (pure) |
+//! | `policy` | what happens when publishers come and go |
+//! | `limits` | how much is taken, of everybody and of one address (pure) |
+//! | `events` | what viewers are told while they watch |
+//! | `layers` | the layers of a viewer's tracks, in the words of WHEP |
+//! | `credentials` | what is drawn at random for a session |
+//! | `session`, `error` | the names and results of sessions, and why there is none |
 
+mod admission;
+mod credentials;
 mod directory;
+mod error;
+mod events;
+mod handle;
+mod layers;
+mod limits;
+mod policy;
+mod reception;
 mod session;
 mod task;
 
-pub use directory::Limits;
-pub use session::{Created, IfMatch, Patched, SessionId, SessionKind};
+use std::net::IpAddr;
+
+pub use error::{CreateError, SessionError};
+pub use events::{Events, StreamEvent};
+pub use handle::Gateway;
+pub(crate) use handle::Request;
+pub use layers::{LayerChoice, LayerStatus, MediaLayers};
+pub use limits::Limits;
+pub use policy::{SecondPublisher, StreamPolicy};
+pub use session::{Created, Description, IfMatch, Patched, SessionId, SessionKind};
 pub use task::{Config, start};
 
-use tokio::sync::{mpsc, oneshot};
-
-use crate::sdp;
 use crate::stream::{StreamName, TrackInfo};
 
-/// A handle to the control plane. Clones lead to the same one.
-#[derive(Clone)]
-pub struct Gateway {
-    requests: mpsc::Sender<Request>,
-}
-
-/// Why a session was not made.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum CreateError {
-    /// The offer is well formed, but can't be served (422).
-    #[error(transparent)]
-    Refused(#[from] sdp::Refusal),
-    /// Nobody publishes this stream now (409, try again later).
-    #[error("nobody publishes {0} now; try again when the broadcast has begun")]
-    Offline(StreamName),
-    /// Somebody else publishes this stream (409).
-    #[error("{0} is being published already; end that session first or publish under another name")]
-    AlreadyPublished(StreamName),
-    /// A limit of the configuration is reached (503).
-    #[error(
-        "this server has as many sessions as it is configured to take ({limit}, `{setting}`); try again later"
-    )]
-    Full {
-        /// The setting's key.
-        setting: &'static str,
-        /// Its value.
-        limit: usize,
-    },
-    /// The server ends (503).
-    #[error("this server is shutting down")]
-    ShuttingDown,
-}
-
-/// Why a request to a session failed.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SessionError {
-    /// There is no such session of this kind and stream (404).
-    #[error("there is no such session; it has ended or never was")]
-    NotFound,
-    /// The `If-Match` names an older ICE generation (412).
-    #[error("the ETag is not the session's current one; the ICE session was restarted since")]
-    Stale,
-    /// The fragment can't be used on this session (400).
-    #[error(transparent)]
-    Fragment(#[from] sdp::FragmentError),
-    /// The server ends (503).
-    #[error("this server is shutting down")]
-    ShuttingDown,
+/// Who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Client {
+    /// The client's address, as far as the configured proxies are to be trusted.
+    pub address: IpAddr,
 }
 
 /// A live stream, as the API and the pages show it.
@@ -78,150 +61,4 @@ pub struct StreamStatus {
     pub tracks: Vec<TrackInfo>,
     /// How many WHEP sessions are connected to it.
     pub subscribers: usize,
-}
-
-pub(crate) type Reply<T> = oneshot::Sender<T>;
-
-/// What the task answers. One variant a method of [`Gateway`].
-pub(crate) enum Request {
-    Create {
-        kind: SessionKind,
-        stream: StreamName,
-        offer: Box<sdp::Offer>,
-        reply: Reply<Result<Created, CreateError>>,
-    },
-    Patch {
-        kind: SessionKind,
-        stream: StreamName,
-        id: SessionId,
-        if_match: IfMatch,
-        fragment: sdp::Fragment,
-        reply: Reply<Result<Patched, SessionError>>,
-    },
-    Delete {
-        kind: SessionKind,
-        stream: StreamName,
-        id: SessionId,
-        reply: Reply<Result<(), SessionError>>,
-    },
-    Exists {
-        kind: SessionKind,
-        stream: StreamName,
-        id: SessionId,
-        reply: Reply<Result<(), SessionError>>,
-    },
-    Streams {
-        reply: Reply<Vec<StreamStatus>>,
-    },
-}
-
-impl Gateway {
-    /// A handle and the queue that its requests arrive on. When `capacity` requests wait, further
-    /// callers wait for a place.
-    pub(crate) fn channel(capacity: usize) -> (Self, mpsc::Receiver<Request>) {
-        let (requests, inbox) = mpsc::channel(capacity);
-        (Self { requests }, inbox)
-    }
-
-    /// Makes a session of `kind` on `stream` out of a parsed offer.
-    ///
-    /// # Errors
-    ///
-    /// See [`CreateError`]; nothing is left behind by a refusal.
-    pub async fn create(
-        &self,
-        kind: SessionKind,
-        stream: StreamName,
-        offer: sdp::Offer,
-    ) -> Result<Created, CreateError> {
-        let offer = Box::new(offer);
-        self.ask(|reply| Request::Create {
-            kind,
-            stream,
-            offer,
-            reply,
-        })
-        .await
-        .unwrap_or(Err(CreateError::ShuttingDown))
-    }
-
-    /// Takes a trickle fragment: new candidates, or an ICE restart.
-    ///
-    /// # Errors
-    ///
-    /// See [`SessionError`]; the session goes on as it was.
-    pub async fn patch(
-        &self,
-        kind: SessionKind,
-        stream: StreamName,
-        id: SessionId,
-        if_match: IfMatch,
-        fragment: sdp::Fragment,
-    ) -> Result<Patched, SessionError> {
-        self.ask(|reply| Request::Patch {
-            kind,
-            stream,
-            id,
-            if_match,
-            fragment,
-            reply,
-        })
-        .await
-        .unwrap_or(Err(SessionError::ShuttingDown))
-    }
-
-    /// Ends a session: DTLS is closed at once, so that the other side sees it.
-    ///
-    /// # Errors
-    ///
-    /// [`SessionError::NotFound`] when it has ended before.
-    pub async fn delete(
-        &self,
-        kind: SessionKind,
-        stream: StreamName,
-        id: SessionId,
-    ) -> Result<(), SessionError> {
-        self.ask(|reply| Request::Delete {
-            kind,
-            stream,
-            id,
-            reply,
-        })
-        .await
-        .unwrap_or(Err(SessionError::ShuttingDown))
-    }
-
-    /// Whether there is such a session.
-    ///
-    /// # Errors
-    ///
-    /// [`SessionError::NotFound`] when there is none.
-    pub async fn exists(
-        &self,
-        kind: SessionKind,
-        stream: StreamName,
-        id: SessionId,
-    ) -> Result<(), SessionError> {
-        self.ask(|reply| Request::Exists {
-            kind,
-            stream,
-            id,
-            reply,
-        })
-        .await
-        .unwrap_or(Err(SessionError::ShuttingDown))
-    }
-
-    /// The streams that are live now, by name.
-    pub async fn streams(&self) -> Vec<StreamStatus> {
-        self.ask(|reply| Request::Streams { reply })
-            .await
-            .unwrap_or_default()
-    }
-
-    async fn ask<T>(&self, request: impl FnOnce(Reply<T>) -> Request) -> Option<T> {
-        let (reply, answer) = oneshot::channel();
-        self.requests.send(request(reply)).await.ok()?;
-        answer.await.ok()
-    }
 }

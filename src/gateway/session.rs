@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 /// Which protocol made a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -63,8 +64,22 @@ pub struct Created {
     pub id: SessionId,
     /// The strong entity tag of its ICE generation, without quotes.
     pub etag: String,
-    /// The SDP answer.
-    pub answer: String,
+    /// The server's SDP.
+    pub sdp: String,
+    /// What that SDP is.
+    pub description: Description,
+}
+
+/// What the server's SDP of a new session is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Description {
+    /// The answer to the client's offer (201).
+    Answer,
+    /// An offer of our own, which wants an answer within this time (406).
+    CounterOffer {
+        /// How long.
+        valid: Duration,
+    },
 }
 
 /// The precondition of a PATCH (RFC 9110, section 13.1.1).

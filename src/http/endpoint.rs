@@ -60,7 +60,11 @@ async fn try_create(
         settings.body_timeout,
     );
     let offer = sdp::Offer::parse(&offer.await?, &settings.sdp_limits).map_err(Problem::Offer)?;
-    let created = state.gateway.create(kind, stream.clone(), offer).await;
+    let client = path::client(request);
+    let created = state
+        .gateway
+        .create(kind, stream.clone(), offer, client)
+        .await;
     let created = created.map_err(Problem::Create)?;
     let protocol = match kind {
         SessionKind::Whip => "whip",
@@ -75,7 +79,7 @@ async fn try_create(
         (header::ETAG, format!("\"{}\"", created.etag)),
         (ACCEPT_PATCH, FRAGMENT.to_owned()),
     ];
-    Ok((StatusCode::CREATED, headers, created.answer).into_response())
+    Ok((StatusCode::CREATED, headers, created.sdp).into_response())
 }
 
 /// GET and HEAD: no content, but a type that tells players what this URL is.

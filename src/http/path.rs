@@ -1,11 +1,13 @@
 //! The variable parts of our URLs.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
 use axum::RequestPartsExt;
-use axum::extract::Path;
+use axum::extract::{ConnectInfo, Path};
 use axum::http::request::Parts;
 
 use super::problem::Problem;
-use crate::gateway::SessionId;
+use crate::gateway::{Client, SessionId};
 use crate::stream::StreamName;
 
 /// The name in `/…/{stream}`.
@@ -28,4 +30,13 @@ pub(super) async fn stream_and_rest(request: &mut Parts) -> Result<(StreamName, 
     let path = request.extract::<Path<(String, String)>>();
     let Path((name, rest)) = path.await.map_err(|_| Problem::Path)?;
     Ok((name.parse().map_err(Problem::Name)?, rest))
+}
+
+/// Who asks: the other end of the connection.
+pub(super) fn client(request: &Parts) -> Client {
+    let peer = request.extensions.get::<ConnectInfo<SocketAddr>>();
+    Client {
+        // Without a connection it was asked in process.
+        address: peer.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.ip()),
+    }
 }

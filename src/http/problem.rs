@@ -114,16 +114,19 @@ impl Problem {
             | Self::NoAsset => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTooSlow(_) => StatusCode::REQUEST_TIMEOUT,
-            Self::Create(CreateError::Offline(_) | CreateError::AlreadyPublished(_)) => {
-                StatusCode::CONFLICT
-            }
+            Self::Create(CreateError::Offline { .. } | CreateError::AlreadyPublished(_))
+            | Self::Session(SessionError::NotWaiting) => StatusCode::CONFLICT,
             Self::PreconditionWeak | Self::Session(SessionError::Stale) => {
                 StatusCode::PRECONDITION_FAILED
             }
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::ContentType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Range { .. } => StatusCode::RANGE_NOT_SATISFIABLE,
-            Self::Create(CreateError::Refused(_)) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Create(CreateError::Refused(_) | CreateError::NoCounterOffers)
+            | Self::Session(SessionError::Refused(_) | SessionError::NoLayer) => {
+                StatusCode::UNPROCESSABLE_ENTITY
+            }
+            Self::Create(CreateError::TooManyFromAddress { .. }) => StatusCode::TOO_MANY_REQUESTS,
             Self::PreconditionMissing => StatusCode::PRECONDITION_REQUIRED,
             Self::Create(CreateError::Full { .. } | CreateError::ShuttingDown)
             | Self::Session(SessionError::ShuttingDown)
@@ -186,7 +189,8 @@ impl Problem {
     }
 
     fn header(&self) -> Option<(HeaderName, HeaderValue)> {
-        let retry_after = |seconds| Some((header::RETRY_AFTER, text(seconds)));
+        let retry_after =
+            |seconds: u64| Some((header::RETRY_AFTER, HeaderValue::from(seconds.max(1))));
         match self {
             Self::Denied(Denied::Missing) => challenge("Bearer realm=\"tidegate\""),
             Self::Denied(Denied::Unknown) => {
@@ -199,10 +203,17 @@ impl Problem {
             Self::Range { size } => HeaderValue::from_str(&format!("bytes */{size}"))
                 .ok()
                 .map(|value| (header::CONTENT_RANGE, value)),
-            Self::Create(CreateError::Offline(_)) | Self::HlsOffline(_) => retry_after("2"),
-            Self::HlsNotYet => retry_after("1"),
-            Self::Create(CreateError::Full { .. } | CreateError::ShuttingDown)
-            | Self::Session(SessionError::ShuttingDown) => retry_after("10"),
+            Self::Create(CreateError::Offline {
+                retry_after: at, ..
+            }) => retry_after(at.as_secs()),
+            Self::HlsOffline(_) => retry_after(2),
+            Self::HlsNotYet => retry_after(1),
+            Self::Create(
+                CreateError::Full { .. }
+                | CreateError::TooManyFromAddress { .. }
+                | CreateError::ShuttingDown,
+            )
+            | Self::Session(SessionError::ShuttingDown) => retry_after(10),
             _ => None,
         }
     }

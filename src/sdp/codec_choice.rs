@@ -105,6 +105,24 @@ pub(super) fn describe(codec: Codec, fmtp: &str) -> String {
     }
 }
 
+/// Whether a subscriber that agreed on `negotiated` can be sent `other` in its place, by the measure
+/// of [`for_subscriber`].
+pub fn may_replace(negotiated: &TrackInfo, other: &TrackInfo) -> bool {
+    if negotiated.codec != other.codec {
+        return false;
+    }
+    match other.codec {
+        Codec::H264 | Codec::Vp8 | Codec::Opus => true,
+        Codec::Vp9 | Codec::Av1 | Codec::H265 => {
+            let (name, default) = profile_parameter(other.codec);
+            let profile =
+                |track: &TrackInfo| parameter(&track.fmtp, name).unwrap_or(default).to_owned();
+            profile(negotiated) == profile(other)
+        }
+        Codec::Pcmu | Codec::Pcma | Codec::G722 => negotiated.channels == other.channels,
+    }
+}
+
 /// How far `format` is from what the track needs; `None` when it can't be used.
 fn distance(track: &TrackInfo, format: &PayloadFormat) -> Option<u8> {
     match track.codec {

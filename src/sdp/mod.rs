@@ -20,6 +20,7 @@ mod fragment;
 mod media_section;
 mod offer;
 mod payload_format;
+mod player_answer;
 mod publish;
 mod refusal;
 pub mod session;
@@ -35,11 +36,12 @@ mod tests;
 
 pub use answer::{Accepted, Local};
 pub use candidate::Candidate;
-pub use codec_choice::CodecPolicy;
+pub use codec_choice::{CodecPolicy, may_replace};
 pub use fragment::{Fragment, FragmentError};
 pub use media_section::{Direction, ExtensionOffer, MediaSection};
 pub use offer::{Offer, OfferError};
 pub use payload_format::PayloadFormat;
+pub use player_answer::Answer;
 pub use publish::accept_publisher;
 pub use refusal::{CodecList, MediaKinds, Refusal};
 pub use session::{

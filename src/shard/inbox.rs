@@ -35,6 +35,8 @@ pub enum Message {
         /// Ours.
         local: IceCredentials,
     },
+    /// A subscriber gets another broadcast from now on.
+    Rebind(Box<Rebinding>),
     /// End a session, so that the peer sees it.
     Close(SessionKey),
     /// Give the stream's packets to its HLS branch too. To the publisher's shard.
@@ -89,6 +91,21 @@ pub enum Role {
         /// The canonical name of all its sources (RFC 3550, section 6.5.1).
         cname: Box<str>,
     },
+}
+
+/// Another broadcast for a subscriber.
+#[derive(Debug)]
+pub struct Rebinding {
+    /// The subscriber.
+    pub session: SessionKey,
+    /// The broadcast.
+    pub stream: StreamKey,
+    /// The publisher's shard.
+    pub origin: ShardId,
+    /// The tracks of the stream.
+    pub tracks: Arc<[TrackInfo]>,
+    /// What the subscriber gets of them. Its SSRCs stay what they are.
+    pub spec: SubscriberSpec,
 }
 
 /// A way to a shard. Clones lead to the same one.

@@ -35,6 +35,7 @@ impl State {
         match message {
             Message::Open(session) => self.open(now, *session),
             Message::RestartIce { session, local } => self.restart_ice(now, session, &local),
+            Message::Rebind(rebinding) => self.rebind(now, *rebinding),
             Message::Close(session) => self.close(now, session),
             Message::AttachHls(stream, feed) => self.attach_hls(stream, feed),
             Message::Subscribe(stream, shard) => self.subscribe(stream, shard),

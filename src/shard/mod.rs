@@ -46,7 +46,7 @@ use std::{fmt, io};
 use tokio::sync::{Notify, mpsc};
 
 pub use counters::{Counters, Snapshot};
-pub use inbox::{Message, OpenSession, Role, ShardHandle};
+pub use inbox::{Message, OpenSession, Rebinding, Role, ShardHandle};
 
 use event_loop::Ended;
 

@@ -156,8 +156,7 @@ impl State {
                     targets: Vec::new(),
                     hls: None,
                 };
-                self.streams
-                    .insert(stream, LocalStream::new(&tracks, source, &self.config));
+                self.add_stream(stream, LocalStream::new(&tracks, source, &self.config));
                 let publisher =
                     Publisher::new(now, spec, self.config.ingest.clone(), rand::random());
                 (stream, Media::Publisher(Box::new(publisher)))
@@ -169,10 +168,7 @@ impl State {
                 spec,
                 cname,
             } => {
-                let local = self.streams.entry(stream).or_insert_with(|| {
-                    LocalStream::new(&tracks, Source::Replica(origin), &self.config)
-                });
-                local.sessions += 1;
+                self.enter_stream(stream, origin, &tracks);
                 (
                     stream,
                     Media::Subscriber(Subscriber::new(&spec, &cname, rand::random)),
@@ -190,6 +186,7 @@ impl State {
         };
         let publishes = matches!(session.media, Media::Publisher(_));
         let slot = self.sessions.insert(session);
+        self.me().counters().sessions_opened.add(1);
         if publishes
             && let Some(LocalStream {
                 source:
@@ -345,12 +342,13 @@ impl State {
         let Some(session) = self.sessions.remove(slot) else {
             return;
         };
+        self.me().counters().sessions_closed.add(1);
         for address in &session.addresses {
             self.tell_others(|id| Message::Unroute(*address, id));
         }
         match session.media {
             Media::Publisher(_) => {
-                self.streams.remove(&session.stream);
+                self.remove_stream(session.stream);
             }
             Media::Subscriber(_) => self.detach_subscriber(slot, session.stream),
         }

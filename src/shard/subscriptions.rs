@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use super::inbox::Message;
+use super::inbox::{Message, Rebinding};
 use super::local_stream::{LocalStream, Source};
 use super::session::{Media, Session};
 use super::state::State;
 use super::{ShardId, StreamKey};
 use crate::media::HlsFeed;
-use crate::stream::TrackId;
+use crate::stream::{TrackId, TrackInfo};
 
 /// A shard asks the publisher's shard for a keyframe of a track at most this often, whatever its viewers
 /// send. The publisher itself is asked less often still.
@@ -51,7 +51,7 @@ impl State {
             return;
         };
         if stream.sessions == 0 {
-            self.streams.remove(&key);
+            self.remove_stream(key);
         } else if !stream.subscribers.is_empty() {
             return;
         }
@@ -59,6 +59,60 @@ impl State {
             && let Some(shard) = self.shard(origin)
         {
             shard.send(Message::Unsubscribe(key, self.id));
+        }
+    }
+
+    /// A subscriber turns to another broadcast: it stays connected, and its player sees one stream.
+    pub(super) fn rebind(&mut self, now: Instant, rebinding: Rebinding) {
+        let Rebinding {
+            session,
+            stream,
+            origin,
+            tracks,
+            spec,
+        } = rebinding;
+        let Some(slot) = self.sessions.slot_of_key(session) else {
+            return;
+        };
+        let Some(Session {
+            stream: current,
+            transport,
+            media: Media::Subscriber(subscriber),
+            ..
+        }) = self.sessions.get_mut(slot)
+        else {
+            return;
+        };
+        subscriber.rebind(&spec, rand::random);
+        let before = std::mem::replace(current, stream);
+        let connected = transport.is_connected();
+        self.detach_subscriber(slot, before);
+        self.enter_stream(stream, origin, &tracks);
+        if connected {
+            self.attach_subscriber(now, slot, stream);
+        }
+    }
+
+    /// A subscriber session of this shard is about to take a stream.
+    pub(super) fn enter_stream(&mut self, key: StreamKey, origin: ShardId, tracks: &[TrackInfo]) {
+        if !self.streams.contains_key(&key) {
+            let replica = LocalStream::new(tracks, Source::Replica(origin), &self.config);
+            self.add_stream(key, replica);
+        }
+        if let Some(stream) = self.streams.get_mut(&key) {
+            stream.sessions += 1;
+        }
+    }
+
+    pub(super) fn add_stream(&mut self, key: StreamKey, stream: LocalStream) {
+        if self.streams.insert(key, stream).is_none() {
+            self.me().counters().streams_opened.add(1);
+        }
+    }
+
+    pub(super) fn remove_stream(&mut self, key: StreamKey) {
+        if self.streams.remove(&key).is_some() {
+            self.me().counters().streams_closed.add(1);
         }
     }
 

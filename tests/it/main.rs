@@ -13,6 +13,7 @@ mod licences;
 mod lifetime;
 mod memory;
 mod pipelines;
+mod reconnect;
 mod refusals;
 mod source;
 mod support;

@@ -6,6 +6,7 @@
 mod forwarder;
 mod outlet;
 mod retransmission;
+mod wall_clock;
 
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,7 @@ pub use outlet::Outlet;
 
 use forwarder::Forwarder;
 use retransmission::Budget;
+use wall_clock::WallClock;
 
 use super::SenderClock;
 use crate::rtp::rtcp::{ReceiverFeedback, ReceptionReport, SenderReport, read_feedback};
@@ -33,6 +35,7 @@ pub struct Subscriber {
     budget: Budget,
     /// When the next sender reports are due; none before the first packet.
     report_at: Option<Instant>,
+    wall: WallClock,
     cname: Box<str>,
 }
 
@@ -72,6 +75,7 @@ impl Subscriber {
             forwarders,
             budget: Budget::default(),
             report_at: None,
+            wall: WallClock::default(),
             cname: cname.into(),
         }
     }
@@ -215,6 +219,7 @@ impl Subscriber {
                 continue;
             };
             let (ntp, rtp_timestamp) = clock.at(now);
+            let ntp = self.wall.read(now, ntp);
             let tally = forwarder.tally();
             let report = SenderReport {
                 ssrc: forwarder.ssrc(),

@@ -1,10 +1,12 @@
 //! Doubles of the control plane and of the HLS store: the stream's name says how they answer.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use crate::gateway::{
-    CreateError, Created, Gateway, IfMatch, Patched, Request, SessionError, SessionId, SessionKind,
-    StreamStatus,
+    CreateError, Created, Description, Gateway, IfMatch, Patched, Request, SessionError, SessionId,
+    SessionKind, StreamStatus,
 };
 use crate::http::{HlsResource, HlsSource};
 use crate::rtp::Codec;
@@ -55,6 +57,23 @@ fn answer(request: Request) {
         } => {
             let _ = reply.send(find(kind, &stream, id));
         }
+        Request::CounterOffer { reply, .. } => {
+            let _ = reply.send(Err(CreateError::NoCounterOffers));
+        }
+        Request::Accept {
+            stream, id, reply, ..
+        }
+        | Request::SelectLayer {
+            stream, id, reply, ..
+        } => {
+            let _ = reply.send(find(SessionKind::Whep, &stream, id));
+        }
+        Request::Events { reply, .. } => {
+            let _ = reply.send(Err(SessionError::NotFound));
+        }
+        Request::Drain { reply } => {
+            let _ = reply.send(());
+        }
         Request::Streams { reply } => {
             let _ = reply.send(["live", "other"].map(status).to_vec());
         }
@@ -64,7 +83,10 @@ fn answer(request: Request) {
 fn create(stream: StreamName) -> Result<Created, CreateError> {
     match stream.as_str() {
         "unfit" => Err(sdp::Refusal::NothingPublished.into()),
-        "offline" => Err(CreateError::Offline(stream)),
+        "offline" => Err(CreateError::Offline {
+            stream,
+            retry_after: Duration::from_secs(2),
+        }),
         "taken" => Err(CreateError::AlreadyPublished(stream)),
         "full" => Err(CreateError::Full {
             setting: "limits.sessions",
@@ -74,7 +96,8 @@ fn create(stream: StreamName) -> Result<Created, CreateError> {
         _ => Ok(Created {
             id: KNOWN.parse().unwrap(),
             etag: "generation-1".into(),
-            answer: "v=0\r\n".into(),
+            sdp: "v=0\r\n".into(),
+            description: Description::Answer,
         }),
     }
 }

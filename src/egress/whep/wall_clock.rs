@@ -1,0 +1,76 @@
+//! The wall clock that a viewer sees in our sender reports: it goes on whatever publishers say.
+//!
+//! Players reckon with a clock that does not jump. A publisher that follows another has its own, and
+//! one that tells its clock only after some seconds may be far from what we assumed until then.
+
+use std::time::{Duration, Instant};
+
+/// A clock that says something else by more than this has jumped; below, it is jitter and drift.
+const MAX_STEP: Duration = Duration::from_millis(500);
+
+/// A clock that does not jump.
+#[derive(Debug, Default)]
+pub(super) struct WallClock {
+    /// What is added to the publisher's time, in 32.32 fixed point seconds; it wraps.
+    shift: u64,
+    /// What was said last, and when.
+    last: Option<(u64, Instant)>,
+}
+
+impl WallClock {
+    /// The time to say at `now`, where the publisher's clock says `ntp`. All tracks of a viewer are
+    /// shifted by the same, so that they stay together.
+    pub(super) fn read(&mut self, now: Instant, ntp: u64) -> u64 {
+        let mut shifted = ntp.wrapping_add(self.shift);
+        if let Some((last, at)) = self.last {
+            let expected = last.wrapping_add(fixed_point(now.saturating_duration_since(at)));
+            let step = (shifted.wrapping_sub(expected) as i64).unsigned_abs();
+            if step > fixed_point(MAX_STEP) {
+                self.shift = expected.wrapping_sub(ntp);
+                shifted = expected;
+            }
+        }
+        self.last = Some((shifted, now));
+        shifted
+    }
+}
+
+/// A duration in 32.32 fixed point seconds.
+fn fixed_point(duration: Duration) -> u64 {
+    let fraction = (u64::from(duration.subsec_nanos()) << 32) / 1_000_000_000;
+    (duration.as_secs() << 32) | fraction
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: u64 = 1 << 32;
+
+    #[test]
+    fn a_publisher_with_another_clock_changes_nothing_for_the_viewer() {
+        let (mut wall, start) = (WallClock::default(), Instant::now());
+        let at = |seconds| start + Duration::from_secs(seconds);
+        assert_eq!(wall.read(at(0), 1_000 * SECOND), 1_000 * SECOND);
+        assert_eq!(wall.read(at(2), 1_002 * SECOND), 1_002 * SECOND);
+        // Another one, which lives in another century.
+        assert_eq!(wall.read(at(10), 77 * SECOND), 1_010 * SECOND);
+        // Its audio is half a second behind its video at the time of the report, and stays so.
+        assert_eq!(
+            wall.read(at(10), 77 * SECOND - SECOND / 4),
+            1_010 * SECOND - SECOND / 4
+        );
+        assert_eq!(wall.read(at(12), 79 * SECOND), 1_012 * SECOND);
+    }
+
+    #[test]
+    fn drift_is_followed() {
+        let (mut wall, start) = (WallClock::default(), Instant::now());
+        let mut ntp = 5 * SECOND;
+        for step in 0..1_000_u64 {
+            let now = start + Duration::from_secs(2 * step);
+            assert_eq!(wall.read(now, ntp), ntp);
+            ntp += 2 * SECOND + SECOND / 100;
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! A session, as the directory knows it.
+
+use tokio::sync::watch;
+
+use crate::gateway::events::{Notice, Reconnect};
+use crate::gateway::reception::Reception;
+use crate::gateway::{Client, SessionId, SessionKind};
+use crate::shard::{SessionKey, ShardId};
+use crate::stream::StreamName;
+
+/// Where a session is: enough to send something to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::gateway) struct Place {
+    pub(in crate::gateway) key: SessionKey,
+    pub(in crate::gateway) shard: ShardId,
+}
+
+/// A session.
+#[derive(Debug)]
+pub(in crate::gateway) struct Session {
+    pub(in crate::gateway) id: SessionId,
+    pub(in crate::gateway) place: Place,
+    pub(in crate::gateway) kind: SessionKind,
+    pub(in crate::gateway) stream: StreamName,
+    /// The entity tag of its ICE generation.
+    pub(in crate::gateway) etag: String,
+    pub(super) client: Client,
+    pub(super) connected: bool,
+    /// What a viewer can be sent; none for a publisher.
+    pub(super) reception: Option<Reception>,
+    /// What those who read its events see; none before the first.
+    pub(super) notice: Option<watch::Sender<Notice>>,
+}
+
+impl Session {
+    /// One that has to connect yet.
+    pub(in crate::gateway) fn new(
+        id: SessionId,
+        place: Place,
+        kind: SessionKind,
+        stream: StreamName,
+        client: Client,
+        etag: String,
+    ) -> Self {
+        Self {
+            id,
+            place,
+            kind,
+            stream,
+            etag,
+            client,
+            connected: false,
+            reception: None,
+            notice: None,
+        }
+    }
+
+    /// Tells its viewer to begin again, at `url` if there is one. There are no events after that.
+    pub(super) fn send_away(&mut self, url: Option<String>) {
+        if let Some(notice) = self.notice.take() {
+            notice.send_modify(|notice| notice.reconnect = Some(Reconnect { url }));
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Why the control plane refused something.
+
+use std::time::Duration;
+
+use crate::sdp;
+use crate::stream::StreamName;
+
+/// Why a session was not made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CreateError {
+    /// The offer is well formed, but can't be served (422).
+    #[error(transparent)]
+    Refused(#[from] sdp::Refusal),
+    /// Nobody publishes this stream now (409, try again later).
+    #[error("nobody publishes {stream} now; try again when the broadcast has begun")]
+    Offline {
+        /// Which stream.
+        stream: StreamName,
+        /// When trying again makes sense.
+        retry_after: Duration,
+    },
+    /// Somebody else publishes this stream (409).
+    #[error("{0} is being published already; end that session first or publish under another name")]
+    AlreadyPublished(StreamName),
+    /// A limit of the configuration is reached (503).
+    #[error(
+        "this server has as many sessions as it is configured to take ({limit}, `{setting}`); try again later"
+    )]
+    Full {
+        /// The setting's key.
+        setting: &'static str,
+        /// Its value.
+        limit: usize,
+    },
+    /// The client's address holds as many sessions as one may (429).
+    #[error(
+        "this address has as many sessions as one address may have ({limit}, `{setting}`); \
+         end some of them first"
+    )]
+    TooManyFromAddress {
+        /// The setting's key.
+        setting: &'static str,
+        /// Its value.
+        limit: usize,
+    },
+    /// The server makes no offers of its own (406 can't be followed).
+    #[error("this server makes no offers yet; send one of your own")]
+    NoCounterOffers,
+    /// The server ends (503).
+    #[error("this server is shutting down")]
+    ShuttingDown,
+}
+
+/// Why a request to a session failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SessionError {
+    /// There is no such session of this kind and stream (404).
+    #[error("there is no such session; it has ended or never was")]
+    NotFound,
+    /// The `If-Match` names an older ICE generation (412).
+    #[error("the ETag is not the session's current one; the ICE session was restarted since")]
+    Stale,
+    /// The fragment can't be used on this session (400).
+    #[error(transparent)]
+    Fragment(#[from] sdp::FragmentError),
+    /// The player's answer does not fit our offer (422).
+    #[error(transparent)]
+    Refused(#[from] sdp::Refusal),
+    /// The session has no offer of ours that waits for an answer (409).
+    #[error("this session waits for no answer; it began with an offer of the player's own")]
+    NotWaiting,
+    /// The stream has no such layer (422).
+    #[error("this stream has no such layer; the event `layers` lists those that there are")]
+    NoLayer,
+    /// The server ends (503).
+    #[error("this server is shutting down")]
+    ShuttingDown,
+}
