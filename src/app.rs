@@ -221,6 +221,7 @@ fn shard_config(settings: &Settings, listen: SocketAddr) -> shard::Config {
         shards: settings.media.shards,
         video_ring: packets.video,
         audio_ring: packets.audio,
+        tcp: shard::TcpLimits::default(),
         ingest: ingest::Config {
             keyframe_request_interval: settings.media.keyframe_request_interval,
             ..ingest::Config::default()
@@ -312,10 +313,30 @@ fn http_settings(settings: &Settings) -> Result<http::Settings, OriginsError> {
             bytes: settings.limits.sdp_bytes,
             ..sdp::Limits::default()
         },
+        trusted_proxies: settings.http.trusted_proxies.clone(),
+        address_rate: rate(
+            settings.limits.address_requests_per_second,
+            settings.limits.address_request_burst,
+        ),
+        token_rate: rate(
+            settings.limits.token_requests_per_second,
+            settings.limits.token_request_burst,
+        ),
         max_body: settings.limits.body_bytes,
         allow_query_token: settings.auth.allow_query_token,
+        ice_servers: settings.ice_servers.clone(),
+        counter_offer: settings.whep.counter_offer,
+        compatibility: settings.compatibility,
         ..http::Settings::default()
     })
+}
+
+fn rate(per_second: usize, burst: usize) -> http::Rate {
+    let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    http::Rate {
+        per_second: number(per_second),
+        burst: number(burst),
+    }
 }
 
 fn tokens(settings: &Settings) -> Result<Tokens, TokenError> {

@@ -61,6 +61,7 @@ impl Stage {
             shards: 1,
             video_ring: rings.video,
             audio_ring: rings.audio,
+            tcp: tidegate::shard::TcpLimits::default(),
             ingest: ingest::Config {
                 receiver_report_interval: NEVER,
                 ..ingest::Config::default()

@@ -7,6 +7,7 @@
 mod duration;
 mod environment;
 mod host;
+mod http;
 mod layer;
 mod printed;
 mod raw;
@@ -16,6 +17,7 @@ mod validate;
 mod value;
 
 pub use host::Host;
+pub use http::{Compatibility, IceLogin, IceServer, LenientPatch, Whep};
 pub use layer::Layer;
 pub use secret::Secret;
 pub use settings::{

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use toml::Value;
 
+use super::http::{IceLogin, IceServer};
 use super::raw::{self, Raw};
 use super::settings::{CorsOrigins, LogFormat, SecondPublisher, Settings, StreamAuth};
 use super::{Secret, duration};
@@ -25,6 +26,9 @@ impl From<&Settings> for Raw {
             limits,
             hls,
             http,
+            whep,
+            ice_servers,
+            compatibility,
             log,
         } = settings;
         let origins = match &http.cors_origins {
@@ -68,6 +72,10 @@ impl From<&Settings> for Raw {
                 half_open_sessions_per_address: number(limits.half_open_sessions_per_address),
                 sdp_bytes: number(limits.sdp_bytes),
                 body_bytes: number(limits.body_bytes),
+                address_requests_per_second: number(limits.address_requests_per_second),
+                address_request_burst: number(limits.address_request_burst),
+                token_requests_per_second: number(limits.token_requests_per_second),
+                token_request_burst: number(limits.token_request_burst),
                 connect_timeout: time(limits.connect_timeout),
                 consent_timeout: time(limits.consent_timeout),
                 answer_timeout: time(limits.answer_timeout),
@@ -80,6 +88,15 @@ impl From<&Settings> for Raw {
             },
             http: raw::Http {
                 cors_origins: list(&origins),
+                trusted_proxies: list(&http.trusted_proxies),
+            },
+            whep: raw::Whep {
+                counter_offer: Some(whep.counter_offer.into()),
+            },
+            ice_servers: ice_servers.iter().map(raw_ice_server).collect(),
+            compatibility: raw::Compatibility {
+                patch_without_if_match: text(compatibility.patch_without_if_match),
+                unquoted_etag: Some(compatibility.unquoted_etag.into()),
             },
             log: raw::Log {
                 filter: text(&log.filter),
@@ -98,6 +115,28 @@ fn raw_stream((name, stream): (&StreamName, &StreamAuth)) -> raw::AuthStream {
         publish_token: hidden(stream.publish_token.as_ref()),
         play_token: hidden(stream.play_token.as_ref()),
     }
+}
+
+fn raw_ice_server(server: &IceServer) -> raw::IceServer {
+    let mut raw = raw::IceServer {
+        urls: list(&server.urls),
+        ..raw::IceServer::default()
+    };
+    match &server.login {
+        Some(IceLogin::Fixed {
+            username,
+            credential,
+        }) => {
+            raw.username = text(username);
+            raw.credential = hidden(Some(credential));
+        }
+        Some(IceLogin::Limited { secret, lifetime }) => {
+            raw.secret = hidden(Some(secret));
+            raw.lifetime = time(*lifetime);
+        }
+        None => {}
+    }
+    raw
 }
 
 fn text(value: impl Display) -> Option<Value> {

@@ -9,7 +9,7 @@ use toml::Value;
 /// Every key that can be set from the environment, in the order of the example file.
 ///
 /// A variable's name is `TIDEGATE_` and the key in capitals with `_` for `.`. The entries of
-/// `auth.stream` are a list of tables and can only stand in the file.
+/// `auth.stream` and `ice_servers` are lists of tables and can only stand in the file.
 pub(super) const KEYS: &[&str] = &[
     "listen",
     "demo",
@@ -34,6 +34,10 @@ pub(super) const KEYS: &[&str] = &[
     "limits.half_open_sessions_per_address",
     "limits.sdp_bytes",
     "limits.body_bytes",
+    "limits.address_requests_per_second",
+    "limits.address_request_burst",
+    "limits.token_requests_per_second",
+    "limits.token_request_burst",
     "limits.connect_timeout",
     "limits.consent_timeout",
     "limits.answer_timeout",
@@ -42,6 +46,10 @@ pub(super) const KEYS: &[&str] = &[
     "hls.window",
     "hls.linger",
     "http.cors_origins",
+    "http.trusted_proxies",
+    "whep.counter_offer",
+    "compatibility.patch_without_if_match",
+    "compatibility.unquoted_etag",
     "log.filter",
     "log.format",
 ];
@@ -57,6 +65,10 @@ pub(super) struct Raw {
     pub(super) limits: Limits,
     pub(super) hls: Hls,
     pub(super) http: Http,
+    pub(super) whep: Whep,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) ice_servers: Vec<IceServer>,
+    pub(super) compatibility: Compatibility,
     pub(super) log: Log,
 }
 
@@ -115,6 +127,10 @@ pub(super) struct Limits {
     pub(super) half_open_sessions_per_address: Option<Value>,
     pub(super) sdp_bytes: Option<Value>,
     pub(super) body_bytes: Option<Value>,
+    pub(super) address_requests_per_second: Option<Value>,
+    pub(super) address_request_burst: Option<Value>,
+    pub(super) token_requests_per_second: Option<Value>,
+    pub(super) token_request_burst: Option<Value>,
     pub(super) connect_timeout: Option<Value>,
     pub(super) consent_timeout: Option<Value>,
     pub(super) answer_timeout: Option<Value>,
@@ -133,6 +149,30 @@ pub(super) struct Hls {
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Http {
     pub(super) cors_origins: Option<Value>,
+    pub(super) trusted_proxies: Option<Value>,
+}
+
+#[derive(Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Whep {
+    pub(super) counter_offer: Option<Value>,
+}
+
+#[derive(Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct IceServer {
+    pub(super) urls: Option<Value>,
+    pub(super) username: Option<Value>,
+    pub(super) credential: Option<Value>,
+    pub(super) secret: Option<Value>,
+    pub(super) lifetime: Option<Value>,
+}
+
+#[derive(Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Compatibility {
+    pub(super) patch_without_if_match: Option<Value>,
+    pub(super) unquoted_etag: Option<Value>,
 }
 
 #[derive(Default, Deserialize, Serialize)]

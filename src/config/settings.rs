@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use ipnet::IpNet;
+
+use super::http::{Compatibility, IceServer, Whep};
 use super::raw::Raw;
 use super::{Host, Secret, validate};
 use crate::stream::StreamName;
@@ -27,6 +30,12 @@ pub struct Settings {
     pub hls: Hls,
     /// The HTTP side.
     pub http: Http,
+    /// What WHEP offers beyond the answer to an offer.
+    pub whep: Whep,
+    /// The STUN and TURN servers that clients are told of.
+    pub ice_servers: Vec<IceServer>,
+    /// The rules that clients may bend.
+    pub compatibility: Compatibility,
     /// The log.
     pub log: Log,
 }
@@ -63,7 +72,7 @@ pub struct Auth {
     pub publish_token: Option<Secret>,
     /// Asked for by WHEP and HLS; without one, playing is open to all.
     pub play_token: Option<Secret>,
-    /// Whether HLS takes `?token=` in the URL where there is no `Authorization` header.
+    /// Whether the URL may carry `?token=` where there is no `Authorization` header.
     pub allow_query_token: bool,
     /// Streams with tokens of their own.
     pub streams: BTreeMap<StreamName, StreamAuth>,
@@ -120,6 +129,15 @@ pub struct Limits {
     pub sdp_bytes: usize,
     /// The longest body of any request, in bytes.
     pub body_bytes: usize,
+    /// Requests of one address that change something, a second in the long run; 0 for any number.
+    /// Loopback is not limited.
+    pub address_requests_per_second: usize,
+    /// Such requests at once.
+    pub address_request_burst: usize,
+    /// Requests with one token, from all addresses together, a second; 0 for any number.
+    pub token_requests_per_second: usize,
+    /// Such requests at once.
+    pub token_request_burst: usize,
     /// How long a session may take until DTLS is finished.
     pub connect_timeout: Duration,
     /// How long a session lives without a sign of its peer (RFC 7675).
@@ -146,6 +164,8 @@ pub struct Hls {
 pub struct Http {
     /// Whose pages may use WHIP, WHEP and HLS.
     pub cors_origins: CorsOrigins,
+    /// The proxies that may say for whom they ask.
+    pub trusted_proxies: Vec<IpNet>,
 }
 
 /// The origins that CORS allows.
@@ -239,6 +259,10 @@ impl Default for Limits {
             half_open_sessions_per_address: 250,
             sdp_bytes: 64 * 1024,
             body_bytes: 128 * 1024,
+            address_requests_per_second: 50,
+            address_request_burst: 250,
+            token_requests_per_second: 0,
+            token_request_burst: 1_000,
             connect_timeout: Duration::from_secs(15),
             consent_timeout: Duration::from_secs(15),
             answer_timeout: Duration::from_secs(30),
@@ -261,6 +285,7 @@ impl Default for Http {
     fn default() -> Self {
         Self {
             cors_origins: CorsOrigins::Any,
+            trusted_proxies: Vec::new(),
         }
     }
 }

@@ -10,11 +10,11 @@ use tracing_subscriber::EnvFilter;
 
 use super::raw::{self, Raw};
 use super::settings::{
-    Auth, CorsOrigins, Hls, Http, Limits, Log, LogFormat, Media, RetransmissionPackets,
-    SecondPublisher, Settings, StreamAuth, Streams,
+    Auth, Hls, Limits, Log, LogFormat, Media, RetransmissionPackets, SecondPublisher, Settings,
+    StreamAuth, Streams,
 };
 use super::value::{flag, invalid, parsed, power_of_two, time, token, whole, words};
-use super::{Error, Host};
+use super::{Error, Host, http};
 use crate::stream::StreamName;
 
 const ADDRESS_AND_PORT: &str = "an address and a port, such as 0.0.0.0:8080 or [::]:8080";
@@ -28,6 +28,9 @@ const MAX_ADDRESSES: usize = 8;
 /// Sequence numbers can tell apart half of their 65,536 values (RFC 3550, appendix A.1).
 const RETRANSMISSION_PACKETS: RangeInclusive<usize> = 16..=16_384;
 
+/// Requests at once or a second.
+const REQUESTS: RangeInclusive<usize> = 0..=1_000_000;
+
 pub(super) fn validate(raw: Raw, host: &Host) -> Result<Settings, Error> {
     let listen = parsed("listen", raw.listen, ADDRESS_AND_PORT)?.unwrap_or(DEFAULT_LISTEN);
     Ok(Settings {
@@ -38,7 +41,10 @@ pub(super) fn validate(raw: Raw, host: &Host) -> Result<Settings, Error> {
         streams: streams(raw.streams)?,
         limits: limits(raw.limits)?,
         hls: hls(raw.hls)?,
-        http: http(raw.http)?,
+        http: http::http(raw.http)?,
+        whep: http::whep(raw.whep)?,
+        ice_servers: http::ice_servers(raw.ice_servers)?,
+        compatibility: http::compatibility(raw.compatibility)?,
         log: log(raw.log)?,
     })
 }
@@ -235,6 +241,30 @@ fn limits(raw: raw::Limits) -> Result<Limits, Error> {
             1_024..=body_bytes.min(1 << 20),
         )?,
         body_bytes,
+        address_requests_per_second: whole(
+            "limits.address_requests_per_second",
+            raw.address_requests_per_second,
+            default.address_requests_per_second,
+            REQUESTS,
+        )?,
+        address_request_burst: whole(
+            "limits.address_request_burst",
+            raw.address_request_burst,
+            default.address_request_burst,
+            1..=*REQUESTS.end(),
+        )?,
+        token_requests_per_second: whole(
+            "limits.token_requests_per_second",
+            raw.token_requests_per_second,
+            default.token_requests_per_second,
+            REQUESTS,
+        )?,
+        token_request_burst: whole(
+            "limits.token_request_burst",
+            raw.token_request_burst,
+            default.token_request_burst,
+            1..=*REQUESTS.end(),
+        )?,
         connect_timeout: time(
             "limits.connect_timeout",
             raw.connect_timeout,
@@ -276,29 +306,6 @@ fn hls(raw: raw::Hls) -> Result<Hls, Error> {
     })
 }
 
-fn http(raw: raw::Http) -> Result<Http, Error> {
-    let key = "http.cors_origins";
-    let Some(value) = raw.cors_origins else {
-        return Ok(Http::default());
-    };
-    let refuse = || {
-        let allowed = "a list of origins, such as https://example.org, or only \"*\"; an empty list allows none";
-        invalid(key, &value, allowed)
-    };
-    let origins = words(value.clone()).ok_or_else(refuse)?;
-    if origins == ["*"] {
-        return Ok(Http {
-            cors_origins: CorsOrigins::Any,
-        });
-    }
-    if !origins.iter().all(|origin| is_origin(origin)) {
-        return Err(refuse());
-    }
-    Ok(Http {
-        cors_origins: CorsOrigins::Only(origins),
-    })
-}
-
 fn log(raw: raw::Log) -> Result<Log, Error> {
     let default = Log::default();
     let allowed = "a level (error, warn, info, debug, trace) or a list such as warn,tidegate=debug";
@@ -318,19 +325,6 @@ fn log(raw: raw::Log) -> Result<Log, Error> {
         Some(value) => return Err(invalid("log.format", &value, "\"text\" or \"json\"")),
     };
     Ok(Log { filter, format })
-}
-
-/// A scheme and a host, without path: what browsers send as `Origin` (RFC 6454, section 7).
-fn is_origin(text: &str) -> bool {
-    let host = text
-        .strip_prefix("https://")
-        .or_else(|| text.strip_prefix("http://"));
-    host.is_some_and(|host| {
-        !host.is_empty()
-            && host
-                .bytes()
-                .all(|c| c.is_ascii_graphic() && !b"/?#*,\"@".contains(&c))
-    })
 }
 
 fn is_url(text: &str) -> bool {
@@ -508,19 +502,6 @@ mod tests {
         assert_eq!(
             found.iter().map(IpAddr::to_string).collect::<Vec<_>>(),
             ["203.0.113.9", "2001:db8::9"]
-        );
-    }
-
-    #[test]
-    fn origins_are_all_some_or_none() {
-        let origins = |text: &str| settings(text).unwrap().http.cors_origins;
-        assert_eq!(origins(""), CorsOrigins::Any);
-        assert_eq!(origins("http.cors_origins = \"*\""), CorsOrigins::Any);
-        assert_eq!(origins("http.cors_origins = []"), CorsOrigins::Only(vec![]));
-        let one = CorsOrigins::Only(vec!["http://localhost:3000".to_owned()]);
-        assert_eq!(
-            origins("http.cors_origins = [\"http://localhost:3000\"]"),
-            one
         );
     }
 }

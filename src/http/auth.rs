@@ -11,6 +11,7 @@ use axum::http::{HeaderMap, HeaderValue, Uri, header};
 use serde::Deserialize;
 use subtle::{Choice, ConstantTimeEq};
 
+use super::client::is_forwarded;
 use crate::gateway::SessionKind;
 use crate::stream::StreamName;
 
@@ -76,14 +77,15 @@ pub(super) enum Denied {
 pub(super) struct LocalAddress(pub(super) IpAddr);
 
 impl Tokens {
-    /// Whether the request may use `stream` in this direction.
+    /// Whether the request may use `stream` in this direction. `allow_query`: a token in the URL counts.
     pub(super) fn check(
         &self,
         kind: SessionKind,
         stream: &StreamName,
         request: &Parts,
+        allow_query: bool,
     ) -> Result<(), Denied> {
-        let presented = bearer(&request.headers);
+        let presented = presented(request, allow_query);
         match kind {
             SessionKind::Whip if !self.publish.ask(stream) => require_local(request),
             SessionKind::Whip => self.publish.check(stream, &presented),
@@ -166,6 +168,10 @@ impl Token {
     /// The longest token, in characters.
     pub const MAX_LEN: usize = 256;
 
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
+    }
+
     fn is(&self, other: &Self) -> Choice {
         self.bytes.ct_eq(&other.bytes) & self.len.ct_eq(&other.len)
     }
@@ -215,7 +221,7 @@ impl Presented {
 }
 
 /// The token of `Authorization: Bearer …`; the scheme's case doesn't matter (RFC 9110, 11.1).
-pub(super) fn bearer(headers: &HeaderMap) -> Presented {
+fn bearer(headers: &HeaderMap) -> Presented {
     let Some(value) = headers.get(header::AUTHORIZATION) else {
         return Presented::Nothing;
     };
@@ -227,8 +233,16 @@ pub(super) fn bearer(headers: &HeaderMap) -> Presented {
     }
 }
 
+/// The token of the header or, where that is missing and it is allowed, of the URL.
+pub(super) fn presented(request: &Parts, allow_query: bool) -> Presented {
+    match bearer(&request.headers) {
+        Presented::Nothing if allow_query => query_token(&request.uri),
+        presented => presented,
+    }
+}
+
 /// The token of `?token=…`.
-pub(super) fn query_token(uri: &Uri) -> Presented {
+fn query_token(uri: &Uri) -> Presented {
     #[derive(Deserialize)]
     struct TokenQuery {
         token: Option<String>,
@@ -243,9 +257,6 @@ pub(super) fn query_token(uri: &Uri) -> Presented {
 /// page that the user visits may send requests to this machine. A request that came through a proxy
 /// is not of this machine, though the proxy itself may be.
 fn require_local(request: &Parts) -> Result<(), Denied> {
-    let proxied = ["forwarded", "x-forwarded-for", "x-real-ip", "via"]
-        .iter()
-        .any(|name| request.headers.contains_key(*name));
     let here = |ip: IpAddr| {
         let ip = ip.to_canonical();
         let local = request.extensions.get::<LocalAddress>();
@@ -253,7 +264,7 @@ fn require_local(request: &Parts) -> Result<(), Denied> {
         ip.is_loopback() || local.is_some_and(|local| local.0.to_canonical() == ip)
     };
     let peer = request.extensions.get::<ConnectInfo<SocketAddr>>();
-    if proxied || !peer.is_some_and(|peer| here(peer.ip())) {
+    if is_forwarded(&request.headers) || !peer.is_some_and(|peer| here(peer.ip())) {
         return Err(Denied::NotLocal);
     }
     let mut origins = request.headers.get_all(header::ORIGIN).iter();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use axum::extract::Request;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, header};
@@ -11,6 +11,7 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use tokio::time::timeout;
 
+use super::Settings;
 use super::problem::Problem;
 
 /// An unwanted body is read up to this size, in bytes, before the refusal is sent.
@@ -19,30 +20,39 @@ const SWEEP_LIMIT: usize = 16 * 1024 * 1024;
 /// An unwanted body is read for so long.
 const SWEEP_TIME: Duration = Duration::from_secs(2);
 
-/// Checks the media type of the body; parameters and case don't matter (RFC 9110, section 8.3.1).
+/// Checks the media type of the body.
 pub(super) fn require_type(
     headers: &HeaderMap,
     accepted: &'static str,
     header: HeaderName,
 ) -> Result<(), Problem> {
+    match is_of_type(headers, accepted) {
+        true => Ok(()),
+        false => Err(Problem::ContentType { accepted, header }),
+    }
+}
+
+/// Whether the body is of this media type; parameters and case don't matter (RFC 9110, section 8.3.1).
+pub(super) fn is_of_type(headers: &HeaderMap, wanted: &str) -> bool {
     let value = headers
         .get(header::CONTENT_TYPE)
         .and_then(|v| v.to_str().ok());
     let essence = value.and_then(|v| v.split(';').next()).unwrap_or_default();
-    if essence.trim().eq_ignore_ascii_case(accepted) {
-        Ok(())
-    } else {
-        Err(Problem::ContentType { accepted, header })
-    }
+    essence.trim().eq_ignore_ascii_case(wanted)
+}
+
+/// Whether the request has neither a body nor a type of one.
+pub(super) fn is_absent(headers: &HeaderMap, body: &Body) -> bool {
+    body.is_end_stream() && !headers.contains_key(header::CONTENT_TYPE)
 }
 
 /// The whole body.
 pub(super) async fn read(
     headers: &HeaderMap,
     body: &mut Body,
-    limit: usize,
-    time: Duration,
+    settings: &Settings,
 ) -> Result<Bytes, Problem> {
+    let (limit, time) = (settings.max_body, settings.body_timeout);
     let announced = headers.get(header::CONTENT_LENGTH);
     let announced = announced.and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|size| size > limit as u64) {

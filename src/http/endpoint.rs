@@ -1,26 +1,31 @@
 //! The endpoints `/whip/{stream}` and `/whep/{stream}`: an offer in, a session and an answer out
-//! (RFC 9725, section 4.2; draft-ietf-wish-whep, section 4.2).
+//! (RFC 9725, section 4.2; draft-ietf-wish-whep, section 4.3).
 
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
 use axum::{Extension, Router, body::Body};
 
-use super::problem::{ACCEPT_PATCH, ACCEPT_POST, FRAGMENT, Problem, SDP};
-use super::{AppState, body, path, session};
-use crate::gateway::SessionKind;
+use super::problem::{ACCEPT_PATCH, ACCEPT_POST, Problem, SDP};
+use super::{AppState, body, client, cors, counter_offer, events, layer, links, path, session};
+use crate::gateway::{CreateError, Created, Description, SessionKind};
 use crate::sdp;
+use crate::stream::StreamName;
 
 /// The endpoint of one protocol and the sessions under it.
 pub(super) fn routes(kind: SessionKind) -> Router<AppState> {
-    Router::new()
+    let routes = Router::new()
         .route("/{stream}", methods())
         .route("/{stream}/", methods())
         .route("/{stream}/{session}", session::methods())
-        .route("/{stream}/{session}/", session::methods())
-        .layer(Extension(kind))
+        .route("/{stream}/{session}/", session::methods());
+    let routes = match kind {
+        SessionKind::Whip => routes,
+        SessionKind::Whep => routes.merge(events::routes()).merge(layer::routes()),
+    };
+    routes.layer(Extension(kind))
 }
 
 fn methods() -> MethodRouter<AppState> {
@@ -47,54 +52,99 @@ async fn try_create(
     body: &mut Body,
 ) -> Result<Response, Problem> {
     let stream = path::stream(request).await?;
-    state
-        .tokens
-        .check(kind, &stream, request)
-        .map_err(Problem::Denied)?;
-    body::require_type(&request.headers, SDP, ACCEPT_POST)?;
-    let settings = &state.settings;
-    let offer = body::read(
-        &request.headers,
-        body,
-        settings.max_body,
-        settings.body_timeout,
-    );
-    let offer = sdp::Offer::parse(&offer.await?, &settings.sdp_limits).map_err(Problem::Offer)?;
-    let client = path::client(request);
-    let created = state
-        .gateway
-        .create(kind, stream.clone(), offer, client)
-        .await;
-    let created = created.map_err(Problem::Create)?;
-    let protocol = match kind {
-        SessionKind::Whip => "whip",
-        SessionKind::Whep => "whep",
+    state.authorize(kind, &stream, request)?;
+    let offer = match body::is_absent(&request.headers, body) && may_counter(state, kind) {
+        true => None,
+        false => {
+            body::require_type(&request.headers, SDP, ACCEPT_POST)?;
+            let text = body::read(&request.headers, body, &state.settings).await?;
+            // A player without an offer of its own asks for ours with a body of nothing.
+            let none = text.is_empty() && may_counter(state, kind);
+            (!none).then_some(text)
+        }
     };
-    let headers = [
-        (header::CONTENT_TYPE, SDP.to_owned()),
-        (
-            header::LOCATION,
-            format!("/{protocol}/{stream}/{}", created.id),
+    let client = client::of(request);
+    let gateway = &state.gateway;
+    let created = match offer {
+        None => gateway.counter_offer(stream.clone(), client).await,
+        Some(text) => {
+            let limits = &state.settings.sdp_limits;
+            let offer = sdp::Offer::parse(&text, limits).map_err(Problem::Offer)?;
+            match gateway.create(kind, stream.clone(), offer, client).await {
+                Err(CreateError::Refused(refusal))
+                    if may_counter(state, kind)
+                        && counter_offer::may_help(&refusal)
+                        && !counter_offer::prefers_problem(&request.headers) =>
+                {
+                    // The first reason says more than why there is no offer either.
+                    let countered = gateway.counter_offer(stream.clone(), client).await;
+                    countered.map_err(|_| CreateError::Refused(refusal))
+                }
+                created => created,
+            }
+        }
+    };
+    let created = created.map_err(Problem::Create)?;
+    Ok(created_response(state, kind, &stream, created))
+}
+
+fn may_counter(state: &AppState, kind: SessionKind) -> bool {
+    kind == SessionKind::Whep && state.settings.counter_offer
+}
+
+fn created_response(
+    state: &AppState,
+    kind: SessionKind,
+    stream: &StreamName,
+    created: Created,
+) -> Response {
+    let url = path::of_session(kind, stream, created.id);
+    let (status, content_type) = match created.description {
+        Description::Answer => (StatusCode::CREATED, SDP.to_owned()),
+        Description::CounterOffer { valid } => (
+            StatusCode::NOT_ACCEPTABLE,
+            counter_offer::content_type(valid),
         ),
+    };
+    let mut headers = links::of_ice_servers(&state.settings.ice_servers);
+    if kind == SessionKind::Whep {
+        links::add_extensions(&mut headers, &url);
+    }
+    let own = [
+        (header::CONTENT_TYPE, content_type),
+        (header::LOCATION, url),
         (header::ETAG, format!("\"{}\"", created.etag)),
-        (ACCEPT_PATCH, FRAGMENT.to_owned()),
+        (ACCEPT_PATCH, session::accepted(kind).to_owned()),
     ];
-    Ok((StatusCode::CREATED, headers, created.sdp).into_response())
+    (status, headers, own, created.sdp).into_response()
 }
 
 /// GET and HEAD: no content, but a type that tells players what this URL is.
 async fn announce(request: Request) -> Response {
-    describe(request, [(header::CONTENT_TYPE, SDP)]).await
-}
-
-async fn options(request: Request) -> Response {
-    describe(request, [(ACCEPT_POST, SDP)]).await
-}
-
-async fn describe(request: Request, headers: impl axum::response::IntoResponseParts) -> Response {
     let (mut parts, _) = request.into_parts();
     match path::stream(&mut parts).await {
-        Ok(_) => (headers, ()).into_response(),
+        Ok(_) => ([(header::CONTENT_TYPE, SDP)], ()).into_response(),
         Err(problem) => problem.into_response(),
     }
+}
+
+/// Says what is taken. Who may POST is also told of the ICE servers, for clients that must know them
+/// before they make an offer (RFC 9725, section 4.6); a browser's preflight never is.
+async fn options(
+    State(state): State<AppState>,
+    Extension(kind): Extension<SessionKind>,
+    request: Request,
+) -> Response {
+    let (mut parts, _) = request.into_parts();
+    let stream = match path::stream(&mut parts).await {
+        Ok(stream) => stream,
+        Err(problem) => return problem.into_response(),
+    };
+    let preflight = cors::is_preflight(&parts.method, &parts.headers);
+    let mut headers = match !preflight && state.authorize(kind, &stream, &parts).is_ok() {
+        true => links::of_ice_servers(&state.settings.ice_servers),
+        false => HeaderMap::new(),
+    };
+    headers.insert(ACCEPT_POST, HeaderValue::from_static(SDP));
+    headers.into_response()
 }

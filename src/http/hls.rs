@@ -8,11 +8,11 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use bytes::Bytes;
 
-use super::auth::{Denied, bearer, query_token};
 use super::problem::Problem;
 use super::range::{Wanted, wanted};
 use super::{AppState, path};
 use crate::egress::hls::{Library, Resource};
+use crate::gateway::SessionKind;
 use crate::stream::StreamName;
 
 /// Where playlists and segments come from.
@@ -80,7 +80,7 @@ async fn file(State(state): State<AppState>, request: Request) -> Response {
 
 async fn try_file(state: &AppState, request: &mut Parts) -> Result<Response, Problem> {
     let (stream, file) = path::stream_and_rest(request).await?;
-    check_token(state, &stream, request).map_err(Problem::Denied)?;
+    state.authorize(SessionKind::Whep, &stream, request)?;
     match state.hls.resource(&stream, &file) {
         HlsResource::Found {
             content_type,
@@ -107,17 +107,6 @@ async fn try_file(state: &AppState, request: &mut Parts) -> Result<Response, Pro
         HlsResource::Unavailable(reason) => Err(Problem::HlsUnavailable(reason)),
         HlsResource::NotFound => Err(Problem::HlsNotFound),
         HlsResource::Offline => Err(Problem::HlsOffline(stream)),
-    }
-}
-
-fn check_token(state: &AppState, stream: &StreamName, request: &Parts) -> Result<(), Denied> {
-    let rules = &state.tokens.play;
-    let by_header = rules.check(stream, &bearer(&request.headers));
-    match by_header {
-        Err(Denied::Missing) if state.settings.allow_query_token => {
-            rules.check(stream, &query_token(&request.uri))
-        }
-        _ => by_header,
     }
 }
 

@@ -1,20 +1,28 @@
 //! The HTTP side: WHIP and WHEP, HLS, the list of streams and the pages.
 //!
-//! The only user of axum. May depend on [`gateway`](crate::gateway) and on the parsers of
-//! [`sdp`]; never sees a packet, and decides nothing about streams or sessions itself.
+//! The only user of axum. May depend on [`gateway`](crate::gateway), the parsers of [`sdp`] and the
+//! types of [`config`](crate::config); never sees a packet, and decides nothing about streams or sessions itself.
 //! WHIP is RFC 9725, WHEP is draft-ietf-wish-whep-04; both share one code, as they differ in who
 //! sends only.
 
 mod auth;
 mod body;
+mod client;
 mod cors;
+mod counter_offer;
 mod endpoint;
+mod event_streams;
+mod events;
 mod hls;
+mod ice_servers;
+mod layer;
+mod links;
 mod pages;
 mod path;
 mod precondition;
 mod problem;
 mod range;
+mod rate;
 mod serve;
 mod session;
 mod streams;
@@ -25,21 +33,29 @@ mod write_deadline;
 pub use auth::{Rules, Token, TokenError, Tokens};
 pub use cors::{Origins, OriginsError};
 pub use hls::{HlsResource, HlsSource};
+pub use rate::Rate;
 pub use serve::serve;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::Router;
-use axum::extract::{MatchedPath, Request};
-use axum::http::{StatusCode, Version, header};
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::request::Parts;
+use axum::http::{Method, StatusCode, Version, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Extension, Router};
+use ipnet::IpNet;
 
+use crate::config::{Compatibility, IceServer};
 use crate::gateway::{Gateway, SessionKind};
 use crate::sdp;
+use crate::stream::StreamName;
+use client::Proxies;
+use event_streams::EventStreams;
 use problem::Problem;
+use rate::Limiter;
 
 /// What the routes work on.
 #[derive(Clone)]
@@ -54,53 +70,82 @@ pub struct AppState {
     pub settings: Arc<Settings>,
 }
 
+impl AppState {
+    /// Whether the request shows the right to publish or to play `stream`.
+    fn authorize(
+        &self,
+        kind: SessionKind,
+        stream: &StreamName,
+        request: &Parts,
+    ) -> Result<(), Problem> {
+        let allow_query = self.settings.allow_query_token;
+        let checked = self.tokens.check(kind, stream, request, allow_query);
+        checked.map_err(Problem::Denied)
+    }
+}
+
 /// What can be configured of the HTTP side.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Which web origins may use the API.
     pub origins: Origins,
+    /// The proxies that may say for whom they ask.
+    pub trusted_proxies: Vec<IpNet>,
+    /// How often one address may ask for a change: POST, PATCH and DELETE.
+    pub address_rate: Rate,
+    /// How often that may be asked with one token.
+    pub token_rate: Rate,
     /// The limits of the SDP parsers.
     pub sdp_limits: sdp::Limits,
     /// The largest request body, in bytes.
     pub max_body: usize,
     /// How long a request body may take to arrive.
     pub body_timeout: Duration,
-    /// What a PATCH without `If-Match` gets.
-    pub missing_if_match: MissingIfMatch,
-    /// Whether HLS takes the play token as `?token=…` too. Query strings end up in logs and
-    /// histories, so this is off by default.
+    /// Whether tokens are taken as `?token=…` too. Query strings end up in logs and histories, so
+    /// this is off by default.
     pub allow_query_token: bool,
+    /// The STUN and TURN servers that clients are told of.
+    pub ice_servers: Vec<IceServer>,
+    /// Whether WHEP answers with an offer of its own where it can't take the player's.
+    pub counter_offer: bool,
+    /// The rules that clients may bend.
+    pub compatibility: Compatibility,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
             origins: Origins::Any,
+            trusted_proxies: Vec::new(),
+            address_rate: Rate::UNLIMITED,
+            token_rate: Rate::UNLIMITED,
             sdp_limits: sdp::Limits::default(),
             max_body: 64 * 1024,
             body_timeout: Duration::from_secs(10),
-            missing_if_match: MissingIfMatch::Refuse,
             allow_query_token: false,
+            ice_servers: Vec::new(),
+            counter_offer: true,
+            compatibility: Compatibility::default(),
         }
     }
 }
 
-/// What a PATCH without `If-Match` gets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum MissingIfMatch {
-    /// 428, as RFC 9725, section 4.3.2 wants it.
-    #[default]
-    Refuse,
-    /// It is taken as `*`, for clients that bend the rule.
-    Any,
-}
-
 /// The routes of the server. In process: it binds nothing and starts nothing.
 pub fn router(state: AppState) -> Router {
-    let origins = Arc::new(state.settings.origins.clone());
-    Router::new()
+    let settings = &state.settings;
+    let origins = Arc::new(settings.origins.clone());
+    let proxies = Arc::new(Proxies::new(settings.trusted_proxies.clone()));
+    let gate = Arc::new(Gate {
+        limiter: Limiter::new(settings.address_rate, settings.token_rate),
+        allow_query_token: settings.allow_query_token,
+    });
+    let sessions = Router::new()
         .nest("/whip", endpoint::routes(SessionKind::Whip))
         .nest("/whep", endpoint::routes(SessionKind::Whep))
+        .layer(Extension(Arc::<EventStreams>::default()))
+        .layer(middleware::from_fn_with_state(gate, limit_rate));
+    Router::new()
+        .merge(sessions)
         .merge(hls::routes())
         .merge(streams::routes())
         .merge(pages::routes())
@@ -109,8 +154,33 @@ pub fn router(state: AppState) -> Router {
         .fallback(body::no_route)
         .layer(middleware::from_fn_with_state(origins, cors::add_headers))
         .layer(middleware::from_fn(require_host))
+        .layer(middleware::from_fn_with_state(proxies, client::identify))
         .layer(middleware::from_fn(log))
         .with_state(state)
+}
+
+struct Gate {
+    limiter: Limiter,
+    allow_query_token: bool,
+}
+
+/// Turns away clients that ask too often. Reading is free, and so are the questions of browsers.
+async fn limit_rate(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Response {
+    let counts = match *request.method() {
+        Method::POST | Method::PATCH | Method::DELETE => true,
+        // It may make credentials for TURN.
+        Method::OPTIONS => !cors::is_preflight(request.method(), request.headers()),
+        _ => false,
+    };
+    if !counts {
+        return next.run(request).await;
+    }
+    let (parts, body) = request.into_parts();
+    let presented = auth::presented(&parts, gate.allow_query_token);
+    match gate.limiter.check(client::of(&parts).address, &presented) {
+        Ok(()) => next.run(Request::from_parts(parts, body)).await,
+        Err(too_many) => body::answer(Err(Problem::TooMany(too_many)), &parts.headers, body).await,
+    }
 }
 
 /// RFC 9112, section 3.2: a request of HTTP/1.1 without `Host` is answered with 400.

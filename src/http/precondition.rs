@@ -1,7 +1,7 @@
 //! The precondition of a PATCH: `If-Match` (RFC 9110, section 13.1.1), as clients send it.
 //!
-//! Besides the grammar it takes tags without quotes and `"*"` for `*` (RFC 9725 writes it so in its
-//! example of an ICE restart).
+//! Besides the grammar it takes `"*"` for `*` (RFC 9725 writes it so in its example of an ICE restart)
+//! and, where that is allowed, tags without quotes.
 
 use axum::http::{HeaderMap, header};
 
@@ -16,7 +16,10 @@ pub(super) struct Malformed;
 
 /// The alternatives of `If-Match`, any of which may hold; `None` when the header is absent.
 /// Weak tags never match (RFC 9110, section 8.8.3.2), so they are left out; the list may be empty.
-pub(super) fn if_match(headers: &HeaderMap) -> Result<Option<Vec<IfMatch>>, Malformed> {
+pub(super) fn if_match(
+    headers: &HeaderMap,
+    allow_unquoted: bool,
+) -> Result<Option<Vec<IfMatch>>, Malformed> {
     let mut any_header = false;
     let mut alternatives = Vec::new();
     for value in headers.get_all(header::IF_MATCH) {
@@ -27,7 +30,7 @@ pub(super) fn if_match(headers: &HeaderMap) -> Result<Option<Vec<IfMatch>>, Malf
         }
         while !rest.is_empty() {
             let tag;
-            (tag, rest) = next_tag(rest)?;
+            (tag, rest) = next_tag(rest, allow_unquoted)?;
             alternatives.extend(tag);
             if alternatives.len() > MAX_TAGS {
                 return Err(Malformed);
@@ -38,7 +41,7 @@ pub(super) fn if_match(headers: &HeaderMap) -> Result<Option<Vec<IfMatch>>, Malf
 }
 
 /// The first tag of a list and what follows its comma. A weak tag and an empty element are `None`.
-fn next_tag(list: &str) -> Result<(Option<IfMatch>, &str), Malformed> {
+fn next_tag(list: &str, allow_unquoted: bool) -> Result<(Option<IfMatch>, &str), Malformed> {
     let (weak, list) = match list.strip_prefix("W/") {
         Some(list) => (true, list),
         None => (false, list),
@@ -48,7 +51,8 @@ fn next_tag(list: &str) -> Result<(Option<IfMatch>, &str), Malformed> {
         None => list.split_at(list.find(',').unwrap_or(list.len())),
     };
     let tag = tag.trim();
-    if tag.contains('"') {
+    let unquoted = !list.starts_with('"') && !matches!(tag, "" | "*");
+    if tag.contains('"') || unquoted && !allow_unquoted {
         return Err(Malformed);
     }
     let rest = match rest.trim_start() {
@@ -69,11 +73,18 @@ mod tests {
     use super::*;
 
     fn parse(values: &[&str]) -> Result<Option<Vec<IfMatch>>, Malformed> {
+        parse_with(values, true)
+    }
+
+    fn parse_with(
+        values: &[&str],
+        allow_unquoted: bool,
+    ) -> Result<Option<Vec<IfMatch>>, Malformed> {
         let mut headers = HeaderMap::new();
         for value in values {
             headers.append(header::IF_MATCH, value.parse().unwrap());
         }
-        if_match(&headers)
+        if_match(&headers, allow_unquoted)
     }
 
     #[test]
@@ -95,6 +106,16 @@ mod tests {
             assert_eq!(parse(values), Ok(Some(expected)), "{values:?}");
         }
         assert_eq!(parse(&[]), Ok(None));
+    }
+
+    #[test]
+    fn tags_without_quotes_must_be_allowed() {
+        for value in ["a", "W/a", "\"a\", b"] {
+            assert_eq!(parse_with(&[value], false), Err(Malformed), "{value}");
+        }
+        for value in ["\"a\"", "*", "\"*\"", "\"a\",", "W/\"a\""] {
+            assert!(parse_with(&[value], false).is_ok(), "{value}");
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::auth::Denied;
+use super::rate::TooMany;
 use crate::gateway::{CreateError, SessionError};
 use crate::sdp;
 use crate::stream::{StreamName, StreamNameError};
@@ -21,6 +22,8 @@ const PUBLISH_TOKEN: &str = "auth.publish_token";
 pub(super) const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
 pub(super) const ACCEPT_PATCH: HeaderName = HeaderName::from_static("accept-patch");
 pub(super) const SDP: &str = "application/sdp";
+pub(super) const PROBLEM: &str = "application/problem+json";
+pub(super) const JSON: &str = "application/json";
 pub(super) const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
 
 /// Everything that a request may be refused for.
@@ -33,6 +36,8 @@ pub(super) enum Problem {
     Name(StreamNameError),
     NotASession,
     Denied(Denied),
+    /// The client asks more often than it may.
+    TooMany(TooMany),
     /// The body is of another type than this one, which the named header announces.
     ContentType {
         accepted: &'static str,
@@ -49,6 +54,9 @@ pub(super) enum Problem {
     PreconditionWeak,
     Offer(sdp::OfferError),
     Fragment(sdp::FragmentError),
+    /// JSON that does not do, and why.
+    Json(String),
+    TooManyEventStreams(usize),
     Create(CreateError),
     Session(SessionError),
     HlsOffline(StreamName),
@@ -83,7 +91,7 @@ impl IntoResponse for Problem {
         };
         let mut response = (status, Json(details)).into_response();
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, text("application/problem+json"));
+        headers.insert(header::CONTENT_TYPE, text(PROBLEM));
         headers.insert(header::CACHE_CONTROL, text("no-store"));
         headers.extend(self.header());
         response
@@ -100,6 +108,8 @@ impl Problem {
             | Self::PreconditionMalformed
             | Self::Offer(_)
             | Self::Fragment(_)
+            | Self::Json(_)
+            | Self::Session(SessionError::NoLayer)
             | Self::Session(SessionError::Fragment(_)) => StatusCode::BAD_REQUEST,
             Self::Denied(Denied::Missing | Denied::Unknown) => StatusCode::UNAUTHORIZED,
             Self::Denied(Denied::OtherStream | Denied::NotLocal | Denied::OtherSite) => {
@@ -123,11 +133,10 @@ impl Problem {
             Self::ContentType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Range { .. } => StatusCode::RANGE_NOT_SATISFIABLE,
             Self::Create(CreateError::Refused(_) | CreateError::NoCounterOffers)
-            | Self::Session(SessionError::Refused(_) | SessionError::NoLayer) => {
-                StatusCode::UNPROCESSABLE_ENTITY
-            }
+            | Self::Session(SessionError::Refused(_)) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Create(CreateError::TooManyFromAddress { .. }) => StatusCode::TOO_MANY_REQUESTS,
             Self::PreconditionMissing => StatusCode::PRECONDITION_REQUIRED,
+            Self::TooMany(_) | Self::TooManyEventStreams(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Create(CreateError::Full { .. } | CreateError::ShuttingDown)
             | Self::Session(SessionError::ShuttingDown)
             | Self::HlsNotYet => StatusCode::SERVICE_UNAVAILABLE,
@@ -147,8 +156,19 @@ impl Problem {
             Self::Name(error) => error.to_string(),
             Self::NotASession => SessionError::NotFound.to_string(),
             Self::Denied(denied) => denied_detail(*denied),
+            Self::TooMany(TooMany {
+                setting,
+                per_second,
+                ..
+            }) => format!(
+                "too many requests; this server takes {per_second} a second (`{setting}`): \
+                 wait as long as Retry-After says"
+            ),
             Self::ContentType { accepted, .. } => {
-                format!("the body must have the Content-Type {accepted}")
+                format!(
+                    "the body must have the Content-Type {}",
+                    accepted.replace(", ", " or ")
+                )
             }
             Self::BodyTooLarge { limit } => {
                 format!("the body is larger than {limit} bytes; offer fewer codecs or candidates")
@@ -171,6 +191,11 @@ impl Problem {
             }
             Self::Offer(error) => error.to_string(),
             Self::Fragment(error) => error.to_string(),
+            Self::Json(reason) => reason.clone(),
+            Self::TooManyEventStreams(limit) => format!(
+                "this session has {limit} event streams that are being read; \
+                 end one of them with DELETE, or read one again"
+            ),
             Self::Create(error) => error.to_string(),
             Self::Session(error) => error.to_string(),
             Self::HlsOffline(stream) => {
@@ -207,13 +232,15 @@ impl Problem {
                 retry_after: at, ..
             }) => retry_after(at.as_secs()),
             Self::HlsOffline(_) => retry_after(2),
-            Self::HlsNotYet => retry_after(1),
+            Self::HlsNotYet | Self::TooManyEventStreams(_) => retry_after(1),
             Self::Create(
                 CreateError::Full { .. }
                 | CreateError::TooManyFromAddress { .. }
                 | CreateError::ShuttingDown,
             )
             | Self::Session(SessionError::ShuttingDown) => retry_after(10),
+            // Whole seconds (RFC 9110, section 10.2.3), so that the wait is over then.
+            Self::TooMany(too_many) => retry_after(too_many.wait.as_secs() + 1),
             _ => None,
         }
     }

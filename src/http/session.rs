@@ -1,6 +1,8 @@
 //! The session URLs `/whip/{stream}/{session}` and `/whep/{stream}/{session}`: trickle ICE, ICE
 //! restarts and the end (RFC 9725, sections 4.2 and 4.3).
 
+use std::sync::Arc;
+
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -9,10 +11,13 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
 
-use super::problem::{ACCEPT_PATCH, FRAGMENT, Problem};
-use super::{AppState, MissingIfMatch, body, cors, path, precondition};
-use crate::gateway::{IfMatch, Patched, SessionError, SessionKind};
+use super::event_streams::EventStreams;
+use super::problem::{ACCEPT_PATCH, FRAGMENT, Problem, SDP};
+use super::{AppState, body, cors, path, precondition};
+use crate::config::LenientPatch;
+use crate::gateway::{IfMatch, Patched, SessionError, SessionId, SessionKind};
 use crate::sdp;
+use crate::stream::StreamName;
 
 /// What a session URL takes.
 pub(super) fn methods() -> MethodRouter<AppState> {
@@ -40,22 +45,22 @@ async fn try_patch(
     body: &mut Body,
 ) -> Result<Response, Problem> {
     let (stream, id) = path::session(request).await?;
-    state
-        .tokens
-        .check(kind, &stream, request)
-        .map_err(Problem::Denied)?;
+    state.authorize(kind, &stream, request)?;
     let exists = state.gateway.exists(kind, stream.clone(), id).await;
     exists.map_err(Problem::Session)?;
-    body::require_type(&request.headers, FRAGMENT, ACCEPT_PATCH)?;
-    let alternatives = preconditions(state, request)?;
     let settings = &state.settings;
-    let text = body::read(
-        &request.headers,
-        body,
-        settings.max_body,
-        settings.body_timeout,
-    );
-    let text = text.await?;
+    if kind == SessionKind::Whep && body::is_of_type(&request.headers, SDP) {
+        let text = body::read(&request.headers, body, settings).await?;
+        return accept(state, stream, id, &text).await;
+    }
+    if !body::is_of_type(&request.headers, FRAGMENT) {
+        return Err(Problem::ContentType {
+            accepted: accepted(kind),
+            header: ACCEPT_PATCH,
+        });
+    }
+    let alternatives = preconditions(state, kind, request)?;
+    let text = body::read(&request.headers, body, settings).await?;
     // RFC 9725 wants one tag; with a list, the first that holds decides.
     let mut failed = Problem::PreconditionWeak;
     for if_match in alternatives {
@@ -74,13 +79,43 @@ async fn try_patch(
     Err(failed)
 }
 
-fn preconditions(state: &AppState, request: &Parts) -> Result<Vec<IfMatch>, Problem> {
-    match precondition::if_match(&request.headers) {
+/// A player's answer to the offer that it got from us (draft-ietf-wish-whep, section 4.3.2).
+async fn accept(
+    state: &AppState,
+    stream: StreamName,
+    id: SessionId,
+    text: &[u8],
+) -> Result<Response, Problem> {
+    let limits = &state.settings.sdp_limits;
+    let answer = sdp::Answer::parse(text, limits).map_err(Problem::Offer)?;
+    let accepted = state.gateway.accept(stream, id, answer).await;
+    accepted.map_err(Problem::Session)?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// What PATCH takes.
+pub(super) fn accepted(kind: SessionKind) -> &'static str {
+    match kind {
+        SessionKind::Whip => FRAGMENT,
+        SessionKind::Whep => "application/trickle-ice-sdpfrag, application/sdp",
+    }
+}
+
+fn preconditions(
+    state: &AppState,
+    kind: SessionKind,
+    request: &Parts,
+) -> Result<Vec<IfMatch>, Problem> {
+    let lenient = &state.settings.compatibility;
+    let may_be_missing = match lenient.patch_without_if_match {
+        LenientPatch::Never => false,
+        LenientPatch::Whep => kind == SessionKind::Whep,
+        LenientPatch::Always => true,
+    };
+    match precondition::if_match(&request.headers, lenient.unquoted_etag) {
         Ok(Some(alternatives)) => Ok(alternatives),
-        Ok(None) => match state.settings.missing_if_match {
-            MissingIfMatch::Refuse => Err(Problem::PreconditionMissing),
-            MissingIfMatch::Any => Ok(vec![IfMatch::Any]),
-        },
+        Ok(None) if may_be_missing => Ok(vec![IfMatch::Any]),
+        Ok(None) => Err(Problem::PreconditionMissing),
         Err(precondition::Malformed) => Err(Problem::PreconditionMalformed),
     }
 }
@@ -102,25 +137,25 @@ fn patched_response(patched: Patched) -> Response {
 async fn delete(
     State(state): State<AppState>,
     Extension(kind): Extension<SessionKind>,
+    Extension(events): Extension<Arc<EventStreams>>,
     request: Request,
 ) -> Response {
     let (mut parts, body) = request.into_parts();
-    let result = try_delete(&state, kind, &mut parts).await;
+    let result = try_delete(&state, kind, &events, &mut parts).await;
     body::answer(result, &parts.headers, body).await
 }
 
 async fn try_delete(
     state: &AppState,
     kind: SessionKind,
+    events: &EventStreams,
     request: &mut Parts,
 ) -> Result<Response, Problem> {
     let (stream, id) = path::session(request).await?;
-    state
-        .tokens
-        .check(kind, &stream, request)
-        .map_err(Problem::Denied)?;
+    state.authorize(kind, &stream, request)?;
     let deleted = state.gateway.delete(kind, stream, id).await;
     deleted.map_err(Problem::Session)?;
+    events.forget(id);
     Ok(StatusCode::OK.into_response())
 }
 
@@ -141,7 +176,7 @@ async fn options(
     Extension(kind): Extension<SessionKind>,
     request: Request,
 ) -> Response {
-    let accepted = [(ACCEPT_PATCH, FRAGMENT)];
+    let accepted = [(ACCEPT_PATCH, accepted(kind))];
     // A preflight must pass for its real request to be able to see the 404.
     if cors::is_preflight(request.method(), request.headers()) {
         return accepted.into_response();

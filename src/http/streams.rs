@@ -8,7 +8,7 @@ use axum::{Json, Router};
 use serde::Serialize;
 
 use super::AppState;
-use super::auth::bearer;
+use super::auth::presented;
 use super::problem::Problem;
 use crate::gateway::StreamStatus;
 
@@ -49,7 +49,8 @@ impl From<StreamStatus> for Stream {
 /// The streams that the request's token opens; an unknown token opens the door to none.
 async fn list(State(state): State<AppState>, request: Request) -> Response {
     let play = &state.tokens.play;
-    let presented = bearer(request.headers());
+    let (request, _) = request.into_parts();
+    let presented = presented(&request, state.settings.allow_query_token);
     if let Err(denied) = play.check_any(&presented) {
         return Problem::Denied(denied).into_response();
     }

@@ -3,7 +3,8 @@
 
 use super::media_section::MediaSection;
 use super::payload_format::{PayloadFormat, parameter, parameters};
-use crate::rtp::Codec;
+use super::profile::{H264, profile_parameter};
+use crate::rtp::{Codec, MediaKind};
 use crate::stream::TrackInfo;
 
 /// Which codecs publishers may use.
@@ -40,17 +41,22 @@ pub(super) fn for_publisher<'a>(
         .min_by_key(|(_, codec)| policy.deprioritized.contains(codec))
 }
 
-/// The payload type that a subscriber gets `track` with.
+/// The codecs of a kind that publishers may use.
+pub(super) fn allowed(kind: MediaKind, policy: &CodecPolicy) -> impl Iterator<Item = Codec> {
+    let allowed = policy.allowed.iter().copied();
+    allowed.filter(move |codec| codec.kind() == kind)
+}
+
+/// Which of a subscriber's payload types it gets `track` with.
 ///
 /// H264 is matched leniently: what encoders and decoders say of their profile is often not what
 /// they do, while decoders take more than they say. Other codecs must agree on the profile, where a
 /// decoder for one can't make sense of another.
 pub(super) fn for_subscriber<'a>(
-    section: &'a MediaSection,
+    formats: &'a [PayloadFormat],
     track: &TrackInfo,
 ) -> Option<&'a PayloadFormat> {
-    section
-        .formats
+    formats
         .iter()
         .filter(|format| format.codec == Some(track.codec))
         .filter_map(|format| Some((format, distance(track, format)?)))
@@ -61,22 +67,8 @@ pub(super) fn for_subscriber<'a>(
 /// The parameters that an answer to a publisher keeps of its offer, as a receiver's own: those that
 /// name the variant of the codec, and what a publisher asks us to want.
 pub(super) fn publisher_answer_fmtp(format: &PayloadFormat) -> String {
-    let kept: &[&str] = match format.codec {
-        Some(Codec::H264) => &[
-            "level-asymmetry-allowed",
-            "packetization-mode",
-            "profile-level-id",
-        ],
-        Some(Codec::H265) => &["profile-id", "tier-flag", "level-id", "tx-mode"],
-        Some(Codec::Vp9) => &["profile-id"],
-        Some(Codec::Av1) => &["profile", "level-idx", "tier"],
-        Some(Codec::Opus) => &["minptime", "stereo", "useinbandfec"],
-        _ => &[],
-    };
-    let mut answer: Vec<String> = parameters(&format.fmtp)
-        .filter(|(name, _)| kept.iter().any(|keep| keep.eq_ignore_ascii_case(name)))
-        .map(|(name, value)| format!("{name}={value}"))
-        .collect();
+    let kept = format.codec.map_or(&[][..], variant_parameters);
+    let mut answer = keep(&format.fmtp, kept);
     // Who says only that stereo will come gets the wish for it (RFC 7587, section 6.1).
     let announced = format.parameter("sprop-stereo") == Some("1");
     if format.codec == Some(Codec::Opus) && announced && format.parameter("stereo").is_none() {
@@ -85,23 +77,35 @@ pub(super) fn publisher_answer_fmtp(format: &PayloadFormat) -> String {
     answer.join(";")
 }
 
-/// A codec with the parameters that decide whether it can be decoded, for people.
-pub(super) fn describe(codec: Codec, fmtp: &str) -> String {
-    let value = |name, default: &str| -> String {
-        let value = parameter(fmtp, name).unwrap_or(default);
-        value.chars().take(16).collect()
-    };
+/// The parameters of a track for an offer of ours: those that name the variant of the codec. The
+/// publisher's parameter sets are left out, since they come in the stream.
+pub(super) fn offer_fmtp(track: &TrackInfo) -> String {
+    let mut kept = variant_parameters(track.codec).to_vec();
+    if track.codec == Codec::Opus {
+        kept.push("sprop-stereo");
+    }
+    keep(&track.fmtp, &kept).join(";")
+}
+
+fn keep(fmtp: &str, kept: &[&str]) -> Vec<String> {
+    parameters(fmtp)
+        .filter(|(name, _)| kept.iter().any(|keep| keep.eq_ignore_ascii_case(name)))
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect()
+}
+
+fn variant_parameters(codec: Codec) -> &'static [&'static str] {
     match codec {
-        Codec::H264 => format!(
-            "H264 {} packetization-mode={}",
-            value("profile-level-id", "42000a"),
-            value("packetization-mode", "0"),
-        ),
-        Codec::Vp9 | Codec::Av1 | Codec::H265 => {
-            let (name, default) = profile_parameter(codec);
-            format!("{codec} {name}={}", value(name, default))
-        }
-        Codec::Vp8 | Codec::Opus | Codec::Pcmu | Codec::Pcma | Codec::G722 => codec.to_string(),
+        Codec::H264 => &[
+            "level-asymmetry-allowed",
+            "packetization-mode",
+            "profile-level-id",
+        ],
+        Codec::H265 => &["profile-id", "tier-flag", "level-id", "tx-mode"],
+        Codec::Vp9 => &["profile-id"],
+        Codec::Av1 => &["profile", "level-idx", "tier"],
+        Codec::Opus => &["minptime", "stereo", "useinbandfec"],
+        Codec::Vp8 | Codec::Pcmu | Codec::Pcma | Codec::G722 => &[],
     }
 }
 
@@ -146,67 +150,6 @@ fn distance(track: &TrackInfo, format: &PayloadFormat) -> Option<u8> {
     }
 }
 
-/// The parameter that names the profile, and its value when it is left out: RFC 9628, section 7;
-/// the AV1 RTP specification, section 7.2; RFC 7798, section 7.1.
-fn profile_parameter(codec: Codec) -> (&'static str, &'static str) {
-    match codec {
-        Codec::Av1 => ("profile", "0"),
-        Codec::H265 => ("profile-id", "1"),
-        _ => ("profile-id", "0"),
-    }
-}
-
-/// What tells one H264 payload type from another: the level doesn't count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct H264 {
-    profile: H264Profile,
-    /// The packetization mode, 0 when left out.
-    mode: u8,
-}
-
-/// The profiles of RFC 6184, table 5: several values of `profile-level-id` name the same one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum H264Profile {
-    ConstrainedBaseline,
-    Baseline,
-    Main,
-    ConstrainedHigh,
-    High,
-    /// Another `profile_idc`.
-    Other(u8),
-}
-
-impl H264 {
-    fn of(fmtp: &str) -> Self {
-        let profile = parameter(fmtp, "profile-level-id").and_then(H264Profile::from_id);
-        let mode = parameter(fmtp, "packetization-mode").and_then(|mode| mode.parse().ok());
-        Self {
-            profile: profile.unwrap_or(H264Profile::Baseline),
-            mode: mode.unwrap_or(0),
-        }
-    }
-}
-
-impl H264Profile {
-    fn from_id(id: &str) -> Option<Self> {
-        const SET_1: u8 = 0x40;
-        const SETS_4_AND_5: u8 = 0x0c;
-        if id.len() != 6 {
-            return None;
-        }
-        let [_, idc, constraints, _level] = u32::from_str_radix(id, 16).ok()?.to_be_bytes();
-        Some(match idc {
-            0x42 if constraints & SET_1 != 0 => Self::ConstrainedBaseline,
-            0x42 => Self::Baseline,
-            0x4d if constraints & 0x80 != 0 => Self::ConstrainedBaseline,
-            0x4d => Self::Main,
-            0x64 if constraints & SETS_4_AND_5 == SETS_4_AND_5 => Self::ConstrainedHigh,
-            0x64 => Self::High,
-            other => Self::Other(other),
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -225,26 +168,8 @@ mod tests {
     fn chosen(fixture: &str, track: &TrackInfo) -> u8 {
         let offer = fixtures::offer(fixture).offer();
         let mut formats = offer.media.iter();
-        let found = formats.find_map(|section| for_subscriber(section, track));
+        let found = formats.find_map(|section| for_subscriber(&section.formats, track));
         found.unwrap().payload_type
-    }
-
-    #[test]
-    fn values_of_one_profile_are_equal() {
-        let profile = |id| H264Profile::from_id(id).unwrap();
-        for id in ["42e01f", "42c01e", "42e034", "42f00b", "4d801f"] {
-            assert_eq!(profile(id), H264Profile::ConstrainedBaseline, "{id}");
-        }
-        for id in ["42001f", "42001e", "420034", "42801f"] {
-            assert_eq!(profile(id), H264Profile::Baseline, "{id}");
-        }
-        assert_eq!(profile("4D001f"), H264Profile::Main);
-        assert_eq!(profile("640c1f"), H264Profile::ConstrainedHigh);
-        assert_eq!(profile("64001f"), H264Profile::High);
-        assert_eq!(profile("f4001f"), H264Profile::Other(0xf4));
-        for id in ["", "42e0", "42e01f0", "xxxxxx", "é0e01"] {
-            assert_eq!(H264Profile::from_id(id), None, "{id}");
-        }
     }
 
     #[test]
@@ -282,7 +207,7 @@ mod tests {
             ..h264("profile-id=2")
         };
         let chosen = |track: &TrackInfo| {
-            for_subscriber(&offer.media[0], track).map(|format| format.payload_type)
+            for_subscriber(&offer.media[0].formats, track).map(|format| format.payload_type)
         };
         assert_eq!(chosen(&track), Some(100));
         track.fmtp.clear();

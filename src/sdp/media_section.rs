@@ -1,6 +1,6 @@
 //! One media section of an offer: an `m=` line and the attributes behind it (RFC 8866, section 5.14).
 
-use super::offer::OfferError;
+use super::description::DescriptionError;
 use super::payload_format::{self, PayloadFormat};
 use super::session::Feedback;
 use super::simulcast::RidOffer;
@@ -110,8 +110,8 @@ pub struct MediaSection {
 
 impl MediaSection {
     /// Reads the value of an `m=` line.
-    pub(super) fn new(line: &Line<'_>) -> Result<Self, OfferError> {
-        let malformed = || OfferError::MediaLine { line: line.number };
+    pub(super) fn new(line: &Line<'_>) -> Result<Self, DescriptionError> {
+        let malformed = || DescriptionError::MediaLine { line: line.number };
         let mut fields = line.value.split_ascii_whitespace();
         let mut field = || fields.next().ok_or_else(malformed);
         let (media, port, protocol) = (field()?, field()?, field()?);
@@ -161,7 +161,7 @@ impl MediaSection {
 
     /// Takes an attribute in. Those that we have no use for are passed over, among them candidates:
     /// an ICE-lite agent answers checks and sends none.
-    pub(super) fn read(&mut self, line: &Line<'_>) -> Result<(), OfferError> {
+    pub(super) fn read(&mut self, line: &Line<'_>) -> Result<(), DescriptionError> {
         let Some((name, value)) = line.attribute() else {
             return Ok(());
         };
@@ -184,7 +184,7 @@ impl MediaSection {
             "rtcp-rsize" => set(&mut self.rtcp_rsize),
             _ => Some(()),
         };
-        read.ok_or_else(|| OfferError::Attribute {
+        read.ok_or_else(|| DescriptionError::Attribute {
             line: line.number,
             attribute: name.chars().take(32).collect(),
         })
@@ -232,9 +232,9 @@ impl MediaSection {
             .find(|offer| offer.extension == extension)
     }
 
-    fn add_payload_type(&mut self, text: &str, line: usize) -> Result<(), OfferError> {
+    fn add_payload_type(&mut self, text: &str, line: usize) -> Result<(), DescriptionError> {
         let payload_type = text.parse().ok().filter(|number| *number <= 127);
-        let payload_type = payload_type.ok_or(OfferError::PayloadType { line })?;
+        let payload_type = payload_type.ok_or(DescriptionError::PayloadType { line })?;
         if self.format(payload_type).is_none() {
             self.formats.push(PayloadFormat::new(payload_type));
         }

@@ -7,6 +7,12 @@
 //! | `publish`, `subscribe` | what comes of it: an answer with a spec, or a refusal |
 //! | `codec_choice` | which payload type is used |
 //! | `answer` | the text of answers |
+//! | `description`, `media_section`, `payload_format`, `transport_attributes` | what a client says |
+//! | `offer`, `player_answer` | the two kinds of it |
+//! | `publish`, `subscribe`, `waiting` | what comes of an offer: an answer with a spec, or a refusal |
+//! | `counter_offer` | our own offer to a player, and what comes of the answer |
+//! | `codec_choice`, `profile` | which payload type is used |
+//! | `answer`, `writer` | what our answers have in common; their text |
 //! | `fragment`, `candidate` | trickle and ICE restarts |
 //! | `session` | what both sides agreed on, for the media path |
 //!
@@ -16,11 +22,14 @@
 mod answer;
 mod candidate;
 mod codec_choice;
+mod counter_offer;
+mod description;
 mod fragment;
 mod media_section;
 mod offer;
 mod payload_format;
 mod player_answer;
+mod profile;
 mod publish;
 mod refusal;
 pub mod session;
@@ -28,6 +37,8 @@ mod simulcast;
 mod subscribe;
 mod text;
 mod transport_attributes;
+mod waiting;
+mod writer;
 
 #[cfg(test)]
 mod fixtures;
@@ -37,6 +48,8 @@ mod tests;
 pub use answer::{Accepted, Local};
 pub use candidate::Candidate;
 pub use codec_choice::{CodecPolicy, may_replace};
+pub use counter_offer::{Agreed, CounterOffer, counter_offer};
+pub use description::DescriptionError;
 pub use fragment::{Fragment, FragmentError};
 pub use media_section::{Direction, ExtensionOffer, MediaSection};
 pub use offer::{Offer, OfferError};
@@ -52,3 +65,4 @@ pub use simulcast::RidOffer;
 pub use subscribe::accept_subscriber;
 pub use text::{Limits, TextError};
 pub use transport_attributes::{Setup, TransportError};
+pub use waiting::{WaitingSpec, accept_waiting};

@@ -3,14 +3,15 @@
 //! Of simulcast (RFC 8853) every layer is taken: OBS stops where one is left out. `abs-send-time` is
 //! not answered: arrival times go back by `transport-cc`, and nobody else would read it.
 
-use super::answer::{self, Accepted, Local, MediaAnswer, SectionAnswer};
+use super::answer::{self, Accepted, Local, SectionAnswer};
 use super::codec_choice::{self, CodecPolicy};
 use super::media_section::{Direction, ExtensionOffer, MediaSection};
 use super::offer::Offer;
 use super::refusal::{CodecList, Refusal};
 use super::session::{Feedback, PublishedLayer, PublishedTrack, PublisherSpec};
 use super::simulcast::{self, RidOffer};
-use crate::rtp::{Codec, Extension, MediaKind};
+use super::writer::{FormatAnswer, MediaAnswer};
+use crate::rtp::{Extension, MediaKind};
 use crate::stream::{TrackId, TrackInfo};
 
 /// Accepts a publisher: one codec and its retransmissions for each m-line.
@@ -64,8 +65,8 @@ fn accept_section<'a>(
     let (format, codec) =
         codec_choice::for_publisher(section, policy).ok_or_else(|| Refusal::NoCommonCodec {
             kind,
-            offered: CodecList::offered(section, None),
-            accepted: CodecList::of(accepted(kind, policy)),
+            offered: CodecList::offered(&section.formats, None),
+            accepted: CodecList::of(codec_choice::allowed(kind, policy)),
         })?;
     // Transport-wide feedback needs its sequence numbers, and they need the feedback.
     let transport_cc = format.feedback.transport_cc
@@ -108,20 +109,17 @@ fn accept_section<'a>(
     };
     let answer = MediaAnswer {
         direction: Direction::RecvOnly,
-        format,
-        fmtp: codec_choice::publisher_answer_fmtp(format),
-        rtx_payload_type,
-        feedback,
+        formats: vec![FormatAnswer {
+            format,
+            fmtp: codec_choice::publisher_answer_fmtp(format),
+            rtx_payload_type,
+            feedback,
+        }],
         extensions,
         layers: rids,
         ssrcs: None,
     };
     Ok((track, answer))
-}
-
-fn accepted(kind: MediaKind, policy: &CodecPolicy) -> impl Iterator<Item = Codec> {
-    let allowed = policy.allowed.iter().copied();
-    allowed.filter(move |codec| codec.kind() == kind)
 }
 
 /// Whether the publisher would send the extension.

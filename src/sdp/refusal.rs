@@ -2,9 +2,11 @@
 
 use std::fmt;
 
-use super::media_section::{Direction, MediaSection};
+use super::media_section::Direction;
 use super::payload_format::PayloadFormat;
+use super::profile::describe;
 use crate::rtp::{Codec, MediaKind};
+use crate::stream::TrackInfo;
 
 /// A well-formed offer that can't be served (HTTP 422). It is refused as a whole: a client that
 /// gets an answer gets all that it offered (RFC 9725, section 4.2).
@@ -45,8 +47,8 @@ pub enum Refusal {
     },
     /// WHEP without the codec of a track.
     #[error(
-        "this stream sends {sent}; the {kind} m-line of your offer has {offered}: \
-         use a player that takes {codec}, or publish another codec"
+        "this stream sends {sent}; the {kind} m-line of your offer has {}: \
+         use a player that takes {codec}, or publish in a codec that this one has", .offered.only()
     )]
     CodecNotReceived {
         /// What the m-line is for.
@@ -83,8 +85,52 @@ pub enum Refusal {
     #[error("a=setup:holdconn can't work; offer a=setup:actpass")]
     Setup,
     /// Nobody would send connectivity checks.
-    #[error("the offer has a=ice-lite, as this server has; one side must be a full ICE agent")]
+    #[error("a=ice-lite can't work: this server has it too, and one side must be a full ICE agent")]
     IceLite,
+    /// An answer with more or fewer m-lines than our offer.
+    #[error(
+        "the answer has {answered} m-lines where the offer has {offered}; \
+         answer each m-line of the offer, in its order"
+    )]
+    AnswerSections {
+        /// How many our offer has.
+        offered: usize,
+        /// How many the answer has.
+        answered: usize,
+    },
+    /// An answer whose m-lines are not those of our offer.
+    #[error(
+        "the answer has another m-line where the offer has {kind} with a=mid:{mid}; \
+         keep the order and the mids of the offer"
+    )]
+    AnswerOrder {
+        /// What the m-line is for.
+        kind: MediaKind,
+        /// Its name in our offer.
+        mid: String,
+    },
+    /// An answer that would send.
+    #[error("the {kind} m-line of the answer is sendonly; a viewer answers recvonly")]
+    NotReceiving {
+        /// What the m-line is for.
+        kind: MediaKind,
+    },
+    /// An answer without the codec that we offered.
+    #[error(
+        "this stream sends {sent}; the {kind} m-line of the answer has {}: answer with the payload \
+         types of the offer, or reject the m-line with port 0", .answered.only()
+    )]
+    CodecNotAnswered {
+        /// What the m-line is for.
+        kind: MediaKind,
+        /// The track's codec with its parameters.
+        sent: CodecList,
+        /// What the m-line answers.
+        answered: CodecList,
+    },
+    /// An answer that rejects all that we offered.
+    #[error("the answer takes nothing; answer recvonly to {0}, or send DELETE to end the session")]
+    NothingAnswered(MediaKinds),
     /// The answer has no room in what clients read.
     #[error(
         "the answer would have {bytes} bytes, over the {max} that all clients read; offer less"
@@ -97,6 +143,18 @@ pub enum Refusal {
     },
 }
 
+impl Refusal {
+    pub(super) fn codec_not_received(track: &TrackInfo, formats: &[PayloadFormat]) -> Self {
+        let codec = track.codec;
+        Self::CodecNotReceived {
+            kind: track.kind(),
+            codec,
+            sent: CodecList::sent(track),
+            offered: CodecList::offered(formats, Some(codec)),
+        }
+    }
+}
+
 /// The codecs of an m-line or of a policy, each once, for a message.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CodecList(Vec<String>);
@@ -105,10 +163,10 @@ impl CodecList {
     /// Longer lists are cut: a message is read by people.
     const MAX: usize = 12;
 
-    /// What a media section offers. `detailed` codecs are told apart by their parameters.
-    pub(super) fn offered(section: &MediaSection, detailed: Option<Codec>) -> Self {
+    /// What a media section has. `detailed` codecs are told apart by their parameters.
+    pub(super) fn offered(formats: &[PayloadFormat], detailed: Option<Codec>) -> Self {
         let mut list = Self::default();
-        for format in &section.formats {
+        for format in formats {
             let name = format.name.as_str();
             if name.is_empty()
                 || AUXILIARY
@@ -118,7 +176,7 @@ impl CodecList {
                 continue;
             }
             list.push(match format.codec {
-                Some(codec) if Some(codec) == detailed => describe(codec, format),
+                Some(codec) if Some(codec) == detailed => describe(codec, &format.fmtp),
                 Some(codec) => codec.name().to_owned(),
                 None => name.chars().take(32).collect(),
             });
@@ -134,8 +192,17 @@ impl CodecList {
         list
     }
 
-    pub(super) fn one(description: String) -> Self {
-        Self(vec![description])
+    /// What a stream sends.
+    pub(super) fn sent(track: &TrackInfo) -> Self {
+        Self(vec![describe(track.codec, &track.fmtp)])
+    }
+
+    /// The list as all there is.
+    fn only(&self) -> String {
+        match &self.0[..] {
+            [] => "no codec".to_owned(),
+            [_, ..] => format!("{self} only"),
+        }
     }
 
     fn push(&mut self, name: String) {
@@ -156,7 +223,19 @@ impl fmt::Display for CodecList {
 
 /// The kinds of a stream's tracks, for a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MediaKinds(pub(super) Vec<MediaKind>);
+pub struct MediaKinds(Vec<MediaKind>);
+
+impl MediaKinds {
+    pub(super) fn of(each: impl IntoIterator<Item = MediaKind>) -> Self {
+        let mut kinds = Vec::new();
+        for kind in each {
+            if !kinds.contains(&kind) {
+                kinds.push(kind);
+            }
+        }
+        Self(kinds)
+    }
+}
 
 impl fmt::Display for MediaKinds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -175,7 +254,3 @@ const AUXILIARY: [&str; 7] = [
     "CN",
     "telephone-event",
 ];
-
-fn describe(codec: Codec, format: &PayloadFormat) -> String {
-    super::codec_choice::describe(codec, &format.fmtp)
-}

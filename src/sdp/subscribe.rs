@@ -5,13 +5,14 @@
 //! the track refuses the whole offer. What a subscriber can't use of a packet on the way to it is
 //! not negotiated: neither `mid`, since SSRCs are announced, nor `transport-cc`, for now.
 
-use super::answer::{self, Accepted, Local, MediaAnswer, SectionAnswer};
+use super::answer::{self, Accepted, Local, SectionAnswer};
 use super::codec_choice;
 use super::media_section::{Direction, ExtensionOffer, MediaSection};
 use super::offer::Offer;
-use super::refusal::{CodecList, MediaKinds, Refusal};
+use super::payload_format::PayloadFormat;
+use super::refusal::{MediaKinds, Refusal};
 use super::session::{Feedback, SubscribedTrack, SubscriberSpec};
-use crate::rtp::MediaKind;
+use super::writer::{FormatAnswer, MediaAnswer};
 use crate::stream::TrackInfo;
 
 /// Accepts a subscriber of a stream with `tracks`. `next_ssrc` gives SSRCs that this session
@@ -45,14 +46,14 @@ pub fn accept_subscriber(
             sections.push(SectionAnswer::Inactive);
             continue;
         };
-        let (track, answer) = accept_section(section, kind, track, next_ssrc)?;
+        let (track, answer) = accept_section(section, track, next_ssrc)?;
         subscribed.push(track);
         sections.push(SectionAnswer::Media(answer));
     }
     if subscribed.is_empty() {
-        let mut kinds: Vec<_> = tracks.iter().map(TrackInfo::kind).collect();
-        kinds.dedup();
-        return Err(Refusal::NoTrack(MediaKinds(kinds)));
+        return Err(Refusal::NoTrack(MediaKinds::of(
+            tracks.iter().map(TrackInfo::kind),
+        )));
     }
     Ok(Accepted {
         answer: answer::write(offer, local, dtls_role, &sections)?,
@@ -70,27 +71,14 @@ fn asks(section: &MediaSection) -> bool {
 
 fn accept_section<'a>(
     section: &'a MediaSection,
-    kind: MediaKind,
     track: &TrackInfo,
     next_ssrc: &mut dyn FnMut() -> u32,
 ) -> Result<(SubscribedTrack, MediaAnswer<'a>), Refusal> {
-    let format = codec_choice::for_subscriber(section, track).ok_or_else(|| {
-        let codec = track.codec;
-        Refusal::CodecNotReceived {
-            kind,
-            codec,
-            sent: CodecList::one(codec_choice::describe(codec, &track.fmtp)),
-            offered: CodecList::offered(section, Some(codec)),
-        }
-    })?;
-    let feedback = Feedback {
-        transport_cc: false,
-        ..format.feedback
-    };
-    let (extensions, ids) = answer::extensions(section, |offer| {
-        answer::is_forwarded(offer.extension) && is_received(offer)
-    });
-    let rtx_payload_type = section.rtx_of(format.payload_type);
+    let format = codec_choice::for_subscriber(&section.formats, track)
+        .ok_or_else(|| Refusal::codec_not_received(track, &section.formats))?;
+    let answered = answer_format(section, format);
+    let (extensions, ids) = answer::extensions(section, is_extension_wanted);
+    let (rtx_payload_type, feedback) = (answered.rtx_payload_type, answered.feedback);
     let ssrc = next_ssrc();
     let rtx_ssrc = rtx_payload_type.map(|_| next_ssrc());
     let subscribed = SubscribedTrack {
@@ -107,11 +95,7 @@ fn accept_section<'a>(
     };
     let answer = MediaAnswer {
         direction: Direction::SendOnly,
-        format,
-        // The subscriber's own words: clients look for their own profile in the answer.
-        fmtp: format.fmtp.clone(),
-        rtx_payload_type,
-        feedback,
+        formats: vec![answered],
         extensions,
         layers: Vec::new(),
         ssrcs: Some((ssrc, rtx_ssrc)),
@@ -119,7 +103,25 @@ fn accept_section<'a>(
     Ok((subscribed, answer))
 }
 
-/// Whether the subscriber would take the extension.
-fn is_received(offer: &ExtensionOffer) -> bool {
-    offer.direction.is_none_or(Direction::receives)
+/// How a payload type is answered to whom it is sent.
+pub(super) fn answer_format<'a>(
+    section: &'a MediaSection,
+    format: &'a PayloadFormat,
+) -> FormatAnswer<'a> {
+    FormatAnswer {
+        format,
+        // The subscriber's own words: clients look for their own profile in the answer.
+        fmtp: format.fmtp.clone(),
+        rtx_payload_type: section.rtx_of(format.payload_type),
+        feedback: Feedback {
+            transport_cc: false,
+            ..format.feedback
+        },
+    }
+}
+
+/// Whether we have the extension to give and the subscriber would take it.
+pub(super) fn is_extension_wanted(offer: &ExtensionOffer) -> bool {
+    let is_received = offer.direction.is_none_or(Direction::receives);
+    answer::is_forwarded(offer.extension) && is_received
 }

@@ -9,6 +9,9 @@ use super::*;
 use crate::rtp::{Codec, Extension, MediaKind};
 use crate::stream::{StreamName, TrackId, TrackInfo};
 
+mod counter_offer;
+mod waiting;
+
 static ICE: LazyLock<IceCredentials> = LazyLock::new(|| IceCredentials {
     ufrag: "tidegate".to_owned(),
     pwd: "not-a-secret-of-any-session".to_owned(),
@@ -80,16 +83,21 @@ fn offers_h264(offer: &Offer) -> bool {
     formats.any(|format| format.codec == Some(Codec::H264))
 }
 
-/// The answer beside the offer, or a new one when `UPDATE_GOLDEN` is set.
-fn check_golden(name: &str, answer: &str) {
-    let path = fixtures::folder().join(format!("{name}.answer.sdp"));
+/// The answer beside the offer.
+fn check_answer_file(name: &str, answer: &str) {
+    check_golden(&format!("{name}.answer.sdp"), answer);
+}
+
+/// What the file holds, or a new one when `UPDATE_GOLDEN` is set.
+fn check_golden(file: &str, text: &str) {
+    let path = fixtures::folder().join(file);
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        fs::write(&path, answer).unwrap();
+        fs::write(&path, text).unwrap();
     }
     let golden = fs::read_to_string(&path).unwrap_or_default();
     assert_eq!(
-        answer, golden,
-        "{name}: UPDATE_GOLDEN=1 takes the change over"
+        text, golden,
+        "{file}: UPDATE_GOLDEN=1 takes the change over"
     );
 }
 
@@ -143,7 +151,7 @@ fn every_captured_publisher_is_accepted() {
             let line = format!("a=rtpmap:{} ", track.payload_type);
             assert!(accepted.answer.contains(&line), "{name}");
         }
-        check_golden(name, &accepted.answer);
+        check_answer_file(name, &accepted.answer);
     }
 }
 
@@ -171,7 +179,7 @@ fn every_captured_subscriber_is_accepted() {
             let line = format!("a=ssrc:{} cname:stage-1\r\n", track.ssrc);
             assert!(accepted.answer.contains(&line), "{name}");
         }
-        check_golden(name, &accepted.answer);
+        check_answer_file(name, &accepted.answer);
     }
 }
 
@@ -430,7 +438,7 @@ fn publishers_are_told_what_to_change() {
         ),
         (
             obs(&[("t=0 0", "t=0 0\r\na=ice-lite")]),
-            "the offer has a=ice-lite, as this server has; one side must be a full ICE agent",
+            "a=ice-lite can't work: this server has it too, and one side must be a full ICE agent",
         ),
         (
             obs(&[("UDP/TLS/RTP/SAVPF 96", "RTP/AVP 96")]),
@@ -468,8 +476,8 @@ fn subscribers_are_told_what_to_change() {
     };
     assert_eq!(
         subscribe(&firefox, &h264_stream()).unwrap_err().to_string(),
-        "this stream sends H264 42e01f packetization-mode=1; the video m-line of your offer has \
-         VP8, VP9, AV1: use a player that takes H264, or publish another codec"
+        "this stream sends H264 Constrained Baseline 3.1; the video m-line of your offer has \
+         VP8, VP9, AV1 only: use a player that takes H264, or publish in a codec that this one has"
     );
     let nothing = "no audio or video m-line of the offer receives; a viewer offers recvonly";
     assert_eq!(refused(&[("a=recvonly", "a=sendonly")]), nothing);
@@ -494,10 +502,10 @@ fn subscribers_are_told_what_to_change() {
         panic!();
     };
     assert_eq!(kind, MediaKind::Video);
-    assert_eq!(sent.to_string(), "VP9 profile-id=9");
+    assert_eq!(sent.to_string(), "VP9 profile 9");
     assert_eq!(
         offered.to_string(),
-        "VP8, VP9 profile-id=0, VP9 profile-id=2, VP9 profile-id=1, VP9 profile-id=3, H264, AV1"
+        "VP8, VP9 profile 0, VP9 profile 2, VP9 profile 1, VP9 profile 3, H264, AV1"
     );
 }
 

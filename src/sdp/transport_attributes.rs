@@ -154,9 +154,9 @@ impl<'a> TransportAttributes<'a> {
         self.fingerprint.ok_or(TransportError::MissingFingerprint)
     }
 
-    /// The role, `actpass` when nothing is said: what an offer must say (RFC 8842, section 5.2).
-    pub(super) fn setup(&self) -> Setup {
-        self.setup.unwrap_or(Setup::Actpass)
+    /// The role, when one is said.
+    pub(super) fn setup(&self) -> Option<Setup> {
+        self.setup
     }
 }
 

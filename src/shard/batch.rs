@@ -1,12 +1,9 @@
 //! Runs of packets for one receiver, sent with one call.
 
-use std::io;
-use std::net::SocketAddr;
-
 use super::counters::Counters;
-use super::socket::Socket;
+use super::wire::Wire;
 use crate::egress::whep::Outlet;
-use crate::transport::srtp;
+use crate::transport::{Path, srtp};
 
 /// The most that one send call may carry: the largest UDP payload.
 const CAPACITY: usize = 65_507;
@@ -62,67 +59,33 @@ impl Batch {
     }
 
     /// Sends what is there.
-    pub(super) fn flush(&mut self, socket: &Socket, to: SocketAddr, counters: &Counters) {
-        if self.count == 0 {
-            return;
+    pub(super) fn flush(&mut self, wire: &mut Wire, to: Path, counters: &Counters) {
+        if self.count > 0 {
+            wire.send_run(to, &self.bytes[..self.len], self.segment, counters);
+            (self.len, self.count, self.closed) = (0, 0, false);
         }
-        let count = self.count as u64;
-        match socket.send(to, &self.bytes[..self.len], self.segment) {
-            Ok(()) => {
-                counters.sent.add(count);
-                counters.send_calls.add(1);
-            }
-            // GSO was refused just now (the socket remembers it), or the run was too long for the
-            // path: the packets go one by one.
-            Err(error) if self.count > 1 && error.kind() != std::io::ErrorKind::WouldBlock => {
-                for packet in self.bytes[..self.len].chunks(self.segment) {
-                    send_one(socket, to, packet, counters);
-                }
-            }
-            Err(error) => count_failure(&error, count, counters),
-        }
-        (self.len, self.count, self.closed) = (0, 0, false);
-    }
-}
-
-/// Sends one datagram; one that the kernel has no room for is counted and lost, as on any network.
-pub(super) fn send_one(socket: &Socket, to: SocketAddr, packet: &[u8], counters: &Counters) {
-    match socket.send(to, packet, packet.len()) {
-        Ok(()) => {
-            counters.sent.add(1);
-            counters.send_calls.add(1);
-        }
-        Err(error) => count_failure(&error, 1, counters),
-    }
-}
-
-fn count_failure(error: &io::Error, count: u64, counters: &Counters) {
-    if quinn_udp::is_msg_size_err(error) {
-        counters.too_long.add(count);
-    } else {
-        counters.send_dropped.add(count);
     }
 }
 
 /// The outlet of one subscriber: seals into the batch. Flush it before the next subscriber's turn.
 pub(super) struct SealedOutlet<'a> {
     pub(super) batch: &'a mut Batch,
-    pub(super) socket: &'a Socket,
+    pub(super) wire: &'a mut Wire,
     pub(super) srtp: &'a mut srtp::Outbound,
-    pub(super) to: SocketAddr,
+    pub(super) to: Path,
     pub(super) counters: &'a Counters,
 }
 
 impl SealedOutlet<'_> {
     pub(super) fn flush(&mut self) {
-        self.batch.flush(self.socket, self.to, self.counters);
+        self.batch.flush(self.wire, self.to, self.counters);
     }
 }
 
 impl Outlet for SealedOutlet<'_> {
     fn send(&mut self, len: usize, header_len: usize, index: u64, write: impl FnOnce(&mut [u8])) {
         let sealed_len = len + self.srtp.overhead();
-        if !self.batch.takes(sealed_len, self.socket.max_segments()) {
+        if !self.batch.takes(sealed_len, self.wire.max_segments()) {
             self.flush();
         }
         let Some(slot) = self.batch.add(sealed_len) else {

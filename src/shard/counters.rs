@@ -42,9 +42,15 @@ counters! {
     send_dropped,
     /// Datagrams that are longer than the interface takes.
     too_long,
+    /// Packets that did not fit into the queue of a slow TCP connection.
+    tcp_dropped,
+    /// TCP connections taken.
+    tcp_accepted,
+    /// TCP connections closed because no authentic check came by them in time, or at all.
+    tcp_refused,
     /// Datagrams handed over to the shard that they belong to.
     handed_over,
-    /// Datagrams from addresses of no session, and binding requests for none.
+    /// Datagrams by paths of no session, and binding requests for none.
     foreign,
     /// Binding requests and responses that were not authenticated.
     unauthenticated,

@@ -7,11 +7,13 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 use super::batch::Batch;
+use super::connections::Connections;
 use super::inbox::{ShardHandle, WAKE};
 use super::sessions::Sessions;
-use super::socket::{ReceiveBuffer, Socket};
+use super::socket::{ReceiveBuffer, Receiver, Sender};
 use super::state::State;
 use super::timers::Timers;
+use super::wire::Wire;
 use super::{Config, Event, ShardId};
 use crate::transport::Identity;
 
@@ -22,6 +24,8 @@ const SOCKET: mio::Token = mio::Token(0);
 const RECEIVES_PER_ROUND: usize = 4;
 /// Packets and hand-overs taken from the inbox before the rest gets its turn.
 const INBOX_PER_ROUND: usize = 256;
+/// Events taken from the kernel at once: mostly those of TCP connections.
+const EVENTS: usize = 256;
 /// The longest sleep when nothing is due; the value has no meaning of its own.
 const IDLE: Duration = Duration::from_secs(60);
 
@@ -37,7 +41,7 @@ pub(super) enum Ended {
 /// One shard.
 pub struct EventLoop {
     poll: mio::Poll,
-    socket: Arc<Socket>,
+    socket: Receiver,
     buffer: ReceiveBuffer,
     state: State,
     inbox: ShardHandle,
@@ -49,19 +53,19 @@ impl EventLoop {
     pub(super) fn new(
         id: ShardId,
         shards: Arc<[ShardHandle]>,
-        socket: Socket,
+        (socket, udp): (Receiver, Sender),
         poll: mio::Poll,
         config: Config,
         identity: Arc<Identity>,
         events: mpsc::UnboundedSender<Event>,
     ) -> io::Result<Self> {
         socket.register(&poll, SOCKET)?;
-        let socket = Arc::new(socket);
+        let tcp = Connections::new(poll.registry().try_clone()?, shards.len(), config.tcp);
         let inbox = shards[usize::from(id.0)].clone();
         let state = State {
             id,
             shards,
-            socket: Arc::clone(&socket),
+            wire: Wire { udp, tcp },
             config,
             identity,
             events,
@@ -86,7 +90,7 @@ impl EventLoop {
 
     /// Runs until [`super::Message::Shutdown`].
     pub(super) fn run(mut self) -> Ended {
-        let mut events = mio::Events::with_capacity(8);
+        let mut events = mio::Events::with_capacity(EVENTS);
         loop {
             self.receive();
             let drained = self.take_inbox();
@@ -96,7 +100,9 @@ impl EventLoop {
             let now = Instant::now();
             self.state.handle_timeouts(now);
             self.state.flush(now);
-            if !self.readable && drained && self.inbox.fall_asleep() {
+            self.state.flush_connections();
+            let idle = !self.readable && drained && self.state.wire.tcp.is_idle();
+            if idle && self.inbox.fall_asleep() {
                 if !self.wait(&mut events) {
                     break;
                 }
@@ -120,8 +126,8 @@ impl EventLoop {
             }
             let now = Instant::now();
             let state = &mut self.state;
-            match self.socket.receive(&mut self.buffer, |from, datagram| {
-                state.handle_datagram(now, from, datagram);
+            match self.socket.receive(&mut self.buffer, |path, datagram| {
+                state.handle_datagram(now, path, datagram);
             }) {
                 Ok(ReceiveBuffer::SLOTS) => {}
                 // Fewer than there was room for: the socket is empty, and will tell when it is not.
@@ -136,9 +142,10 @@ impl EventLoop {
     /// Returns whether nothing is left.
     fn take_inbox(&mut self) -> bool {
         let now = Instant::now();
+        self.state.read_connections(now);
         // All that wait now: they come faster than rounds do where each round is long.
         self.state.take_messages(now, self.inbox.messages_waiting());
-        let mut drained = true;
+        let mut drained = self.state.take_connections(now, INBOX_PER_ROUND);
         for count in 0.. {
             let Some(handover) = self.inbox.next_handover() else {
                 break;
@@ -167,10 +174,11 @@ impl EventLoop {
 
     /// Sleeps until something comes or is due. Returns false where that has become impossible.
     fn wait(&mut self, events: &mut mio::Events) -> bool {
-        let until = self
-            .state
-            .timers
-            .next()
+        let timers = [self.state.timers.next(), self.state.wire.tcp.poll_timeout()];
+        let until = timers
+            .into_iter()
+            .flatten()
+            .min()
             .map_or(IDLE, |at| at.saturating_duration_since(Instant::now()));
         self.poll_events(events, until)
     }
@@ -194,7 +202,7 @@ impl EventLoop {
             match event.token() {
                 SOCKET => self.readable = true,
                 WAKE => {}
-                _ => {}
+                _ => self.state.wire.tcp.handle_event(event),
             }
         }
         true

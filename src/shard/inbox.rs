@@ -1,6 +1,6 @@
 //! How the rest of the process reaches a shard: messages, packets of other shards, and a bell.
 
-use std::net::SocketAddr;
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -13,7 +13,7 @@ use crate::egress::SenderClock;
 use crate::media::HlsFeed;
 use crate::sdp::{IceCredentials, PublisherSpec, SubscriberSpec};
 use crate::stream::{Packet, TrackId, TrackInfo};
-use crate::transport;
+use crate::transport::{self, Path};
 
 pub(super) const WAKE: mio::Token = mio::Token(1);
 
@@ -21,6 +21,8 @@ pub(super) const WAKE: mio::Token = mio::Token(1);
 const MEDIA_QUEUE: usize = 8192;
 /// Datagrams that may wait for the shard that they belong to.
 const HANDOVER_QUEUE: usize = 1024;
+/// Accepted connections that may wait for the shard that they belong to.
+const CONNECTION_QUEUE: usize = 1024;
 
 /// Something that a shard is to do.
 #[derive(Debug)]
@@ -49,10 +51,10 @@ pub enum Message {
     RequestKeyframe(StreamKey, TrackId),
     /// The publisher's clock of a track. From the publisher's shard.
     Clock(StreamKey, TrackId, SenderClock),
-    /// This address is a session's of that shard.
-    Route(SocketAddr, ShardId),
+    /// What comes by this path is for a session of that shard.
+    Route(Path, ShardId),
     /// It is no longer.
-    Unroute(SocketAddr, ShardId),
+    Unroute(Path, ShardId),
     /// End every session, then the thread.
     Shutdown,
 }
@@ -122,6 +124,8 @@ struct Inbox {
     handovers: ArrayQueue<Handover>,
     /// Buffers of hand-overs, to be used again.
     spare: ArrayQueue<Vec<u8>>,
+    /// Accepted TCP connections, with what was read of them.
+    connections: ArrayQueue<(TcpStream, Vec<u8>)>,
     waker: mio::Waker,
     /// The shard is awake, or will be: ringing again is not needed.
     awake: AtomicBool,
@@ -132,7 +136,7 @@ struct Inbox {
 pub(super) struct Handover {
     /// When it was read from the socket.
     pub(super) at: Instant,
-    pub(super) from: SocketAddr,
+    pub(super) from: Path,
     pub(super) bytes: Vec<u8>,
 }
 
@@ -143,6 +147,7 @@ impl ShardHandle {
             media: ArrayQueue::new(MEDIA_QUEUE),
             handovers: ArrayQueue::new(HANDOVER_QUEUE),
             spare: ArrayQueue::new(HANDOVER_QUEUE),
+            connections: ArrayQueue::new(CONNECTION_QUEUE),
             waker: mio::Waker::new(poll.registry(), WAKE)?,
             awake: AtomicBool::new(true),
             counters: Counters::default(),
@@ -175,7 +180,7 @@ impl ShardHandle {
     }
 
     /// Queues a copy of a datagram and wakes the shard. Returns false when the queue is full.
-    pub(super) fn hand_over(&self, at: Instant, from: SocketAddr, datagram: &[u8]) -> bool {
+    pub(super) fn hand_over(&self, at: Instant, from: Path, datagram: &[u8]) -> bool {
         let mut bytes = self.inbox.spare.pop().unwrap_or_default();
         bytes.clear();
         bytes.extend_from_slice(datagram);
@@ -183,6 +188,12 @@ impl ShardHandle {
         let taken = self.inbox.handovers.push(handover).is_ok();
         self.wake();
         taken
+    }
+
+    /// Queues an accepted connection and wakes the shard. One for which there is no room is closed.
+    pub(super) fn hand_connection(&self, stream: TcpStream, bytes: Vec<u8>) {
+        drop(self.inbox.connections.push((stream, bytes)));
+        self.wake();
     }
 
     /// Rings, unless the shard is awake anyway.
@@ -205,6 +216,10 @@ impl ShardHandle {
         self.inbox.media.pop()
     }
 
+    pub(super) fn next_connection(&self) -> Option<(TcpStream, Vec<u8>)> {
+        self.inbox.connections.pop()
+    }
+
     pub(super) fn next_handover(&self) -> Option<Handover> {
         self.inbox.handovers.pop()
     }
@@ -219,7 +234,8 @@ impl ShardHandle {
         self.inbox.awake.store(false, Ordering::SeqCst);
         let empty = self.inbox.messages.is_empty()
             && self.inbox.media.is_empty()
-            && self.inbox.handovers.is_empty();
+            && self.inbox.handovers.is_empty()
+            && self.inbox.connections.is_empty();
         if !empty {
             self.stay_awake();
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::StreamKey;
-use super::batch::{SealedOutlet, send_one};
+use super::batch::SealedOutlet;
 use super::clocks::{guess_clocks, set_clock};
 use super::local_stream::{Source, empty_packet};
 use super::session::{Media, Session};
@@ -70,7 +70,7 @@ impl State {
         };
         let mut outlet = SealedOutlet {
             batch: &mut self.batch,
-            socket: &self.socket,
+            wire: &mut self.wire,
             srtp,
             to,
             counters,
@@ -105,7 +105,7 @@ impl State {
                 break;
             };
             if srtp.protect_rtcp(&mut compound).is_ok() {
-                send_one(&self.socket, to, &compound, counters);
+                self.wire.send(to, &compound, counters);
             }
         }
         let key = *key;
@@ -190,7 +190,7 @@ impl State {
             };
             let mut outlet = SealedOutlet {
                 batch: &mut self.batch,
-                socket: &self.socket,
+                wire: &mut self.wire,
                 srtp,
                 to,
                 counters,
@@ -255,12 +255,8 @@ impl State {
         if let Some((srtp, to)) = Session::outbound(&mut session.transport)
             && srtp.protect_rtcp(&mut self.compound).is_ok()
         {
-            send_one(
-                &self.socket,
-                to,
-                &self.compound,
-                self.shards[usize::from(self.id.0)].counters(),
-            );
+            let counters = self.shards[usize::from(self.id.0)].counters();
+            self.wire.send(to, &self.compound, counters);
         }
     }
 }

@@ -1,13 +1,13 @@
 //! What the rest of the process tells a shard, done.
 
-use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::inbox::Message;
 use super::sessions::Route;
 use super::state::State;
+use crate::transport::Path;
 
-/// Messages taken early because of one datagram whose address nobody here knows.
+/// Messages taken early because of one datagram whose path nobody here knows.
 const MESSAGES_PER_STRAY: usize = 64;
 
 impl State {
@@ -21,14 +21,14 @@ impl State {
         }
     }
 
-    /// The route of an address that is not known: the shard that knows it may have said so already.
+    /// The route of a path that is not known: the shard that knows it may have said so already.
     ///
     /// It says so before it answers the peer's check. What the peer sends next can therefore be no
     /// faster than the message, only be read before it, and must not be lost: a ClientHello is
     /// repeated after a second.
-    pub(super) fn find_route(&mut self, now: Instant, address: SocketAddr) -> Option<Route> {
+    pub(super) fn find_route(&mut self, now: Instant, path: Path) -> Option<Route> {
         self.take_messages(now, MESSAGES_PER_STRAY);
-        self.sessions.route(address)
+        self.sessions.route(path)
     }
 
     fn handle_message(&mut self, now: Instant, message: Message) {
@@ -42,8 +42,8 @@ impl State {
             Message::Unsubscribe(stream, shard) => self.unsubscribe(stream, shard),
             Message::RequestKeyframe(stream, track) => self.request_keyframe(now, stream, track),
             Message::Clock(stream, track, clock) => self.handle_clock(stream, track, clock),
-            Message::Route(address, shard) => self.sessions.add_route(address, shard),
-            Message::Unroute(address, shard) => self.sessions.remove_route(address, shard),
+            Message::Route(path, shard) => self.sessions.add_route(path, shard),
+            Message::Unroute(path, shard) => self.sessions.remove_route(path, shard),
             Message::Shutdown => self.stopping = true,
         }
     }

@@ -7,14 +7,17 @@
 //! |---|---|
 //! | [`event_loop`] | the loop: receive, hand-over, timers, fan-out, in this order |
 //! | `session` | a session: its transport, and a publisher or a subscriber behind it |
-//! | `sessions` | the table of sessions: by key, by user name fragment, by remote address |
+//! | `sessions` | the table of sessions: by key, by user name fragment, by path |
 //! | `state` | all that the thread owns; sessions from their opening to their end |
 //! | `media` | the way of media: publisher, fan-out, reports |
 //! | `subscriptions` | who gets a stream, and what they ask for |
 //! | `clocks` | the publisher's clocks for sender reports |
 //! | `local_stream` | what a shard holds of a stream: rings, what is to be sent, to whom |
+//! | `ice_tcp` | the way of a TCP connection to its session |
 //! | `batch` | runs of equal packets for UDP GSO; the outlet of a subscriber |
 //! | `socket` | UDP with GRO and GSO |
+//! | `connections` | TCP: framed, bounded queues, never blocking |
+//! | `wire` | both of them, by the path of a packet |
 //! | `inbox` | messages and packets from outside the thread |
 //! | `messages` | what messages lead to |
 //! | `timers` | deadlines of sessions |
@@ -25,7 +28,9 @@ pub mod event_loop;
 
 mod batch;
 mod clocks;
+mod connections;
 mod counters;
+mod ice_tcp;
 mod inbox;
 mod local_stream;
 mod media;
@@ -36,6 +41,7 @@ mod socket;
 mod state;
 mod subscriptions;
 mod timers;
+mod wire;
 
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -45,7 +51,9 @@ use std::{fmt, io};
 
 use tokio::sync::{Notify, mpsc};
 
+pub use connections::TcpLimits;
 pub use counters::{Counters, Snapshot};
+pub use ice_tcp::accept_tcp;
 pub use inbox::{Message, OpenSession, Rebinding, Role, ShardHandle};
 
 use event_loop::Ended;
@@ -113,6 +121,8 @@ pub struct Config {
     pub video_ring: usize,
     /// How many packets of an audio track are kept for retransmission.
     pub audio_ring: usize,
+    /// What ICE-TCP may cost.
+    pub tcp: TcpLimits,
     /// How publishers are treated.
     pub ingest: crate::ingest::Config,
 }
@@ -137,8 +147,8 @@ impl Shards {
         identity: &Arc<Identity>,
         events: &mpsc::UnboundedSender<Event>,
     ) -> io::Result<Self> {
-        let sockets = socket::Socket::bind(config.listen, config.shards.clamp(1, ShardId::MAX))?;
-        let local_address = sockets[0].local_address()?;
+        let sockets = socket::bind(config.listen, config.shards.clamp(1, ShardId::MAX))?;
+        let local_address = sockets[0].0.local_address()?;
         let starting: Vec<_> = sockets
             .into_iter()
             .map(|socket| Ok((socket, mio::Poll::new()?)))

@@ -1,13 +1,12 @@
 //! A session as its shard holds it: the transport, and what stands behind it.
 
-use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::{SessionKey, StreamKey};
 use crate::egress::whep::Subscriber;
 use crate::ingest::Publisher;
-use crate::transport::Transport;
 use crate::transport::srtp::Outbound;
+use crate::transport::{Path, Transport};
 
 /// One WHIP or WHEP session.
 pub(super) struct Session {
@@ -18,8 +17,8 @@ pub(super) struct Session {
     pub(super) media: Media,
     /// Our user name fragments: the current one, and after an ICE restart the one before.
     pub(super) ufrags: Vec<Box<str>>,
-    /// The peer's addresses that ICE validated, newest last.
-    pub(super) addresses: Vec<SocketAddr>,
+    /// The paths to the peer that ICE validated, newest last.
+    pub(super) paths: Vec<Path>,
     /// The deadline that leads to this session in the timers.
     pub(super) scheduled: Option<Instant>,
 }
@@ -34,8 +33,8 @@ pub(super) enum Media {
 
 impl Session {
     /// The keys for sending, and where to; none while it is not connected.
-    pub(super) fn outbound(transport: &mut Transport) -> Option<(&mut Outbound, SocketAddr)> {
-        let to = transport.remote_address()?;
+    pub(super) fn outbound(transport: &mut Transport) -> Option<(&mut Outbound, Path)> {
+        let to = transport.path()?;
         Some((transport.outbound()?, to))
     }
 

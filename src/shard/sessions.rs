@@ -1,12 +1,12 @@
 //! The sessions of a shard, by everything that leads to one.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 
 use slab::Slab;
 
 use super::session::Session;
 use super::{SessionKey, ShardId};
+use crate::transport::Path;
 
 /// The table of sessions. A slot number is valid until its session is removed.
 #[derive(Default)]
@@ -14,10 +14,10 @@ pub(super) struct Sessions {
     slots: Slab<Session>,
     by_key: HashMap<SessionKey, usize>,
     by_ufrag: HashMap<Box<str>, usize>,
-    by_address: HashMap<SocketAddr, Route>,
+    by_path: HashMap<Path, Route>,
 }
 
-/// Where datagrams from an address go.
+/// Where datagrams that come by a path go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Route {
     /// To a session here.
@@ -45,9 +45,9 @@ impl Sessions {
         for ufrag in &session.ufrags {
             self.by_ufrag.remove(ufrag);
         }
-        for address in &session.addresses {
-            if self.by_address.get(address) == Some(&Route::Here(slot)) {
-                self.by_address.remove(address);
+        for path in &session.paths {
+            if self.by_path.get(path) == Some(&Route::Here(slot)) {
+                self.by_path.remove(path);
             }
         }
         Some(session)
@@ -65,49 +65,49 @@ impl Sessions {
         self.by_ufrag.get(ufrag).copied()
     }
 
-    pub(super) fn route(&self, address: SocketAddr) -> Option<Route> {
-        self.by_address.get(&address).copied()
+    pub(super) fn route(&self, path: Path) -> Option<Route> {
+        self.by_path.get(&path).copied()
     }
 
     pub(super) fn slots(&self) -> impl Iterator<Item = usize> + '_ {
         self.slots.iter().map(|(slot, _)| slot)
     }
 
-    /// A peer proved that it is at `address`.
-    pub(super) fn add_address(&mut self, slot: usize, address: SocketAddr) {
+    /// A peer proved that it is at the other end of `path`.
+    pub(super) fn add_path(&mut self, slot: usize, path: Path) {
         if let Some(session) = self.slots.get_mut(slot) {
-            if !session.addresses.contains(&address) {
-                session.addresses.push(address);
+            if !session.paths.contains(&path) {
+                session.paths.push(path);
             }
-            self.by_address.insert(address, Route::Here(slot));
+            self.by_path.insert(path, Route::Here(slot));
         }
     }
 
-    /// Whether the session's peer proved that it is at `address`.
-    pub(super) fn owns(&self, slot: usize, address: SocketAddr) -> bool {
+    /// Whether the session's peer proved that it is at the other end of `path`.
+    pub(super) fn owns(&self, slot: usize, path: Path) -> bool {
         let session = self.slots.get(slot);
-        session.is_some_and(|session| session.addresses.contains(&address))
+        session.is_some_and(|session| session.paths.contains(&path))
     }
 
     /// It has used too many others since.
-    pub(super) fn remove_address(&mut self, slot: usize, address: SocketAddr) {
+    pub(super) fn remove_path(&mut self, slot: usize, path: Path) {
         if let Some(session) = self.slots.get_mut(slot) {
-            session.addresses.retain(|known| *known != address);
-            if self.by_address.get(&address) == Some(&Route::Here(slot)) {
-                self.by_address.remove(&address);
+            session.paths.retain(|known| *known != path);
+            if self.by_path.get(&path) == Some(&Route::Here(slot)) {
+                self.by_path.remove(&path);
             }
         }
     }
 
-    /// A peer of another shard proved that it is at `address`.
-    pub(super) fn add_route(&mut self, address: SocketAddr, shard: ShardId) {
-        self.by_address.insert(address, Route::There(shard));
+    /// A peer of another shard proved that it is at the other end of `path`.
+    pub(super) fn add_route(&mut self, path: Path, shard: ShardId) {
+        self.by_path.insert(path, Route::There(shard));
     }
 
     /// It is there no longer.
-    pub(super) fn remove_route(&mut self, address: SocketAddr, shard: ShardId) {
-        if self.by_address.get(&address) == Some(&Route::There(shard)) {
-            self.by_address.remove(&address);
+    pub(super) fn remove_route(&mut self, path: Path, shard: ShardId) {
+        if self.by_path.get(&path) == Some(&Route::There(shard)) {
+            self.by_path.remove(&path);
         }
     }
 
@@ -159,43 +159,41 @@ mod tests {
                 || 0,
             )),
             ufrags: vec![ufrag.into()],
-            addresses: Vec::new(),
+            paths: Vec::new(),
             scheduled: None,
         }
     }
 
-    fn address(port: u16) -> SocketAddr {
-        ([127, 0, 0, 1], port).into()
+    fn path(port: u16) -> Path {
+        let loopback = [127, 0, 0, 1];
+        Path::udp((loopback, port).into(), loopback.into())
     }
 
     #[test]
     fn nothing_leads_to_a_session_that_was_removed() {
         let mut sessions = Sessions::default();
         let slot = sessions.insert(session(1, "Aone"));
-        sessions.add_address(slot, address(1));
-        sessions.add_address(slot, address(2));
+        sessions.add_path(slot, path(1));
+        sessions.add_path(slot, path(2));
         assert_eq!(sessions.slot_of_key(SessionKey(1)), Some(slot));
         assert_eq!(sessions.slot_of_ufrag("Aone"), Some(slot));
-        assert_eq!(sessions.route(address(2)), Some(Route::Here(slot)));
+        assert_eq!(sessions.route(path(2)), Some(Route::Here(slot)));
         assert!(sessions.remove(slot).is_some());
         assert!(sessions.remove(slot).is_none());
         assert_eq!(sessions.slot_of_key(SessionKey(1)), None);
         assert_eq!(sessions.slot_of_ufrag("Aone"), None);
-        assert_eq!(
-            sessions.route(address(1)).or(sessions.route(address(2))),
-            None
-        );
+        assert_eq!(sessions.route(path(1)).or(sessions.route(path(2))), None);
     }
 
     #[test]
-    fn an_address_that_another_session_proved_later_stays_its_own() {
+    fn a_path_that_another_session_proved_later_stays_its_own() {
         let mut sessions = Sessions::default();
         let old = sessions.insert(session(1, "Aone"));
         let new = sessions.insert(session(2, "Atwo"));
-        sessions.add_address(old, address(1));
-        sessions.add_address(new, address(1));
+        sessions.add_path(old, path(1));
+        sessions.add_path(new, path(1));
         sessions.remove(old);
-        assert_eq!(sessions.route(address(1)), Some(Route::Here(new)));
+        assert_eq!(sessions.route(path(1)), Some(Route::Here(new)));
     }
 
     #[test]
@@ -213,10 +211,10 @@ mod tests {
     #[test]
     fn a_route_is_taken_back_only_by_its_shard() {
         let mut sessions = Sessions::default();
-        sessions.add_route(address(1), ShardId(1));
-        sessions.remove_route(address(1), ShardId(2));
-        assert_eq!(sessions.route(address(1)), Some(Route::There(ShardId(1))));
-        sessions.remove_route(address(1), ShardId(1));
-        assert_eq!(sessions.route(address(1)), None);
+        sessions.add_route(path(1), ShardId(1));
+        sessions.remove_route(path(1), ShardId(2));
+        assert_eq!(sessions.route(path(1)), Some(Route::There(ShardId(1))));
+        sessions.remove_route(path(1), ShardId(1));
+        assert_eq!(sessions.route(path(1)), None);
     }
 }

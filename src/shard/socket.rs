@@ -1,11 +1,18 @@
 //! UDP as the shards use it: many datagrams a call in both directions.
+//!
+//! Above this file IPv4 addresses are IPv4 addresses, whatever family the socket is of, and every
+//! datagram has both its ends: what is answered leaves from the address that was asked.
 
 use std::io::{self, IoSliceMut};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd as _;
+use std::sync::Arc;
 
 use quinn_udp::{RecvMeta, Transmit, UdpSockRef, UdpSocketState};
 use socket2::{Domain, Protocol, Type};
+
+use super::counters::Counters;
+use crate::transport::{Path, Via};
 
 /// Room in the kernel for a keyframe to every viewer of a shard; the kernel caps it by its own setting.
 const SEND_BUFFER: usize = 16 << 20;
@@ -17,10 +24,26 @@ const RECEIVE_BATCH: usize = 16;
 /// The largest thing that the kernel hands over at once.
 const RECEIVE_SLOT: usize = 64 * 1024;
 
-/// One shard's socket.
-pub(super) struct Socket {
-    socket: std::net::UdpSocket,
+/// Runs that are refused one after another, though their packets go one by one, before no more are
+/// tried: then it is the interface, and not a route to some of the viewers.
+const MAX_REFUSALS: u32 = 16;
+
+/// One shard's socket, for receiving.
+pub(super) struct Receiver {
+    socket: Arc<UdpSocket>,
     state: UdpSocketState,
+    /// The address that is bound to, told as the local one where the kernel does not say it.
+    bound: IpAddr,
+}
+
+/// One shard's socket, for sending.
+pub(super) struct Sender {
+    socket: Arc<UdpSocket>,
+    state: UdpSocketState,
+    /// How many packets a run may have.
+    max_segments: usize,
+    /// Refused runs since one went.
+    refusals: u32,
 }
 
 /// Where received datagrams are put.
@@ -29,46 +52,76 @@ pub(super) struct ReceiveBuffer {
     metas: [RecvMeta; RECEIVE_BATCH],
 }
 
-impl Socket {
-    /// The sockets of `count` shards on one port, which nobody else may have.
-    pub(super) fn bind(address: SocketAddr, count: usize) -> io::Result<Vec<Self>> {
-        // The first takes the port for itself, so that a second server on it is told so, and not
-        // given half of our datagrams; only then it lets the others in.
-        let first = Self::unbound(address)?;
-        first.bind(&address.into())?;
-        first.set_reuse_port(true)?;
-        let first = Self::bound(first)?;
-        let address = first.local_address()?;
-        let mut sockets = vec![first];
-        for _ in 1..count {
-            let other = Self::unbound(address)?;
-            other.set_reuse_port(true)?;
-            other.bind(&address.into())?;
-            sockets.push(Self::bound(other)?);
+/// The sockets of `count` shards on one port, which nobody else may have.
+///
+/// `[::]` takes IPv4 too, and is `0.0.0.0` on a host without IPv6.
+pub(super) fn bind(address: SocketAddr, count: usize) -> io::Result<Vec<(Receiver, Sender)>> {
+    match bind_exactly(address, count) {
+        Err(error) if address.ip().is_unspecified() && address.is_ipv6() && lacks_ipv6(&error) => {
+            tracing::info!("this host has no IPv6; media is taken by IPv4 only");
+            bind_exactly((Ipv4Addr::UNSPECIFIED, address.port()).into(), count)
         }
-        Ok(sockets)
+        result => result,
     }
+}
 
-    fn unbound(address: SocketAddr) -> io::Result<socket2::Socket> {
-        let domain = Domain::for_address(address);
-        let socket = socket2::Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
-        // An IPv6 wildcard takes IPv4 too, so that one socket serves both families.
-        if let IpAddr::V6(ip) = address.ip() {
-            socket.set_only_v6(!ip.is_unspecified())?;
-        }
-        socket.set_nonblocking(true)?;
-        // Less than asked for is no reason not to run: loss is repaired.
-        let _ = socket.set_send_buffer_size(SEND_BUFFER);
-        let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
-        Ok(socket)
+fn lacks_ipv6(error: &io::Error) -> bool {
+    let unsupported = rustix::io::Errno::AFNOSUPPORT.raw_os_error();
+    error.raw_os_error() == Some(unsupported) || error.kind() == io::ErrorKind::AddrNotAvailable
+}
+
+fn bind_exactly(address: SocketAddr, count: usize) -> io::Result<Vec<(Receiver, Sender)>> {
+    // The first takes the port for itself, so that a second server on it is told so, and not
+    // given half of our datagrams; only then it lets the others in.
+    let first = unbound(address)?;
+    first.bind(&address.into())?;
+    first.set_reuse_port(true)?;
+    let first = halves(first)?;
+    let address = first.0.local_address()?;
+    let mut sockets = vec![first];
+    for _ in 1..count {
+        let other = unbound(address)?;
+        other.set_reuse_port(true)?;
+        other.bind(&address.into())?;
+        sockets.push(halves(other)?);
     }
+    Ok(sockets)
+}
 
-    fn bound(socket: socket2::Socket) -> io::Result<Self> {
-        let socket = std::net::UdpSocket::from(socket);
-        let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
-        Ok(Self { socket, state })
+fn unbound(address: SocketAddr) -> io::Result<socket2::Socket> {
+    let domain = Domain::for_address(address);
+    let socket = socket2::Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
+    // An IPv6 wildcard takes IPv4 too, so that one socket serves both families.
+    if let IpAddr::V6(ip) = address.ip() {
+        socket.set_only_v6(!ip.is_unspecified())?;
     }
+    socket.set_nonblocking(true)?;
+    // Less than asked for is no reason not to run: loss is repaired.
+    let _ = socket.set_send_buffer_size(SEND_BUFFER);
+    let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
+    Ok(socket)
+}
 
+fn halves(socket: socket2::Socket) -> io::Result<(Receiver, Sender)> {
+    let socket = Arc::new(UdpSocket::from(socket));
+    let bound = socket.local_addr()?.ip();
+    let state = || UdpSocketState::new(UdpSockRef::from(&*socket));
+    let receiver = Receiver {
+        socket: Arc::clone(&socket),
+        state: state()?,
+        bound,
+    };
+    let state = state()?;
+    let sender = Sender {
+        max_segments: state.max_gso_segments(),
+        state,
+        socket,
+        refusals: 0,
+    };
+    Ok((receiver, sender))
+}
+
+impl Receiver {
     pub(super) fn local_address(&self) -> io::Result<SocketAddr> {
         self.socket.local_addr()
     }
@@ -82,35 +135,17 @@ impl Socket {
         )
     }
 
-    /// How many packets one send call may hold: 1 where the kernel or the interface refuses GSO.
-    pub(super) fn max_segments(&self) -> usize {
-        self.state.max_gso_segments()
-    }
-
-    /// Sends `contents` in packets of `segment` bytes, the last of them maybe shorter.
-    pub(super) fn send(&self, to: SocketAddr, contents: &[u8], segment: usize) -> io::Result<()> {
-        let transmit = Transmit {
-            destination: to,
-            ecn: None,
-            contents,
-            segment_size: (segment < contents.len()).then_some(segment),
-            src_ip: None,
-        };
-        self.state
-            .try_send(UdpSockRef::from(&self.socket), &transmit)
-    }
-
-    /// Receives what is there, once, and shows each datagram with its sender. Returns how many receive slots were filled.
+    /// Receives what is there, once, and shows each datagram with what it came by. Returns how many receive slots were filled.
     pub(super) fn receive(
         &self,
         buffer: &mut ReceiveBuffer,
-        mut each: impl FnMut(SocketAddr, &mut [u8]),
+        mut each: impl FnMut(Path, &mut [u8]),
     ) -> io::Result<usize> {
         let mut slots = buffer.bytes.chunks_exact_mut(RECEIVE_SLOT);
         let mut slices: [IoSliceMut<'_>; RECEIVE_BATCH] =
             std::array::from_fn(|_| IoSliceMut::new(slots.next().unwrap_or_default()));
         let count = self.state.recv(
-            UdpSockRef::from(&self.socket),
+            UdpSockRef::from(&*self.socket),
             &mut slices,
             &mut buffer.metas,
         )?;
@@ -120,17 +155,130 @@ impl Socket {
             .zip(&buffer.metas)
             .take(count)
         {
-            let from = SocketAddr::new(meta.addr.ip().to_canonical(), meta.addr.port());
-            // Nothing can be sent there, and the error of a try would be taken for one of GSO.
-            if from.port() == 0 {
+            let path = Path::udp(meta.addr, meta.dst_ip.unwrap_or(self.bound));
+            if !can_answer(path) {
                 continue;
             }
             let filled = meta.len.min(slot.len());
             for datagram in slot[..filled].chunks_mut(meta.stride.max(1)) {
-                each(from, datagram);
+                each(path, datagram);
             }
         }
         Ok(count)
+    }
+}
+
+/// Nothing can be sent to port 0, nor from an address that many hosts have.
+fn can_answer(path: Path) -> bool {
+    let shared = match path.via {
+        Via::Udp(IpAddr::V4(local)) => local.is_multicast() || local.is_broadcast(),
+        Via::Udp(IpAddr::V6(local)) => local.is_multicast(),
+        Via::Tcp(_) => false,
+    };
+    path.remote.port() != 0 && !shared
+}
+
+impl Sender {
+    /// How many packets one send call may hold: 1 where the kernel or the interface refuses GSO.
+    pub(super) fn max_segments(&self) -> usize {
+        self.max_segments
+    }
+
+    /// Sends `contents` in packets of `segment` bytes, the last of them maybe shorter. What the
+    /// kernel has no room for is counted and lost, as on any network.
+    pub(super) fn send(
+        &mut self,
+        remote: SocketAddr,
+        local: IpAddr,
+        contents: &[u8],
+        segment: usize,
+        counters: &Counters,
+    ) {
+        let count = contents.len().div_ceil(segment.max(1)) as u64;
+        match self.try_send(remote, local, contents, segment) {
+            Ok(()) => {
+                counters.sent.add(count);
+                counters.send_calls.add(1);
+                if count > 1 {
+                    self.refusals = 0;
+                }
+            }
+            Err(error) if count > 1 && error.kind() != io::ErrorKind::WouldBlock => {
+                self.send_apart(remote, local, contents, segment, counters);
+            }
+            Err(error) => self.note_failure(&error, counters),
+        }
+    }
+
+    /// A run was refused: its packets go one by one.
+    ///
+    /// Some interfaces take no runs at all. But a run is refused with the same errors, EINVAL and
+    /// EIO, where its packets are longer than the interface of this one route takes (kernels before
+    /// 6.14), where the route is encrypted (IPsec), and where the address to send from is no longer
+    /// ours. Those must not cost all other viewers their runs.
+    fn send_apart(
+        &mut self,
+        remote: SocketAddr,
+        local: IpAddr,
+        contents: &[u8],
+        segment: usize,
+        counters: &Counters,
+    ) {
+        let mut sent = 0;
+        for packet in contents.chunks(segment) {
+            match self.try_send(remote, local, packet, packet.len()) {
+                Ok(()) => sent += 1,
+                Err(error) => self.note_failure(&error, counters),
+            }
+        }
+        counters.sent.add(sent);
+        counters.send_calls.add(sent);
+        if sent > 0 {
+            self.refusals += 1;
+            if self.refusals == MAX_REFUSALS {
+                tracing::info!("the interface takes no runs of packets; they are sent one by one");
+                self.max_segments = 1;
+            }
+        }
+        self.keep_runs();
+    }
+
+    fn note_failure(&mut self, error: &io::Error, counters: &Counters) {
+        if quinn_udp::is_msg_size_err(error) {
+            counters.too_long.add(1);
+        } else {
+            counters.send_dropped.add(1);
+        }
+        self.keep_runs();
+    }
+
+    /// `quinn_udp` gives runs up for good at the first EINVAL or EIO, whatever it was for. When to
+    /// do so is decided here.
+    fn keep_runs(&mut self) {
+        if self.max_segments > 1
+            && self.state.max_gso_segments() == 1
+            && let Ok(state) = UdpSocketState::new(UdpSockRef::from(&*self.socket))
+        {
+            self.state = state;
+        }
+    }
+
+    fn try_send(
+        &self,
+        remote: SocketAddr,
+        local: IpAddr,
+        contents: &[u8],
+        segment: usize,
+    ) -> io::Result<()> {
+        let transmit = Transmit {
+            destination: remote,
+            ecn: None,
+            contents,
+            segment_size: (segment < contents.len()).then_some(segment),
+            src_ip: (!local.is_unspecified()).then_some(local),
+        };
+        self.state
+            .try_send(UdpSockRef::from(&*self.socket), &transmit)
     }
 }
 
@@ -153,13 +301,13 @@ mod tests {
     #[test]
     fn the_shards_share_a_port_that_a_second_server_is_refused() {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let ours = Socket::bind(any, 3).unwrap();
-        let address = ours[0].local_address().unwrap();
+        let ours = bind(any, 3).unwrap();
+        let address = ours[0].0.local_address().unwrap();
         assert!(
             ours.iter()
-                .all(|socket| socket.local_address().unwrap() == address)
+                .all(|(receiver, _)| receiver.local_address().unwrap() == address)
         );
-        let refused = Socket::bind(address, 2).err().map(|error| error.kind());
+        let refused = bind(address, 2).err().map(|error| error.kind());
         assert_eq!(refused, Some(io::ErrorKind::AddrInUse));
     }
 }

@@ -1,31 +1,30 @@
 //! A shard's state: its sessions from their opening to their end. What happens to media is in `media`.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::sync::mpsc;
 
-use super::batch::{Batch, send_one};
+use super::batch::Batch;
 use super::inbox::{Message, OpenSession, Role, ShardHandle};
 use super::local_stream::{LocalStream, Source};
 use super::session::{Media, Session};
 use super::sessions::{Route, Sessions};
-use super::socket::Socket;
 use super::timers::Timers;
+use super::wire::Wire;
 use super::{Config, Event, SessionKey, ShardId, StreamKey};
 use crate::egress::whep::Subscriber;
 use crate::ingest::Publisher;
 use crate::sdp::IceCredentials;
 use crate::stream::{Recycler, TrackInfo};
-use crate::transport::{self, CloseReason, Identity, Received, Transport, demux, ice};
+use crate::transport::{self, CloseReason, Identity, Path, Received, Transport, Via, demux, ice};
 
 /// Everything that one shard's thread owns.
 pub(super) struct State {
     pub(super) id: ShardId,
     pub(super) shards: Arc<[ShardHandle]>,
-    pub(super) socket: Arc<Socket>,
+    pub(super) wire: Wire,
     pub(super) config: Config,
     pub(super) identity: Arc<Identity>,
     pub(super) events: mpsc::UnboundedSender<Event>,
@@ -53,7 +52,7 @@ impl State {
     }
 
     /// One datagram from our socket, wherever it belongs.
-    pub(super) fn handle_datagram(&mut self, now: Instant, from: SocketAddr, datagram: &mut [u8]) {
+    pub(super) fn handle_datagram(&mut self, now: Instant, from: Path, datagram: &mut [u8]) {
         self.me().counters().received.add(1);
         match self.route(now, from, datagram) {
             Some(Route::Here(slot)) => self.handle_here(now, slot, from, datagram),
@@ -63,25 +62,33 @@ impl State {
     }
 
     /// One datagram that another shard took for ours. It goes no further, so that none can circle.
-    pub(super) fn handle_handover(&mut self, now: Instant, from: SocketAddr, datagram: &mut [u8]) {
+    pub(super) fn handle_handover(&mut self, now: Instant, from: Path, datagram: &mut [u8]) {
         match self.route(now, from, datagram) {
             Some(Route::Here(slot)) => self.handle_here(now, slot, from, datagram),
             Some(Route::There(_)) | None => self.me().counters().foreign.add(1),
         }
     }
 
-    fn route(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) -> Option<Route> {
-        match demux::classify(datagram) {
-            demux::Kind::Stun => self.route_of_check(datagram),
-            demux::Kind::Other => None,
-            demux::Kind::Dtls | demux::Kind::Rtp | demux::Kind::Rtcp => self
+    fn route(&mut self, now: Instant, from: Path, datagram: &[u8]) -> Option<Route> {
+        match (demux::classify(datagram), from.via) {
+            (demux::Kind::Other, _) => None,
+            // A connection is one session's, and is never shared with another shard's.
+            (demux::Kind::Stun, Via::Tcp(_)) => {
+                let owner = self.sessions.route(from);
+                self.route_of_check(datagram).filter(|route| {
+                    matches!(route, Route::Here(_)) && owner.is_none_or(|owner| owner == *route)
+                })
+            }
+            (_, Via::Tcp(_)) => self.sessions.route(from),
+            (demux::Kind::Stun, _) => self.route_of_check(datagram),
+            (demux::Kind::Dtls | demux::Kind::Rtp | demux::Kind::Rtcp, _) => self
                 .sessions
                 .route(from)
                 .or_else(|| self.find_route(now, from)),
         }
     }
 
-    /// A binding request says itself whose it is; its address may be new.
+    /// A binding request says itself whose it is; its path may be new.
     fn route_of_check(&self, datagram: &[u8]) -> Option<Route> {
         let ufrag = ice::request_ufrag(datagram)?;
         let owner = ShardId::from_mark(*ufrag.as_bytes().first()?)?;
@@ -92,7 +99,7 @@ impl State {
         }
     }
 
-    fn hand_over(&self, now: Instant, to: ShardId, from: SocketAddr, datagram: &[u8]) {
+    fn hand_over(&self, now: Instant, to: ShardId, from: Path, datagram: &[u8]) {
         let taken = self
             .shard(to)
             .is_some_and(|shard| shard.hand_over(now, from, datagram));
@@ -104,7 +111,7 @@ impl State {
         }
     }
 
-    fn handle_here(&mut self, now: Instant, slot: usize, from: SocketAddr, datagram: &mut [u8]) {
+    fn handle_here(&mut self, now: Instant, slot: usize, from: Path, datagram: &mut [u8]) {
         let Some(session) = self.sessions.get_mut(slot) else {
             return;
         };
@@ -118,12 +125,12 @@ impl State {
             }
         }
         self.settle(now, slot);
-        // Somebody who can send from this address may have claimed it; its owner takes it back.
+        // Somebody who can send by this path may have claimed it; its owner takes it back.
         if is_check
             && self.sessions.owns(slot, from)
             && self.sessions.route(from) != Some(Route::Here(slot))
         {
-            self.sessions.add_address(slot, from);
+            self.sessions.add_path(slot, from);
             self.tell_others(|id| Message::Route(from, id));
         }
     }
@@ -181,7 +188,7 @@ impl State {
             transport,
             media,
             ufrags,
-            addresses: Vec::new(),
+            paths: Vec::new(),
             scheduled: None,
         };
         let publishes = matches!(session.media, Media::Publisher(_));
@@ -264,6 +271,7 @@ impl State {
             self.settle(now, slot);
         }
         self.due = due;
+        self.close_overdue(now);
     }
 
     /// Drains what a session has to say after it was told something, and sees to its next deadline.
@@ -277,15 +285,18 @@ impl State {
             .and_then(|session| session.transport.poll_event())
         {
             match event {
-                transport::Event::AddressValidated(address) => {
-                    self.sessions.add_address(slot, address);
-                    self.tell_others(|id| Message::Route(address, id));
+                transport::Event::PathValidated(path) => {
+                    self.sessions.add_path(slot, path);
+                    match path.via {
+                        Via::Udp(_) => self.tell_others(|id| Message::Route(path, id)),
+                        Via::Tcp(connection) => self.wire.tcp.set_owned(connection),
+                    }
                 }
-                transport::Event::AddressForgotten(address) => {
-                    self.sessions.remove_address(slot, address);
-                    self.tell_others(|id| Message::Unroute(address, id));
+                transport::Event::PathForgotten(path) => {
+                    self.sessions.remove_path(slot, path);
+                    self.close_path(path);
                 }
-                transport::Event::AddressChanged(_) => {}
+                transport::Event::PathChanged(_) => {}
                 transport::Event::Connected => self.connected(now, slot),
                 transport::Event::Closed(reason) => ended = Some(reason),
             }
@@ -313,7 +324,17 @@ impl State {
         };
         let counters = self.shards[usize::from(self.id.0)].counters();
         while let Some((to, datagram)) = session.transport.poll_transmit() {
-            send_one(&self.socket, to, &datagram, counters);
+            self.wire.send(to, &datagram, counters);
+        }
+    }
+
+    /// Nothing comes by a path any more.
+    fn close_path(&mut self, path: Path) {
+        match path.via {
+            Via::Udp(_) => self.tell_others(|id| Message::Unroute(path, id)),
+            Via::Tcp(connection) => {
+                self.wire.tcp.close(connection);
+            }
         }
     }
 
@@ -343,8 +364,8 @@ impl State {
             return;
         };
         self.me().counters().sessions_closed.add(1);
-        for address in &session.addresses {
-            self.tell_others(|id| Message::Unroute(*address, id));
+        for path in &session.paths {
+            self.close_path(*path);
         }
         match session.media {
             Media::Publisher(_) => {
@@ -366,9 +387,7 @@ impl State {
         counters
             .unauthenticated
             .add(dropped.stun_unauthenticated + dropped.stun_refused);
-        counters
-            .foreign
-            .add(dropped.foreign_address + dropped.unknown);
+        counters.foreign.add(dropped.foreign_path + dropped.unknown);
         counters.handshake.add(dropped.dtls_dropped);
         counters
             .undecryptable

@@ -1,6 +1,5 @@
 //! The gateway's side: what a shard does, without its sockets.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -16,7 +15,7 @@ use crate::sdp::{
 };
 use crate::stream::{Packet, Recycler, Ring, TrackId, TrackInfo};
 use crate::transport::srtp::Outbound;
-use crate::transport::{self, Config, Event, Identity, Received, Timeouts, Transport};
+use crate::transport::{self, Config, Event, Identity, Path, Received, Timeouts, Transport};
 
 const FEEDBACK: Feedback = Feedback {
     nack: true,
@@ -35,7 +34,7 @@ pub(super) struct Gateway {
     tracks: Vec<Track>,
     recycler: Recycler,
     /// What is to be sent to which session's peer.
-    pub(super) outbox: Vec<(usize, SocketAddr, Vec<u8>)>,
+    pub(super) outbox: Vec<(usize, Path, Vec<u8>)>,
 }
 
 struct Track {
@@ -125,7 +124,7 @@ impl Gateway {
         &mut self,
         now: Instant,
         session: usize,
-        from: SocketAddr,
+        from: Path,
         mut datagram: Vec<u8>,
     ) {
         match self.transports[session].handle_datagram(now, from, &mut datagram) {
@@ -213,7 +212,7 @@ impl Gateway {
             return;
         }
         let transport = &mut self.transports[session];
-        let Some(to) = transport.remote_address() else {
+        let Some(to) = transport.path() else {
             return;
         };
         if let Some(srtp) = transport.outbound() {
@@ -246,7 +245,7 @@ impl Gateway {
     fn drain_publisher(&mut self) {
         while let Some(mut compound) = self.publisher.poll_rtcp() {
             let transport = &mut self.transports[0];
-            let Some(to) = transport.remote_address() else {
+            let Some(to) = transport.path() else {
                 break;
             };
             let Some(srtp) = transport.outbound() else {
@@ -274,17 +273,17 @@ impl Gateway {
 /// Seals packets and queues them.
 struct Sealed<'a> {
     session: usize,
-    to: SocketAddr,
+    to: Path,
     srtp: &'a mut Outbound,
-    outbox: &'a mut Vec<(usize, SocketAddr, Vec<u8>)>,
+    outbox: &'a mut Vec<(usize, Path, Vec<u8>)>,
 }
 
 fn outlet<'a>(
     session: usize,
     transport: &'a mut Transport,
-    outbox: &'a mut Vec<(usize, SocketAddr, Vec<u8>)>,
+    outbox: &'a mut Vec<(usize, Path, Vec<u8>)>,
 ) -> Option<Sealed<'a>> {
-    let to = transport.remote_address()?;
+    let to = transport.path()?;
     let srtp = transport.outbound()?;
     Some(Sealed {
         session,

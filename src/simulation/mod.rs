@@ -19,10 +19,10 @@ mod tests;
 mod viewer;
 mod world;
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::stream::TrackId;
+use crate::transport::Path;
 
 const VIDEO: TrackId = TrackId(0);
 const AUDIO: TrackId = TrackId(1);
@@ -34,8 +34,8 @@ const AUDIO_PAYLOAD_TYPE: u8 = 111;
 const CHECKING: Duration = Duration::from_millis(50);
 const KEEPING: Duration = Duration::from_secs(1);
 
-/// A datagram of a peer, or for one: with the peer's address.
-type Datagram = (SocketAddr, Vec<u8>);
+/// A datagram of a peer, or for one, with what it goes by.
+type Datagram = (Path, Vec<u8>);
 
 /// The payload of packet `id` of a track: no two are alike.
 fn payload(first: u8, id: u32) -> Vec<u8> {

@@ -1,7 +1,6 @@
 //! A peer that publishes: frames of video, packets of audio, and again what it is asked for.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use rtc::rtcp;
@@ -16,7 +15,8 @@ use super::{
     VIDEO_PAYLOAD_TYPE, payload,
 };
 use crate::stream::TrackId;
-use crate::transport::testing::{Check, client_address};
+use crate::transport::Path;
+use crate::transport::testing::{Check, client_path};
 
 const VIDEO_INTERVAL: Duration = Duration::from_millis(33);
 const AUDIO_INTERVAL: Duration = Duration::from_millis(20);
@@ -29,7 +29,7 @@ const KEYFRAME: u32 = 12;
 /// The publishing peer.
 pub(super) struct PublishingPeer {
     pub(super) peer: Peer,
-    pub(super) address: SocketAddr,
+    pub(super) path: Path,
     pub(super) outbox: Vec<Datagram>,
     connected: bool,
     next_check: Instant,
@@ -79,7 +79,7 @@ impl PublishingPeer {
         };
         Self {
             peer,
-            address: client_address(4_000),
+            path: client_path(4_000),
             outbox: Vec::new(),
             connected: false,
             next_check: now,
@@ -136,7 +136,7 @@ impl PublishingPeer {
                 nominate: true,
                 ..Check::default()
             });
-            self.outbox.push((self.address, check));
+            self.outbox.push((self.path, check));
             if self.peer.is_connected() {
                 self.report(now);
             }
@@ -206,7 +206,7 @@ impl PublishingPeer {
                 *sequence_number = sequence_number.wrapping_add(1);
             }
             let datagram = self.peer.protect_rtp(&packet);
-            self.outbox.push((self.address, datagram));
+            self.outbox.push((self.path, datagram));
         }
     }
 
@@ -247,7 +247,7 @@ impl PublishingPeer {
         source.next_id += 1;
         source.sequence_number = source.sequence_number.wrapping_add(1);
         let datagram = self.peer.protect_rtp(&packet);
-        self.outbox.push((self.address, datagram));
+        self.outbox.push((self.path, datagram));
     }
 
     fn report(&mut self, now: Instant) {
@@ -262,13 +262,13 @@ impl PublishingPeer {
             });
             let compound = rtcp::packet::marshal(&[report]).unwrap();
             let datagram = self.peer.protect_rtcp(&compound);
-            self.outbox.push((self.address, datagram));
+            self.outbox.push((self.path, datagram));
         }
     }
 
     fn flush(&mut self) {
         while let Some(datagram) = self.peer.poll_transmit() {
-            self.outbox.push((self.address, datagram));
+            self.outbox.push((self.path, datagram));
         }
     }
 }

@@ -1,7 +1,6 @@
 //! A peer that watches: asks for what is missing, and keeps account of what came.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use rtc::rtcp;
@@ -20,7 +19,8 @@ use crate::rtp::Header;
 use crate::rtp::sequence::Unwrapper;
 use crate::sdp::IceCredentials;
 use crate::stream::TrackId;
-use crate::transport::testing::{Check, client_address};
+use crate::transport::Path;
+use crate::transport::testing::{Check, client_path};
 
 /// How long a packet may be late before it is asked for, and how often it is asked for then.
 const TOLERANCE: Duration = Duration::from_millis(10);
@@ -31,7 +31,7 @@ const PATIENCE: Duration = Duration::from_millis(2_500);
 /// The watching peer.
 pub(super) struct WatchingPeer {
     pub(super) peer: Peer,
-    pub(super) address: SocketAddr,
+    pub(super) path: Path,
     pub(super) outbox: Vec<Datagram>,
     connected: bool,
     next_check: Instant,
@@ -78,7 +78,7 @@ impl WatchingPeer {
         };
         Self {
             peer,
-            address: client_address(5_000 + index),
+            path: client_path(5_000 + index),
             outbox: Vec::new(),
             connected: false,
             next_check: now,
@@ -93,7 +93,7 @@ impl WatchingPeer {
 
     /// The NAT forgot its mapping: from now on the peer has another address.
     pub(super) fn rebind(&mut self) {
-        self.address.set_port(self.address.port() + 1_000);
+        self.path.remote.set_port(self.path.remote.port() + 1_000);
     }
 
     /// Goes on with the credentials of an ICE restart.
@@ -123,7 +123,7 @@ impl WatchingPeer {
                 nominate: true,
                 ..Check::default()
             });
-            self.outbox.push((self.address, check));
+            self.outbox.push((self.path, check));
         }
         if self.peer.poll_timeout().is_some_and(|due| due <= now) {
             self.peer.handle_timeout(now);
@@ -200,12 +200,12 @@ impl WatchingPeer {
         });
         let compound = rtcp::packet::marshal(&[report, packet]).unwrap();
         let datagram = self.peer.protect_rtcp(&compound);
-        self.outbox.push((self.address, datagram));
+        self.outbox.push((self.path, datagram));
     }
 
     fn flush(&mut self) {
         while let Some(datagram) = self.peer.poll_transmit() {
-            self.outbox.push((self.address, datagram));
+            self.outbox.push((self.path, datagram));
         }
     }
 }

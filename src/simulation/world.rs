@@ -117,14 +117,14 @@ impl World {
             }
         }
         while let Some((to, datagram)) = self.down[0].receive(now) {
-            if to == self.publisher.address {
+            if to == self.publisher.path {
                 self.publisher.handle_datagram(now, &datagram);
             }
         }
         for (viewer, link) in self.viewers.iter_mut().zip(&mut self.down[1..]) {
             while let Some((to, datagram)) = link.receive(now) {
-                // What is on its way to an address that the peer has left is lost.
-                if to == viewer.address {
+                // What is on its way to a path that the peer has left is lost.
+                if to == viewer.path {
                     viewer.handle_datagram(now, &datagram);
                 }
             }

@@ -1,6 +1,6 @@
 //! What a transport tells its caller.
 
-use std::net::SocketAddr;
+use super::Path;
 
 /// What a datagram held for the caller.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -22,12 +22,12 @@ pub enum Received {
 /// What the caller must know.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Event {
-    /// Datagrams from this address belong to the session from now on.
-    AddressValidated(SocketAddr),
+    /// Datagrams by this path belong to the session from now on.
+    PathValidated(Path),
     /// They don't any more: the peer has used too many others since.
-    AddressForgotten(SocketAddr),
-    /// [`Transport::remote_address`](super::Transport::remote_address) is this one now.
-    AddressChanged(SocketAddr),
+    PathForgotten(Path),
+    /// [`Transport::path`](super::Transport::path) is this one now.
+    PathChanged(Path),
     /// ICE and DTLS are done, and the peer is who its SDP said. Media flows.
     Connected,
     /// The transport is of no use any more. It is the last event; none comes for
@@ -40,7 +40,9 @@ pub enum Event {
 #[non_exhaustive]
 pub enum CloseReason {
     /// ICE or DTLS took too long.
-    #[error("the peer did not connect in time; check that its UDP packets reach this server")]
+    #[error(
+        "the peer did not connect in time; check that its UDP packets or its TCP connection reach this server"
+    )]
     ConnectTimeout,
     /// The peer fell silent.
     #[error("nothing came from the peer for too long")]
@@ -69,8 +71,8 @@ pub struct Counters {
     pub stun_unauthenticated: u64,
     /// Authentic STUN requests that were refused, for a conflict of roles.
     pub stun_refused: u64,
-    /// DTLS and media from addresses without a successful check.
-    pub foreign_address: u64,
+    /// DTLS and media by paths without a successful check.
+    pub foreign_path: u64,
     /// Media from before the keys.
     pub early_media: u64,
     /// DTLS datagrams without anything of use, or beyond the budget of a handshake.

@@ -5,8 +5,8 @@
 //! caller must know come out of [`Transport::poll_transmit`] and [`Transport::poll_event`].
 //! Media goes out through [`Transport::outbound`], which does not pass here at all.
 //!
-//! What the network may cost us is bounded: nothing is kept for an address before a STUN check
-//! from it was authentic, DTLS is heard only from such addresses and only so much of it, and SRTP
+//! What the network may cost us is bounded: nothing is kept for a path before a STUN check by it
+//! was authentic, DTLS is heard only by such paths and only so much of it, and SRTP
 //! states are made only for authentic packets. Nothing that is not authentic is ever answered.
 //!
 //! It never logs addresses, credentials or keys.
@@ -14,17 +14,19 @@
 pub mod demux;
 mod dtls;
 mod event;
+pub mod framing;
 pub mod ice;
 mod identity;
+mod path;
 pub mod srtp;
 #[cfg(test)]
 pub(crate) mod testing;
 
 pub use event::{CloseReason, Counters, Event, Received};
 pub use identity::{Identity, IdentityError};
+pub use path::{ConnectionId, Path, Via};
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -77,7 +79,7 @@ pub struct Transport {
     dtls: Dtls,
     srtp: Option<Box<(Outbound, Inbound)>>,
     // What the caller polls.
-    transmits: VecDeque<(SocketAddr, Vec<u8>)>,
+    transmits: VecDeque<(Path, Vec<u8>)>,
     events: VecDeque<Event>,
     counters: Counters,
 }
@@ -116,13 +118,8 @@ impl Transport {
         })
     }
 
-    /// Takes a datagram that came from `from`. Media is decrypted in place.
-    pub fn handle_datagram(
-        &mut self,
-        now: Instant,
-        from: SocketAddr,
-        datagram: &mut [u8],
-    ) -> Received {
+    /// Takes a datagram that came by `from`. Media is decrypted in place.
+    pub fn handle_datagram(&mut self, now: Instant, from: Path, datagram: &mut [u8]) -> Received {
         if self.phase == Phase::Closed {
             return Received::Nothing;
         }
@@ -131,7 +128,7 @@ impl Transport {
             Kind::Stun => self.handle_stun(now, from, datagram),
             Kind::Other => self.counters.unknown += 1,
             Kind::Dtls | Kind::Rtp | Kind::Rtcp if !self.ice.is_validated(from) => {
-                self.counters.foreign_address += 1;
+                self.counters.foreign_path += 1;
             }
             Kind::Dtls => self.handle_dtls(now, from, datagram),
             Kind::Rtp | Kind::Rtcp => return self.handle_media(now, from, kind, datagram),
@@ -172,7 +169,7 @@ impl Transport {
     }
 
     /// The next datagram to send that is not media: STUN answers and DTLS records.
-    pub fn poll_transmit(&mut self) -> Option<(SocketAddr, Vec<u8>)> {
+    pub fn poll_transmit(&mut self) -> Option<(Path, Vec<u8>)> {
         self.transmits.pop_front()
     }
 
@@ -181,9 +178,9 @@ impl Transport {
         self.events.pop_front()
     }
 
-    /// Where media goes: the address that the peer nominated last, or before any nomination the
-    /// first that a check came from. `None` before that.
-    pub fn remote_address(&self) -> Option<SocketAddr> {
+    /// Where media goes: the path that the peer nominated last, or before any nomination the first
+    /// that a check came by. `None` before that.
+    pub fn path(&self) -> Option<Path> {
         self.ice.selected()
     }
 
@@ -200,10 +197,17 @@ impl Transport {
         }
     }
 
+    /// The path has come to its end: a connection was closed. Without another one that was heard
+    /// just now the transport waits for a check, as long as it waits for any sign of life.
+    pub fn forget_path(&mut self, now: Instant, path: Path) {
+        let changes = self.ice.forget(now, path);
+        self.note_changes(changes);
+    }
+
     /// Begins an ICE restart with new local credentials (RFC 8445, section 9).
     ///
     /// The old ones go on being accepted until a check with the new ones succeeds, and media goes
-    /// on to the old address until the peer nominates another.
+    /// on by the old path until the peer nominates another.
     pub fn restart_ice(&mut self, local: &IceCredentials) {
         if self.ice.restart(self.identity.crypto(), local).is_err() {
             self.end(CloseReason::Crypto);
@@ -225,7 +229,7 @@ impl Transport {
         std::mem::take(&mut self.counters)
     }
 
-    fn handle_stun(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) {
+    fn handle_stun(&mut self, now: Instant, from: Path, datagram: &[u8]) {
         match self.ice.handle(now, from, datagram) {
             Ok(Outcome::Checked { response, changes }) => {
                 self.last_heard = now;
@@ -249,7 +253,7 @@ impl Transport {
         }
     }
 
-    fn handle_dtls(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) {
+    fn handle_dtls(&mut self, now: Instant, from: Path, datagram: &[u8]) {
         let changes = Changes {
             selected: self.ice.note_dtls(from),
             ..Changes::default()
@@ -273,7 +277,7 @@ impl Transport {
     fn handle_media(
         &mut self,
         now: Instant,
-        from: SocketAddr,
+        from: Path,
         kind: Kind,
         datagram: &mut [u8],
     ) -> Received {
@@ -295,7 +299,8 @@ impl Transport {
         match result {
             Ok(received) => {
                 self.last_heard = now;
-                self.ice.note_heard(now, from);
+                let selected = self.ice.note_media(now, from);
+                self.events.extend(selected.map(Event::PathChanged));
                 received
             }
             Err(SrtpError::Replayed) => {
@@ -311,17 +316,17 @@ impl Transport {
 
     fn note_changes(&mut self, changes: Changes) {
         let events = [
-            changes.forgotten.map(Event::AddressForgotten),
-            changes.validated.map(Event::AddressValidated),
-            changes.selected.map(Event::AddressChanged),
+            changes.forgotten.map(Event::PathForgotten),
+            changes.validated.map(Event::PathValidated),
+            changes.selected.map(Event::PathChanged),
         ];
         self.events.extend(events.into_iter().flatten());
     }
 
     fn flush_dtls(&mut self) {
         while let Some(datagram) = self.dtls.poll_transmit() {
-            if let Some(address) = self.ice.selected() {
-                self.transmits.push_back((address, datagram));
+            if let Some(path) = self.ice.selected() {
+                self.transmits.push_back((path, datagram));
             }
         }
     }

@@ -1,7 +1,7 @@
 //! The other side of a [`Transport`] for tests: a controlling ICE agent, DTLS and SRTP, made of
 //! the parts of `rtc` and not of ours. Time is what the test says it is.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -24,10 +24,11 @@ use rtc::stun::message::{BINDING_REQUEST, Message, Setter, TransactionId};
 use rtc::stun::textattrs::TextAttribute;
 
 use super::srtp::Profile;
-use super::{Config, Event, Identity, Received, Timeouts, Transport};
+use super::{Config, Event, Identity, Path, Received, Timeouts, Transport};
 use crate::sdp::{DtlsRole, Fingerprint, IceCredentials};
 
-const SERVER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9);
+const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const SERVER: SocketAddr = SocketAddr::new(LOCAL, 9);
 /// How long a datagram is under way in [`Pair::run`].
 const TRANSIT: Duration = Duration::from_millis(5);
 
@@ -39,9 +40,14 @@ pub(crate) fn server_credentials() -> IceCredentials {
     }
 }
 
-/// The address of a client with this port.
-pub(crate) fn client_address(port: u16) -> SocketAddr {
-    SocketAddr::from(([192, 0, 2, 1], port))
+/// The path of a client over UDP, from this port of its.
+pub(crate) fn client_path(port: u16) -> Path {
+    path_from(([192, 0, 2, 1], port))
+}
+
+/// The path of a client over UDP, from this address of its.
+pub(crate) fn path_from(remote: impl Into<SocketAddr>) -> Path {
+    Path::udp(remote.into(), LOCAL)
 }
 
 /// What a binding request carries.
@@ -233,8 +239,8 @@ pub(crate) struct Pair {
     pub(crate) now: Instant,
     pub(crate) transport: Transport,
     pub(crate) peer: Peer,
-    /// Where the peer's datagrams come from.
-    pub(crate) address: SocketAddr,
+    /// What the peer's datagrams come by.
+    pub(crate) path: Path,
     /// What the transport reported, in order.
     pub(crate) events: Vec<Event>,
     /// What is under way, with the time of arrival.
@@ -270,7 +276,7 @@ impl Pair {
             now,
             transport: Transport::new(now, &identity, &config).unwrap(),
             peer,
-            address: client_address(1000),
+            path: client_path(1000),
             events: Vec::new(),
             to_transport: Vec::new(),
             to_peer: Vec::new(),
@@ -301,7 +307,7 @@ impl Pair {
         self.peer.start_dtls(self.now);
     }
 
-    /// Sends a check from the peer's address; the answer is left in the transport.
+    /// Sends a check by the peer's path; the answer is left in the transport.
     pub(crate) fn send_check(&mut self, check: Check) {
         let request = self.peer.check(check);
         self.deliver(request);
@@ -311,7 +317,7 @@ impl Pair {
     pub(crate) fn deliver(&mut self, mut datagram: Vec<u8>) -> (Received, Vec<u8>) {
         let received = self
             .transport
-            .handle_datagram(self.now, self.address, &mut datagram);
+            .handle_datagram(self.now, self.path, &mut datagram);
         self.drain_events();
         (received, datagram)
     }
@@ -357,7 +363,7 @@ impl Pair {
         let now = self.now;
         for (_, mut datagram) in self.to_transport.extract_if(.., |(at, _)| *at <= now) {
             self.transport
-                .handle_datagram(now, self.address, &mut datagram);
+                .handle_datagram(now, self.path, &mut datagram);
         }
         for (_, datagram) in self.to_peer.extract_if(.., |(at, _)| *at <= now) {
             self.peer.handle_datagram(now, &datagram);

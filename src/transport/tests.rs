@@ -1,9 +1,11 @@
 //! The transport against an independent peer, in virtual time.
 
+use std::net::SocketAddr;
+
 use proptest::prelude::*;
 
 use super::srtp::Profile;
-use super::testing::{Check, Pair, Peer, client_address, server_credentials};
+use super::testing::{Check, Pair, Peer, client_path, path_from, server_credentials};
 use super::*;
 
 const GCM: Profile = Profile::AeadAes128Gcm;
@@ -39,8 +41,8 @@ fn both_roles_and_profiles_connect_and_carry_media_both_ways() {
             let mut pair = Pair::new(role, &[profile]);
             pair.connect();
             let expected = [
-                Event::AddressValidated(pair.address),
-                Event::AddressChanged(pair.address),
+                Event::PathValidated(pair.path),
+                Event::PathChanged(pair.path),
                 Event::Connected,
             ];
             assert_eq!(pair.events, expected);
@@ -216,9 +218,9 @@ fn dtls_and_media_from_an_address_without_a_check_are_dropped() {
     let hello = pair.peer.poll_transmit().unwrap();
     pair.deliver(hello);
     pair.deliver(rtp(1));
-    assert_eq!(pair.transport.take_counters().foreign_address, 2);
+    assert_eq!(pair.transport.take_counters().foreign_path, 2);
     assert_eq!(pair.transport.poll_transmit(), None);
-    assert_eq!(pair.transport.remote_address(), None);
+    assert_eq!(pair.transport.path(), None);
 }
 
 #[test]
@@ -246,12 +248,12 @@ fn a_check_is_answered_with_the_address_it_came_from() {
     for address in ["198.51.100.7:4321", "[2001:db8::7]:4321"] {
         let address: SocketAddr = address.parse().unwrap();
         let mut pair = Pair::new(DtlsRole::Server, &[GCM]);
-        pair.address = address;
+        pair.path = path_from(address);
         let request = pair.peer.check(Check::default());
         let transaction = request[8..20].to_vec();
         pair.deliver(request);
         let (to, bytes) = pair.transport.poll_transmit().unwrap();
-        assert_eq!(to, address);
+        assert_eq!(to, pair.path);
         let mut response = Message::new();
         response.unmarshal_binary(&bytes).unwrap();
         assert!(is_response(&bytes, 0x0101));
@@ -274,7 +276,7 @@ fn a_check_without_priority_and_role_is_accepted() {
         bare: true,
         ..Check::default()
     });
-    assert_eq!(pair.transport.remote_address(), Some(pair.address));
+    assert_eq!(pair.transport.path(), Some(pair.path));
 }
 
 #[test]
@@ -286,7 +288,7 @@ fn a_peer_that_claims_our_role_is_told_so() {
     });
     let (_, response) = pair.transport.poll_transmit().unwrap();
     assert!(is_response(&response, 0x0111));
-    assert_eq!(pair.transport.remote_address(), None);
+    assert_eq!(pair.transport.path(), None);
     assert_eq!(pair.transport.take_counters().stun_refused, 1);
 }
 
@@ -330,18 +332,18 @@ fn media_of_a_foreign_key_and_replays_are_dropped() {
 fn the_first_address_is_used_until_another_is_nominated() {
     let mut pair = Pair::new(DtlsRole::Server, &[GCM]);
     pair.send_check(Check::default());
-    pair.address = client_address(2000);
+    pair.path = client_path(2000);
     pair.send_check(Check::default());
-    assert_eq!(pair.transport.remote_address(), Some(client_address(1000)));
+    assert_eq!(pair.transport.path(), Some(client_path(1000)));
     pair.send_check(NOMINATE);
-    assert_eq!(pair.transport.remote_address(), Some(client_address(2000)));
+    assert_eq!(pair.transport.path(), Some(client_path(2000)));
     assert_eq!(
         pair.events,
         [
-            Event::AddressValidated(client_address(1000)),
-            Event::AddressChanged(client_address(1000)),
-            Event::AddressValidated(client_address(2000)),
-            Event::AddressChanged(client_address(2000)),
+            Event::PathValidated(client_path(1000)),
+            Event::PathChanged(client_path(1000)),
+            Event::PathValidated(client_path(2000)),
+            Event::PathChanged(client_path(2000)),
         ]
     );
 }
@@ -352,14 +354,14 @@ fn a_session_survives_a_new_address_in_the_handshake_and_after() {
     pair.begin();
     pair.run(Duration::from_millis(12), |_| false);
     assert!(!pair.transport.is_connected());
-    pair.address = client_address(2000);
+    pair.path = client_path(2000);
     pair.send_check(NOMINATE);
     pair.run(2 * SECOND, |_| false);
     assert!(pair.transport.is_connected());
 
-    pair.address = client_address(3000);
+    pair.path = client_path(3000);
     pair.send_check(NOMINATE);
-    assert_eq!(pair.transport.remote_address(), Some(client_address(3000)));
+    assert_eq!(pair.transport.path(), Some(client_path(3000)));
     let protected = pair.peer.protect_rtp(&rtp(1));
     assert_ne!(pair.deliver(protected).0, Received::Nothing);
 }
@@ -368,26 +370,168 @@ fn a_session_survives_a_new_address_in_the_handshake_and_after() {
 fn without_nomination_a_new_address_takes_over_when_the_old_one_is_silent() {
     let mut pair = Pair::connected();
     pair.send_check(NOMINATE);
-    pair.address = client_address(2000);
+    pair.path = path_from(([198, 51, 100, 1], 1000));
     pair.send_check(Check::default());
-    assert_eq!(pair.transport.remote_address(), Some(client_address(1000)));
+    assert_eq!(pair.transport.path(), Some(client_path(1000)));
     pair.now += 4 * SECOND;
     pair.send_check(Check::default());
-    assert_eq!(pair.transport.remote_address(), Some(client_address(2000)));
+    assert_eq!(pair.transport.path(), Some(pair.path));
+}
+
+#[test]
+fn a_peer_behind_a_nat_that_forgot_it_is_followed_at_its_first_check() {
+    for check in [NOMINATE, Check::default()] {
+        let mut pair = Pair::connected();
+        pair.path = client_path(2000);
+        pair.send_check(check);
+        assert_eq!(pair.transport.path(), Some(client_path(2000)));
+    }
+}
+
+#[test]
+fn media_by_the_old_path_shows_that_a_new_port_was_no_rebinding() {
+    let mut pair = Pair::connected();
+    pair.path = client_path(2000);
+    pair.send_check(Check::default());
+    pair.now += SECOND;
+    pair.path = client_path(1000);
+    let protected = pair.peer.protect_rtp(&rtp(1));
+    pair.deliver(protected);
+    assert_eq!(pair.transport.path(), Some(client_path(1000)));
+    // The other one was seen before: its checks mean nothing new.
+    pair.path = client_path(2000);
+    pair.send_check(Check::default());
+    assert_eq!(pair.transport.path(), Some(client_path(1000)));
+}
+
+#[test]
+fn media_that_was_late_does_not_take_back_a_nomination() {
+    let mut pair = Pair::connected();
+    let late = pair.peer.protect_rtp(&rtp(1));
+    pair.path = path_from(([198, 51, 100, 1], 1000));
+    pair.send_check(NOMINATE);
+    pair.now += Duration::from_millis(100);
+    pair.path = client_path(1000);
+    assert_ne!(pair.deliver(late).0, Received::Nothing);
+    assert_eq!(
+        pair.transport.path(),
+        Some(path_from(([198, 51, 100, 1], 1000)))
+    );
+}
+
+#[test]
+fn media_that_is_not_authentic_moves_nothing() {
+    let mut pair = Pair::connected();
+    pair.path = path_from(([198, 51, 100, 1], 1000));
+    pair.send_check(Check::default());
+    pair.now += SECOND;
+    pair.deliver(rtp(1));
+    assert_eq!(pair.transport.path(), Some(client_path(1000)));
+    let protected = pair.peer.protect_rtp(&rtp(2));
+    pair.deliver(protected);
+    assert_eq!(pair.transport.path(), Some(pair.path));
+}
+
+#[test]
+fn the_same_peer_at_another_of_our_addresses_must_prove_itself_again() {
+    let mut pair = Pair::connected();
+    let remote = client_path(1000).remote;
+    pair.path = Path::udp(remote, [127, 0, 0, 2].into());
+    pair.deliver(rtp(1));
+    assert_eq!(pair.transport.take_counters().foreign_path, 1);
+    while pair.transport.poll_transmit().is_some() {}
+    pair.send_check(NOMINATE);
+    let (to, _) = pair.transport.poll_transmit().unwrap();
+    assert!(to == pair.path, "the answer leaves from where it was asked");
+    assert!(pair.transport.path() == Some(pair.path));
+}
+
+// TCP.
+
+fn connection(generation: u32) -> Path {
+    let index = 0;
+    Path::tcp(client_path(3000).remote, ConnectionId { index, generation })
+}
+
+#[test]
+fn a_session_can_begin_and_live_on_a_tcp_connection() {
+    let mut pair = Pair::new(DtlsRole::Server, &[GCM]);
+    pair.path = connection(1);
+    pair.connect();
+    assert_eq!(pair.transport.path(), Some(connection(1)));
+    let protected = pair.peer.protect_rtp(&rtp(1));
+    assert_ne!(pair.deliver(protected).0, Received::Nothing);
+}
+
+#[test]
+fn a_session_moves_from_udp_to_tcp_and_back_by_nomination() {
+    let mut pair = Pair::connected();
+    let udp = pair.path;
+    for path in [connection(1), udp, connection(1), connection(2)] {
+        pair.path = path;
+        pair.send_check(NOMINATE);
+        assert_eq!(pair.transport.path(), Some(path));
+    }
+}
+
+#[test]
+fn a_closed_connection_leaves_the_session_waiting_for_another_path_until_consent_ends() {
+    let mut pair = Pair::new(DtlsRole::Server, &[GCM]);
+    pair.path = connection(1);
+    pair.connect();
+    pair.transport.forget_path(pair.now, connection(1));
+    assert_eq!(pair.transport.path(), None);
+    assert_eq!(
+        pair.transport.poll_event(),
+        Some(Event::PathForgotten(connection(1)))
+    );
+    // What still comes by the name of the old one is not heard.
+    let protected = pair.peer.protect_rtp(&rtp(1));
+    assert_eq!(pair.deliver(protected).0, Received::Nothing);
+
+    pair.now += 5 * SECOND;
+    pair.path = connection(2);
+    pair.send_check(Check::default());
+    assert_eq!(pair.transport.path(), Some(connection(2)));
+    pair.transport.forget_path(pair.now, connection(2));
+    pair.transport.handle_timeout(pair.now + 15 * SECOND);
+    let events: Vec<_> = std::iter::from_fn(|| pair.transport.poll_event()).collect();
+    let end = Event::Closed(CloseReason::ConsentExpired);
+    assert_eq!(events, [Event::PathForgotten(connection(2)), end]);
+}
+
+#[test]
+fn media_goes_on_by_udp_when_the_connection_closes_if_udp_was_heard_just_now() {
+    let mut pair = Pair::connected();
+    let udp = pair.path;
+    pair.path = connection(1);
+    pair.send_check(NOMINATE);
+    pair.path = udp;
+    pair.send_check(Check::default());
+    assert_eq!(pair.transport.path(), Some(connection(1)));
+    pair.transport.forget_path(pair.now, connection(1));
+    assert_eq!(pair.transport.path(), Some(udp));
+
+    // Not by one that may be as dead.
+    pair.path = connection(2);
+    pair.send_check(NOMINATE);
+    pair.now += 4 * SECOND;
+    pair.transport.forget_path(pair.now, connection(2));
+    assert_eq!(pair.transport.path(), None);
 }
 
 #[test]
 fn the_number_of_addresses_is_bounded_and_the_selected_one_stays() {
     let mut pair = Pair::connected();
-    for port in 2000..2100 {
-        pair.address = client_address(port);
+    for host in 0..100 {
+        pair.path = path_from(([198, 51, 100, host], 1000));
         pair.send_check(Check::default());
     }
     let count = |wanted: fn(&Event) -> bool| pair.events.iter().filter(|e| wanted(e)).count();
-    let validated = count(|e| matches!(e, Event::AddressValidated(_)));
-    let forgotten = count(|e| matches!(e, Event::AddressForgotten(_)));
+    let validated = count(|e| matches!(e, Event::PathValidated(_)));
+    let forgotten = count(|e| matches!(e, Event::PathForgotten(_)));
     assert_eq!((validated, forgotten), (101, 93));
-    assert_eq!(pair.transport.remote_address(), Some(client_address(1000)));
+    assert_eq!(pair.transport.path(), Some(client_path(1000)));
 }
 
 #[test]
@@ -404,10 +548,10 @@ fn an_ice_restart_accepts_both_credentials_until_the_new_ones_are_used() {
     assert!(pair.transport.poll_transmit().is_some());
 
     pair.peer.server = new;
-    pair.address = client_address(2000);
+    pair.path = client_path(2000);
     pair.send_check(NOMINATE);
     assert!(pair.transport.poll_transmit().is_some());
-    assert_eq!(pair.transport.remote_address(), Some(client_address(2000)));
+    assert_eq!(pair.transport.path(), Some(client_path(2000)));
 
     pair.peer.server = old;
     pair.send_check(NOMINATE);

@@ -1,7 +1,7 @@
 //! The session: rows S1 to S8, S11 and E18.
 
 use super::*;
-use crate::http::MissingIfMatch;
+use crate::config::{Compatibility, LenientPatch};
 use double::WHIP_SESSION as SESSION;
 
 const CURRENT: (&str, &str) = ("if-match", "\"generation-1\"");
@@ -99,7 +99,10 @@ async fn the_session_keeps_its_promises() {
 #[tokio::test]
 async fn a_missing_precondition_can_be_allowed() {
     let settings = Settings {
-        missing_if_match: MissingIfMatch::Any,
+        compatibility: Compatibility {
+            patch_without_if_match: LenientPatch::Always,
+            ..Compatibility::default()
+        },
         ..Settings::default()
     };
     let row = Row::new("lenient", "PATCH", SESSION, 200)

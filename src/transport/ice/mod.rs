@@ -1,34 +1,37 @@
 //! ICE-lite (RFC 8445, section 2.5): it answers checks and follows where they come from.
 //!
 //! It never sends a check of its own, so it needs nothing of the peer's credentials. Nothing is
-//! kept for an address before a check from it was authentic.
+//! kept for a path before a check by it was authentic.
 
 mod stun;
 
 pub use stun::request_ufrag;
 
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use rtc::crypto::{CryptoError, HmacAlgorithm, Mac, RTCCrypto};
 
 use self::stun::BindingRequest;
+use super::{Path, Via};
 use crate::sdp::IceCredentials;
 
-/// How many addresses of a peer are remembered: two interfaces with two families and a NAT each.
-const MAX_ADDRESSES: usize = 8;
-/// A selected address that was silent for this long loses its place to one that is heard without
-/// a nomination. Longer than the 2.5 s between the checks of Chromium.
+/// How many paths of a peer are remembered: two interfaces with two families and a NAT each.
+const MAX_PATHS: usize = 8;
+/// A selected path that was silent for this long loses its place to one that a check comes by
+/// without a nomination. Longer than the 2.5 s between the checks of Chromium.
 const SILENCE: Duration = Duration::from_secs(3);
+/// The same for one that media comes by: a peer sends media by the pair that it has chosen, and by
+/// no other. Longer than a datagram is late that left before the peer chose again.
+const MEDIA_SILENCE: Duration = Duration::from_millis(250);
 
 /// The lite agent of one session.
 pub(super) struct Agent {
     current: Credentials,
     /// Before an ICE restart; until a check with the current ones succeeds.
     previous: Option<Credentials>,
-    addresses: Vec<Address>,
-    selected: Option<SocketAddr>,
-    /// The selected address was chosen by the peer, not for being the first.
+    validated: Vec<Validated>,
+    selected: Option<Path>,
+    /// The selected path was chosen by the peer, not for being the first.
     nominated: bool,
 }
 
@@ -38,8 +41,8 @@ struct Credentials {
     mac: Box<dyn Mac>,
 }
 
-struct Address {
-    address: SocketAddr,
+struct Validated {
+    path: Path,
     last_heard: Instant,
 }
 
@@ -55,12 +58,12 @@ pub(super) enum Outcome {
     Unauthenticated,
 }
 
-/// How the addresses of a peer changed.
+/// How the paths to a peer changed.
 #[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
 pub(super) struct Changes {
-    pub(super) validated: Option<SocketAddr>,
-    pub(super) forgotten: Option<SocketAddr>,
-    pub(super) selected: Option<SocketAddr>,
+    pub(super) validated: Option<Path>,
+    pub(super) forgotten: Option<Path>,
+    pub(super) selected: Option<Path>,
 }
 
 impl Agent {
@@ -68,7 +71,7 @@ impl Agent {
         Ok(Self {
             current: Credentials::new(crypto, local)?,
             previous: None,
-            addresses: Vec::new(),
+            validated: Vec::new(),
             selected: None,
             nominated: false,
         })
@@ -86,29 +89,55 @@ impl Agent {
     }
 
     /// Where to send to.
-    pub(super) fn selected(&self) -> Option<SocketAddr> {
+    pub(super) fn selected(&self) -> Option<Path> {
         self.selected
     }
 
-    /// Whether a check from `address` has succeeded.
-    pub(super) fn is_validated(&self, address: SocketAddr) -> bool {
-        self.selected == Some(address) || self.addresses.iter().any(|a| a.address == address)
+    /// Whether a check by `path` has succeeded.
+    pub(super) fn is_validated(&self, path: Path) -> bool {
+        self.selected == Some(path) || self.validated.iter().any(|known| known.path == path)
     }
 
-    /// Notes that something authentic came from a validated address.
-    pub(super) fn note_heard(&mut self, now: Instant, from: SocketAddr) {
-        if let Some(address) = self.addresses.iter_mut().find(|a| a.address == from) {
-            address.last_heard = now;
-        }
-    }
-
-    /// Notes that the peer does DTLS from a validated address: as long as it nominated none, it
-    /// expects the answer there. Returns the address when it is selected by that.
-    pub(super) fn note_dtls(&mut self, from: SocketAddr) -> Option<SocketAddr> {
+    /// Notes that the peer does DTLS by a validated path: as long as it nominated none, it expects
+    /// the answer there. Returns the path when it is selected by that.
+    pub(super) fn note_dtls(&mut self, from: Path) -> Option<Path> {
         if self.nominated {
             return None;
         }
         self.select(from)
+    }
+
+    /// Notes authentic media by a validated path. Returns the path when it is selected by that:
+    /// the peer has moved there.
+    pub(super) fn note_media(&mut self, now: Instant, from: Path) -> Option<Path> {
+        self.note_heard(now, from);
+        if self.selected == Some(from) || !self.selected_is_silent(now, MEDIA_SILENCE) {
+            return None;
+        }
+        self.select(from)
+    }
+
+    /// Forgets a path that has come to its end. Media goes on by the one that was heard last, if
+    /// that is not long ago, and else waits for a check.
+    pub(super) fn forget(&mut self, now: Instant, path: Path) -> Changes {
+        let known = self.validated.len();
+        self.validated.retain(|other| other.path != path);
+        let mut changes = Changes::default();
+        if self.validated.len() < known {
+            changes.forgotten = Some(path);
+        }
+        if self.selected == Some(path) {
+            self.nominated = false;
+            let heard = self
+                .validated
+                .iter()
+                .filter(|other| now.saturating_duration_since(other.last_heard) < SILENCE);
+            self.selected = heard
+                .max_by_key(|other| other.last_heard)
+                .map(|other| other.path);
+            changes.selected = self.selected;
+        }
+        changes
     }
 
     /// Answers a binding request.
@@ -119,7 +148,7 @@ impl Agent {
     pub(super) fn handle(
         &mut self,
         now: Instant,
-        from: SocketAddr,
+        from: Path,
         datagram: &[u8],
     ) -> Result<Outcome, CryptoError> {
         const CLASS_BITS: u16 = 0x0110;
@@ -145,7 +174,7 @@ impl Agent {
             let response = request.refuse_role(mac)?;
             return Ok(Outcome::Refused { response });
         }
-        let response = request.accept(from, mac)?;
+        let response = request.accept(from.remote, mac)?;
         if is_current {
             self.previous = None;
         }
@@ -153,46 +182,65 @@ impl Agent {
         Ok(Outcome::Checked { response, changes })
     }
 
-    fn note_check(&mut self, now: Instant, from: SocketAddr, nominates: bool) -> Changes {
+    fn note_check(&mut self, now: Instant, from: Path, nominates: bool) -> Changes {
         let mut changes = Changes::default();
-        if !self.is_validated(from) {
+        let is_new = !self.is_validated(from);
+        if is_new {
             changes.validated = Some(from);
-            if self.addresses.len() >= MAX_ADDRESSES {
+            if self.validated.len() >= MAX_PATHS {
                 changes.forgotten = self.forget_oldest();
             }
-            self.addresses.push(Address {
-                address: from,
+            self.validated.push(Validated {
+                path: from,
                 last_heard: now,
             });
         }
         self.note_heard(now, from);
-        if nominates {
-            self.nominated = true;
-            changes.selected = self.select(from);
-        } else if self.selected_is_silent(now) {
+        self.nominated |= nominates;
+        if nominates || self.selected_is_silent(now, SILENCE) || (is_new && self.is_rebound(from)) {
             changes.selected = self.select(from);
         }
         changes
     }
 
-    fn select(&mut self, address: SocketAddr) -> Option<SocketAddr> {
-        (self.selected.replace(address) != Some(address)).then_some(address)
+    fn note_heard(&mut self, now: Instant, from: Path) {
+        if let Some(known) = self.validated.iter_mut().find(|known| known.path == from) {
+            known.last_heard = now;
+        }
     }
 
-    fn selected_is_silent(&self, now: Instant) -> bool {
+    fn select(&mut self, path: Path) -> Option<Path> {
+        (self.selected.replace(path) != Some(path)).then_some(path)
+    }
+
+    fn selected_is_silent(&self, now: Instant, silence: Duration) -> bool {
         let selected = self
-            .addresses
+            .validated
             .iter()
-            .find(|a| Some(a.address) == self.selected);
-        selected.is_none_or(|a| now.saturating_duration_since(a.last_heard) >= SILENCE)
+            .find(|known| Some(known.path) == self.selected);
+        selected.is_none_or(|known| now.saturating_duration_since(known.last_heard) >= silence)
     }
 
-    fn forget_oldest(&mut self) -> Option<SocketAddr> {
-        let others = self.addresses.iter().enumerate();
+    /// Whether a path that was never seen before looks like the nominated one after a NAT forgot
+    /// its mapping: only the peer's port is another. Peers that nominate once and then check
+    /// without a word (Pion, `rtc`) say no more than that. Should the old path be alive after all,
+    /// the next media by it takes it back.
+    fn is_rebound(&self, path: Path) -> bool {
+        let Some(selected) = self.selected else {
+            return false;
+        };
+        self.nominated
+            && matches!(path.via, Via::Udp(_))
+            && path.via == selected.via
+            && path.remote.ip() == selected.remote.ip()
+    }
+
+    fn forget_oldest(&mut self) -> Option<Path> {
+        let others = self.validated.iter().enumerate();
         let (index, _) = others
-            .filter(|(_, a)| Some(a.address) != self.selected)
-            .min_by_key(|(_, a)| a.last_heard)?;
-        Some(self.addresses.swap_remove(index).address)
+            .filter(|(_, known)| Some(known.path) != self.selected)
+            .min_by_key(|(_, known)| known.last_heard)?;
+        Some(self.validated.swap_remove(index).path)
     }
 }
 

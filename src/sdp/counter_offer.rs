@@ -1,0 +1,310 @@
+//! Our own offer, for players that can't make one or whose offer holds nothing of use
+//! (draft-ietf-wish-whep, section 4.2, status 406), and what comes of the player's answer to it.
+//!
+//! It offers each track of the stream on an m-line of its own, in the codec and format that the
+//! publisher sends, and nothing else. A player may reject an m-line and watch the rest.
+
+use std::fmt;
+
+use super::answer::{self, Local};
+use super::codec_choice;
+use super::media_section::{Direction, ExtensionOffer, MediaSection};
+use super::payload_format::PayloadFormat;
+use super::player_answer::Answer;
+use super::refusal::{CodecList, MediaKinds, Refusal};
+use super::session::{
+    DtlsRole, Feedback, Fingerprint, IceCredentials, SubscribedTrack, SubscriberSpec,
+};
+use super::writer::{FormatAnswer, Head, MediaAnswer, Writer};
+use crate::rtp::{Codec, Extension, ExtensionMap, MediaKind};
+use crate::stream::TrackInfo;
+
+/// The session information is for people; what is longer is cut.
+const MAX_REASON_BYTES: usize = 512;
+
+/// An offer to a player, and what must be known of it when the answer comes.
+#[derive(Clone, PartialEq, Eq)]
+pub struct CounterOffer {
+    /// The SDP offer, with CRLF line ends.
+    pub sdp: String,
+    lines: Vec<OfferedTrack>,
+}
+
+impl fmt::Debug for CounterOffer {
+    /// Without the offer, which holds our ICE password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CounterOffer")
+            .field("lines", &self.lines)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a player's answer led to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Agreed {
+    /// What both sides agreed on.
+    pub spec: SubscriberSpec,
+    /// Our role in the DTLS handshake.
+    pub dtls_role: DtlsRole,
+    /// The player's ICE credentials.
+    pub remote: IceCredentials,
+    /// The certificate that the player must show.
+    pub remote_fingerprint: Fingerprint,
+}
+
+/// One m-line of our offer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct OfferedTrack {
+    track: TrackInfo,
+    mid: String,
+    format: PayloadFormat,
+    rtx_payload_type: Option<u8>,
+    ssrc: u32,
+    rtx_ssrc: Option<u32>,
+    extensions: Vec<ExtensionOffer>,
+}
+
+/// Offers `tracks` to a player. The `reason` says in plain words why we don't answer, when there is
+/// one, such as the text of the [`Refusal`] of its own offer. `next_ssrc` gives SSRCs that this
+/// session doesn't use yet.
+///
+/// # Errors
+///
+/// [`Refusal::AnswerTooLong`] when our candidates leave no room for the rest.
+pub fn counter_offer(
+    tracks: &[TrackInfo],
+    local: &Local<'_>,
+    reason: Option<&str>,
+    next_ssrc: &mut dyn FnMut() -> u32,
+) -> Result<CounterOffer, Refusal> {
+    let lines: Vec<_> = tracks
+        .iter()
+        .enumerate()
+        .map(|(index, track)| OfferedTrack::new(index, track, next_ssrc))
+        .collect();
+    let reason = reason.map(plain_words).filter(|reason| !reason.is_empty());
+    let mut sdp = Writer::begin(local, reason.as_deref());
+    sdp.bundle(lines.iter().map(|line| line.mid.as_str()));
+    for (index, line) in lines.iter().enumerate() {
+        let head = line.head();
+        sdp.media(&head, &line.media(), local.stream);
+        sdp.transport(&head, local, "actpass");
+        // RFC 8858, section 3: it belongs to offers, next to a=rtcp-mux.
+        sdp.rtcp_mux_only();
+        if index == 0 {
+            sdp.candidates(local.candidates);
+        }
+    }
+    Ok(CounterOffer {
+        sdp: sdp.finish()?,
+        lines,
+    })
+}
+
+impl CounterOffer {
+    /// Accepts the answer to this offer.
+    ///
+    /// # Errors
+    ///
+    /// See [`Refusal`]. The offer stands, so that the player may answer once more.
+    pub fn accept(&self, answer: &Answer) -> Result<Agreed, Refusal> {
+        if answer.ice_lite {
+            return Err(Refusal::IceLite);
+        }
+        if answer.media.len() != self.lines.len() {
+            return Err(Refusal::AnswerSections {
+                offered: self.lines.len(),
+                answered: answer.media.len(),
+            });
+        }
+        answer::check_sections(&answer.media, &answer.bundle)?;
+        let mut tracks = Vec::with_capacity(self.lines.len());
+        for (line, section) in self.lines.iter().zip(&answer.media) {
+            tracks.extend(line.accept(section)?);
+        }
+        if tracks.is_empty() {
+            let offered = self.lines.iter().map(|line| line.track.kind());
+            return Err(Refusal::NothingAnswered(MediaKinds::of(offered)));
+        }
+        Ok(Agreed {
+            spec: SubscriberSpec { tracks },
+            dtls_role: answer.our_role,
+            remote: answer.ice.clone(),
+            remote_fingerprint: answer.fingerprint,
+        })
+    }
+}
+
+impl OfferedTrack {
+    fn new(index: usize, track: &TrackInfo, next_ssrc: &mut dyn FnMut() -> u32) -> Self {
+        let is_video = track.kind() == MediaKind::Video;
+        let payload_type = payload_type(track.codec);
+        let format = PayloadFormat {
+            payload_type,
+            name: track.codec.name().to_owned(),
+            codec: Some(track.codec),
+            clock_rate: track.codec.clock_rate(),
+            channels: match track.codec {
+                Codec::Opus => Some(2),
+                _ => Some(track.channels).filter(|channels| *channels > 1),
+            },
+            fmtp: codec_choice::offer_fmtp(track),
+            feedback: Feedback {
+                nack: is_video,
+                pli: is_video,
+                fir: is_video,
+                transport_cc: false,
+            },
+        };
+        let rtx_payload_type = is_video.then_some(payload_type + 1);
+        Self {
+            track: track.clone(),
+            mid: index.to_string(),
+            format,
+            rtx_payload_type,
+            ssrc: next_ssrc(),
+            rtx_ssrc: rtx_payload_type.map(|_| next_ssrc()),
+            extensions: extensions(track.kind()),
+        }
+    }
+
+    fn head(&self) -> Head<'_> {
+        Head {
+            media: self.track.kind().as_str(),
+            protocol: "UDP/TLS/RTP/SAVPF",
+            mid: Some(&self.mid),
+            rtcp_rsize: true,
+        }
+    }
+
+    fn media(&self) -> MediaAnswer<'_> {
+        MediaAnswer {
+            direction: Direction::SendOnly,
+            formats: vec![FormatAnswer {
+                format: &self.format,
+                fmtp: self.format.fmtp.clone(),
+                rtx_payload_type: self.rtx_payload_type,
+                feedback: self.format.feedback,
+            }],
+            extensions: self.extensions.clone(),
+            layers: Vec::new(),
+            ssrcs: Some((self.ssrc, self.rtx_ssrc)),
+        }
+    }
+
+    /// What `section` takes of this line; `None` when it rejects it.
+    fn accept(&self, section: &MediaSection) -> Result<Option<SubscribedTrack>, Refusal> {
+        let kind = self.track.kind();
+        if section.kind != Some(kind) || (section.has_mid && section.mid != self.mid) {
+            return Err(Refusal::AnswerOrder {
+                kind,
+                mid: self.mid.clone(),
+            });
+        }
+        if section.is_disabled || section.direction == Direction::Inactive {
+            return Ok(None);
+        }
+        if !section.direction.receives() {
+            return Err(Refusal::NotReceiving { kind });
+        }
+        // An answer may have its own payload types for the same codec (RFC 3264, section 6.1).
+        let ours = section.formats.iter().find(|format| {
+            format.payload_type == self.format.payload_type && format.codec == self.format.codec
+        });
+        let format = ours
+            .or_else(|| codec_choice::for_subscriber(&section.formats, &self.track))
+            .ok_or_else(|| Refusal::CodecNotAnswered {
+                kind,
+                sent: CodecList::sent(&self.track),
+                answered: CodecList::offered(&section.formats, Some(self.track.codec)),
+            })?;
+        let rtx_payload_type = section
+            .rtx_of(format.payload_type)
+            .filter(|_| self.rtx_payload_type.is_some());
+        let offered = self.format.feedback;
+        Ok(Some(SubscribedTrack {
+            track: self.track.id,
+            kind,
+            clock_rate: self.format.clock_rate,
+            mid: self.mid.clone(),
+            payload_type: format.payload_type,
+            rtx_payload_type,
+            ssrc: self.ssrc,
+            rtx_ssrc: self.rtx_ssrc.filter(|_| rtx_payload_type.is_some()),
+            extensions: self.agreed_extensions(section),
+            feedback: Feedback {
+                nack: offered.nack && format.feedback.nack,
+                pli: offered.pli && format.feedback.pli,
+                fir: offered.fir && format.feedback.fir,
+                transport_cc: offered.transport_cc && format.feedback.transport_cc,
+            },
+        }))
+    }
+
+    /// Those of ours that the answer repeats with our id; an answer can't give other ones
+    /// (RFC 8285, section 6).
+    fn agreed_extensions(&self, section: &MediaSection) -> ExtensionMap {
+        let mut map = ExtensionMap::default();
+        for offered in &self.extensions {
+            let answered = section.extension(offered.extension);
+            let is_taken = |answered: &&ExtensionOffer| {
+                answered.id == offered.id && answered.direction.is_none_or(Direction::receives)
+            };
+            if answered.filter(is_taken).is_some() {
+                map.set(offered.extension, offered.id);
+            }
+        }
+        map
+    }
+}
+
+/// The static ones (RFC 3551, section 6), and for the rest those that most players use themselves.
+fn payload_type(codec: Codec) -> u8 {
+    match codec {
+        Codec::Pcmu => 0,
+        Codec::Pcma => 8,
+        Codec::G722 => 9,
+        Codec::Opus => 111,
+        Codec::H264 | Codec::H265 | Codec::Vp8 | Codec::Vp9 | Codec::Av1 => 96,
+    }
+}
+
+/// Those that we pass on. One id means the same on all m-lines of a bundle (RFC 8843, section 14).
+fn extensions(kind: MediaKind) -> Vec<ExtensionOffer> {
+    const IDS: [(Extension, u8); 6] = [
+        (Extension::AudioLevel, 1),
+        (Extension::AbsCaptureTime, 2),
+        (Extension::PlayoutDelay, 3),
+        (Extension::VideoContentType, 4),
+        (Extension::ColorSpace, 5),
+        (Extension::DependencyDescriptor, 6),
+    ];
+    let fits = |extension| match extension {
+        Extension::AudioLevel => kind == MediaKind::Audio,
+        Extension::AbsCaptureTime => true,
+        _ => kind == MediaKind::Video,
+    };
+    IDS.into_iter()
+        .filter(|(extension, _)| fits(*extension))
+        .map(|(extension, id)| ExtensionOffer {
+            id,
+            extension,
+            direction: None,
+        })
+        .collect()
+}
+
+/// One line of text: a reason may hold names that came from an offer.
+fn plain_words(reason: &str) -> String {
+    let is_break = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
+    let mut plain: String = reason
+        .chars()
+        .map(|c| if is_break(c) { ' ' } else { c })
+        .collect();
+    let mut end = plain.len().min(MAX_REASON_BYTES);
+    while !plain.is_char_boundary(end) {
+        end -= 1;
+    }
+    plain.truncate(end);
+    plain.trim().to_owned()
+}
