@@ -81,10 +81,6 @@ impl Layer {
         }
     }
 
-    pub(super) fn track(&self) -> TrackId {
-        self.track
-    }
-
     pub(super) fn is(&self, track: TrackId, layer: LayerId) -> bool {
         (self.track, self.id) == (track, layer)
     }

@@ -335,7 +335,7 @@ mod tests {
         for read in [h264, h265, vp8, vp9, av1] {
             for len in 0..20 {
                 for byte in [0x00, 0x0a, 0x42, 0x67, 0x82, 0xff] {
-                    assert!(read(&vec![byte; len]).is_none() || len > 5);
+                    assert!(read(&vec![byte; len]).is_none() || len > 3);
                 }
             }
         }

@@ -120,7 +120,7 @@ mod tests {
         assert_eq!(picture_size(Codec::Vp9, &payload), Some((320, 240)));
         // With a scalability structure of one layer and its size, and two pictures of a group.
         let mut payload = vec![
-            0x8A, 0x81, 0x01, 0x18, 0x01, 0x40, 0x00, 0xF0, 2, 0x04, 1, 0x14, 1, 2,
+            0x8A, 0x81, 0x01, 0x18, 0x01, 0x40, 0x00, 0xF0, 2, 0x04, 1, 0x18, 1, 2,
         ];
         payload.extend_from_slice(&frame);
         assert_eq!(picture_size(Codec::Vp9, &payload), Some((320, 240)));
@@ -128,15 +128,16 @@ mod tests {
 
     #[test]
     fn av1_tells_it_in_the_sequence_header() {
-        // Reduced: profile 0, still, level 0, 10 bits each: 640x360.
-        let body = [0x18, 0x04, 0xCC, 0xFF, 0x67, 0x00];
-        let mut payload = vec![0x18, 0x0A];
+        // A reduced one: profile 0, level 0, and 10 bits for each of 639 and 359.
+        let body = [0x18, 0x26, 0x67, 0xF5, 0x9C, 0x00];
+        let mut payload = vec![0x18, 0x08];
         payload.extend_from_slice(&body);
-        let read = picture_size(Codec::Av1, &payload);
+        assert_eq!(picture_size(Codec::Av1, &payload), Some((640, 360)));
         let mut sized = vec![0x28, 8, 0x0A, 6];
         sized.extend_from_slice(&body);
         sized.push(0x32);
-        assert_eq!(picture_size(Codec::Av1, &sized), read);
+        assert_eq!(picture_size(Codec::Av1, &sized), Some((640, 360)));
+        assert_eq!(picture_size(Codec::Av1, &[0x10, 0x32, 0]), None);
     }
 
     proptest! {

@@ -153,9 +153,9 @@ fn given_up(world: &World) -> u64 {
     world
         .gateway
         .stats()
-        .tracks
+        .layers
         .iter()
-        .map(|track| track.lost)
+        .map(|layer| layer.lost)
         .sum()
 }
 
@@ -431,9 +431,9 @@ fn new_sources_of_the_publisher_are_one_stream_for_viewers() {
             world
                 .gateway
                 .stats()
-                .tracks
+                .layers
                 .iter()
-                .all(|track| track.restarts == 3)
+                .all(|layer| layer.restarts == 3)
         );
     });
     assert_eq!(lost, 0);
@@ -457,9 +457,9 @@ fn jumps_of_the_publishers_numbers_are_one_stream_for_viewers() {
             world
                 .gateway
                 .stats()
-                .tracks
+                .layers
                 .iter()
-                .all(|track| track.restarts == 3)
+                .all(|layer| layer.restarts == 3)
         );
     });
     assert_eq!(lost, 0);

@@ -23,12 +23,17 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new(seed: u64, rtx: bool) -> Self {
+        Self::with_layers(seed, rtx, 1)
+    }
+
+    /// A publisher that sends so many layers of video.
+    pub(super) fn with_layers(seed: u64, rtx: bool, layers: usize) -> Self {
         let now = Instant::now();
         let mut dice = Dice::new(seed);
         let mut peer = Peer::new(DtlsRole::Client, &[Profile::AeadAes128Gcm]);
-        let (gateway, admission) = Gateway::new(now, rtx, peer.fingerprint);
+        let (gateway, admission) = Gateway::new(now, rtx, layers, peer.fingerprint);
         peer.server = admission.credentials;
-        let publisher = PublishingPeer::new(now, &mut dice, peer, rtx);
+        let publisher = PublishingPeer::new(now, &mut dice, peer, rtx, layers);
         Self {
             now,
             dice,

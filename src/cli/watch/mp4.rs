@@ -15,9 +15,9 @@ use mp4_atom::{
 use super::depayload::Sample;
 use super::frame::Frame;
 use super::picture;
-use crate::rtp::picture::Picture;
 use super::sample_entry::{parameter_sets, sample_entry};
 use super::verdict::Accepted;
+use crate::rtp::picture::Picture;
 use crate::rtp::{Codec, MediaKind};
 
 /// The longest fragment.
