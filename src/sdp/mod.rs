@@ -46,7 +46,7 @@ mod fixtures;
 mod tests;
 
 pub use answer::{Accepted, Local};
-pub use candidate::Candidate;
+pub use candidate::{Candidate, Protocol};
 pub use codec_choice::{CodecPolicy, may_replace};
 pub use counter_offer::{Agreed, CounterOffer, counter_offer};
 pub use description::DescriptionError;

@@ -44,8 +44,8 @@ counters! {
     too_long,
     /// Packets that did not fit into the queue of a slow TCP connection.
     tcp_dropped,
-    /// TCP connections taken.
-    tcp_accepted,
+    /// TCP connections that became a session's.
+    tcp_proven,
     /// TCP connections closed because no authentic check came by them in time, or at all.
     tcp_refused,
     /// Datagrams handed over to the shard that they belong to.

@@ -293,7 +293,10 @@ impl State {
                     self.sessions.add_path(slot, path);
                     match path.via {
                         Via::Udp(_) => self.tell_others(|id| Message::Route(path, id)),
-                        Via::Tcp(connection) => self.wire.tcp.set_owned(connection),
+                        Via::Tcp(connection) => {
+                            self.wire.tcp.set_owned(connection);
+                            self.me().counters().tcp_proven.add(1);
+                        }
                     }
                 }
                 transport::Event::PathForgotten(path) => {

@@ -36,6 +36,8 @@ pub(super) struct Gateway {
     publisher: Publisher,
     /// Of session 1 and so on.
     subscribers: Vec<Subscriber>,
+    /// What they agreed on.
+    specs: Vec<SubscriberSpec>,
     tracks: Vec<Track>,
     recycler: Recycler,
     /// What is to be sent to which session's peer.
@@ -70,32 +72,47 @@ impl Gateway {
         fingerprint: Fingerprint,
     ) -> (Self, Admission) {
         let identity = Arc::new(Identity::generate().unwrap());
-        let spec = PublisherSpec {
-            tracks: vec![
-                published(VIDEO, Codec::H264, VIDEO_PAYLOAD_TYPE, rtx, layers),
-                published(AUDIO, Codec::Opus, AUDIO_PAYLOAD_TYPE, false, 1),
-            ],
-        };
-        let layer = |capacity| Layer {
-            ring: Ring::new(capacity),
-            clock: None,
-        };
-        let track = |capacity, layers| Track {
-            layers: (0..layers).map(|_| layer(capacity)).collect(),
-            ranked: Arc::new([]),
-        };
         let mut gateway = Self {
             identity,
             transports: Vec::new(),
-            publisher: Publisher::new(now, spec, ingest::Config::default(), 77),
+            publisher: publisher(now, rtx, layers),
             subscribers: Vec::new(),
-            tracks: vec![track(1024, layers), track(256, 1)],
+            specs: Vec::new(),
+            tracks: tracks(layers),
             recycler: Recycler::default(),
             outbox: Vec::new(),
         };
         let credentials = gateway.open(now, fingerprint);
         let ssrcs = [0; 3];
         (gateway, Admission { credentials, ssrcs })
+    }
+
+    /// Another publisher follows the one before, whose stream is gone.
+    pub(super) fn replace_publisher(
+        &mut self,
+        now: Instant,
+        dice: &mut Dice,
+        rtx: bool,
+        layers: usize,
+        fingerprint: Fingerprint,
+    ) -> Admission {
+        self.publisher = publisher(now, rtx, layers);
+        self.tracks = tracks(layers);
+        for (subscriber, spec) in self.subscribers.iter_mut().zip(&self.specs) {
+            subscriber.rebind(spec, || dice.roll() as u32);
+        }
+        let credentials = self.open(now, fingerprint);
+        // The newest transport is its.
+        self.transports.swap_remove(0);
+        let waiting = self.subscribers.iter();
+        for waiting in waiting
+            .map(Subscriber::waiting_for_keyframe)
+            .collect::<Vec<_>>()
+        {
+            self.ask_for(now, &waiting);
+        }
+        let ssrcs = [0; 3];
+        Admission { credentials, ssrcs }
     }
 
     pub(super) fn subscribe(
@@ -126,8 +143,10 @@ impl Gateway {
             track(VIDEO, Codec::H264, VIDEO_PAYLOAD_TYPE, ssrcs[0], repair),
             track(AUDIO, Codec::Opus, AUDIO_PAYLOAD_TYPE, ssrcs[2], None),
         ];
-        let subscriber = Subscriber::new(&SubscriberSpec { tracks }, "demo", || dice.roll() as u32);
+        let spec = SubscriberSpec { tracks };
+        let subscriber = Subscriber::new(&spec, "demo", || dice.roll() as u32);
         self.subscribers.push(subscriber);
+        self.specs.push(spec);
         Admission { credentials, ssrcs }
     }
 
@@ -335,6 +354,28 @@ impl Gateway {
     pub(super) fn ranked(&self) -> &[RankedLayer] {
         &self.tracks[usize::from(VIDEO.0)].ranked
     }
+}
+
+fn publisher(now: Instant, rtx: bool, layers: usize) -> Publisher {
+    let spec = PublisherSpec {
+        tracks: vec![
+            published(VIDEO, Codec::H264, VIDEO_PAYLOAD_TYPE, rtx, layers),
+            published(AUDIO, Codec::Opus, AUDIO_PAYLOAD_TYPE, false, 1),
+        ],
+    };
+    Publisher::new(now, spec, ingest::Config::default(), 77)
+}
+
+fn tracks(layers: usize) -> Vec<Track> {
+    let layer = |capacity| Layer {
+        ring: Ring::new(capacity),
+        clock: None,
+    };
+    let track = |capacity, layers| Track {
+        layers: (0..layers).map(|_| layer(capacity)).collect(),
+        ranked: Arc::new([]),
+    };
+    vec![track(1024, layers), track(256, 1)]
 }
 
 /// Seals packets and queues them.

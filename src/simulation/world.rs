@@ -19,6 +19,7 @@ pub(super) struct World {
     up: Vec<Link>,
     down: Vec<Link>,
     rtx: bool,
+    layers: usize,
 }
 
 impl World {
@@ -43,7 +44,21 @@ impl World {
             up: vec![Link::new(Weather::FAIR)],
             down: vec![Link::new(Weather::FAIR)],
             rtx,
+            layers,
         }
+    }
+
+    /// The publisher is gone; another one comes after some time.
+    pub(super) fn replace_publisher(&mut self, pause: Duration) {
+        let mut peer = Peer::new(DtlsRole::Client, &[Profile::AeadAes128Gcm]);
+        let (dice, fingerprint) = (&mut self.dice, peer.fingerprint);
+        let admission =
+            self.gateway
+                .replace_publisher(self.now, dice, self.rtx, self.layers, fingerprint);
+        peer.server = admission.credentials;
+        let next = PublishingPeer::new(self.now, dice, peer, self.rtx, self.layers);
+        let before = std::mem::replace(&mut self.publisher, next);
+        self.publisher.follow(before, self.now + pause);
     }
 
     pub(super) fn add_viewer(&mut self) {

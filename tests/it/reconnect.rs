@@ -7,7 +7,7 @@ use tokio::task::JoinHandle;
 
 use crate::lifetime::until;
 use crate::support::broadcast::{Broadcast, Rtp, number_of};
-use crate::support::peer::{Options, PATIENCE, Peer};
+use crate::support::peer::{Options, PATIENCE, Peer, Session};
 use crate::support::server::Server;
 
 /// The time between two frames of a publisher.
@@ -194,4 +194,82 @@ async fn viewers_leave_when_nobody_comes_back_or_with_what_they_can_not_play() {
     Peer::connect(&server.whep("demo"), None, &options)
         .await
         .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_viewer_that_came_first_begins_when_the_publisher_comes() {
+    let server = Server::start(|settings| {
+        settings.media.shards = 2;
+        settings.streams.wait_for_publisher = true;
+    })
+    .await;
+    let mut watching = Vec::new();
+    for _ in 0..3 {
+        let viewer = Peer::subscribe(&server.whep("demo"), None).await;
+        watching.push(watch(viewer, 0));
+    }
+    let mut publisher = Peer::publish(&server.whip("demo"), None).await;
+    let mut broadcast = Broadcast::new(publisher.video());
+    for (viewer, packets) in broadcast_until_seen(&mut publisher, &mut broadcast, watching).await {
+        assert_eq!(packets[0].payload[0], 0x65, "it begins with a keyframe");
+        assert_eq!(packets[0].payload_type, viewer.video().payload_type);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_player_that_makes_no_offer_answers_that_of_the_server() {
+    let server = Server::start(|settings| settings.media.shards = 2).await;
+    let mut first = Peer::publish(&server.whip("demo"), None).await;
+    let mut broadcast = Broadcast::new(first.video());
+    let options = Options::subscriber();
+    let session = Session::accept_offer(&server.whep("demo"), &options).await;
+    let viewer = Peer::finish(session, &options).await;
+    let seen = broadcast_until_seen(&mut first, &mut broadcast, vec![watch(viewer, 0)]).await;
+
+    // It stays through a takeover as the others do.
+    let mut second = Peer::publish(&server.whip("demo"), None).await;
+    let mut broadcast = second_broadcast(&second);
+    for (viewer, mut packets) in seen {
+        let watching = vec![watch(viewer, SECOND)];
+        let again = broadcast_until_seen(&mut second, &mut broadcast, watching).await;
+        packets.extend(again.into_iter().flat_map(|(_, packets)| packets));
+        is_one_stream(&packets);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_viewer_is_told_what_happens_to_its_stream_and_where_to_go_at_the_end() {
+    let server = Server::start(|settings| {
+        let url = "https://b.example/whep/{stream}".to_owned();
+        settings.streams.drain_url = Some(url);
+    })
+    .await;
+    let mut publisher = Peer::publish(&server.whip("demo"), None).await;
+    let viewer = Peer::subscribe(&server.whep("demo"), None).await;
+    let mut events = viewer.session.events().await;
+    let mut text = String::new();
+    told(&mut events, &mut text, "event: viewercount").await;
+    assert!(text.contains("event: active"), "{text}");
+    assert_eq!(publisher.delete().await, StatusCode::OK);
+    told(&mut events, &mut text, "event: inactive").await;
+    let _again = Peer::publish(&server.whip("demo"), None).await;
+    text.clear();
+    told(&mut events, &mut text, "event: active").await;
+    let stopped = tokio::spawn(server.stop());
+    told(&mut events, &mut text, "https://b.example/whep/demo").await;
+    assert!(text.contains("event: reconnect"), "{text}");
+    stopped.await.unwrap().unwrap();
+}
+
+/// Reads events until they say something.
+async fn told(events: &mut reqwest::Response, text: &mut String, wanted: &str) {
+    let reading = async {
+        while !text.contains(wanted) {
+            let chunk = events.chunk().await.unwrap();
+            let chunk = chunk.unwrap_or_else(|| panic!("no {wanted} in {text}"));
+            text.push_str(&String::from_utf8_lossy(&chunk));
+        }
+    };
+    let read = tokio::time::timeout(PATIENCE, reading).await;
+    assert!(read.is_ok(), "{wanted} did not come in time");
 }
