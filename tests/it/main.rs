@@ -8,6 +8,7 @@
 mod architecture;
 mod bad_input;
 mod command_line;
+mod conformance;
 mod fan_out;
 mod licences;
 mod ice_tcp;
