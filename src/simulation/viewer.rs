@@ -34,6 +34,8 @@ pub(super) struct WatchingPeer {
     pub(super) path: Path,
     pub(super) outbox: Vec<Datagram>,
     connected: bool,
+    /// Whether it goes on saying so, or nominates only at the beginning, as Pion does.
+    pub(super) nominates: bool,
     next_check: Instant,
     pub(super) tracks: [Reception; 2],
     /// When a keyframe is asked for by mistake, to disturb.
@@ -81,6 +83,7 @@ impl WatchingPeer {
             path: client_path(5_000 + index),
             outbox: Vec::new(),
             connected: false,
+            nominates: true,
             next_check: now,
             tracks: [
                 reception(VIDEO, admission.ssrcs[0]),
@@ -94,6 +97,12 @@ impl WatchingPeer {
     /// The NAT forgot its mapping: from now on the peer has another address.
     pub(super) fn rebind(&mut self) {
         self.path.remote.set_port(self.path.remote.port() + 1_000);
+    }
+
+    /// Goes on by another path, and checks it at once.
+    pub(super) fn go_by(&mut self, now: Instant, path: Path) {
+        self.path = path;
+        self.next_check = now;
     }
 
     /// Goes on with the credentials of an ICE restart.
@@ -120,7 +129,7 @@ impl WatchingPeer {
         if self.next_check <= now {
             self.next_check = now + if self.connected { KEEPING } else { CHECKING };
             let check = self.peer.check(Check {
-                nominate: true,
+                nominate: self.nominates || !self.connected,
                 ..Check::default()
             });
             self.outbox.push((self.path, check));
