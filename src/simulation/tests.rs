@@ -154,9 +154,9 @@ fn given_up(world: &World) -> u64 {
     world
         .gateway
         .stats()
-        .tracks
+        .layers
         .iter()
-        .map(|track| track.lost)
+        .map(|layer| layer.lost)
         .sum()
 }
 
@@ -561,9 +561,9 @@ fn new_sources_of_the_publisher_are_one_stream_for_viewers() {
             world
                 .gateway
                 .stats()
-                .tracks
+                .layers
                 .iter()
-                .all(|track| track.restarts == 3)
+                .all(|layer| layer.restarts == 3)
         );
     });
     assert_eq!(lost, 0);
@@ -587,9 +587,9 @@ fn jumps_of_the_publishers_numbers_are_one_stream_for_viewers() {
             world
                 .gateway
                 .stats()
-                .tracks
+                .layers
                 .iter()
-                .all(|track| track.restarts == 3)
+                .all(|layer| layer.restarts == 3)
         );
     });
     assert_eq!(lost, 0);
@@ -603,9 +603,9 @@ fn viewers_that_ask_for_keyframes_all_the_time_cost_a_bounded_number_of_them() {
             let now = world.now;
             world.viewers[index].next_request = Some(now + millis(100 * index as u64));
         }
-        let before = world.gateway.stats().tracks[0].keyframe_requests;
+        let before = world.gateway.stats().layers[0].keyframe_requests;
         world.run(seconds(6));
-        let asked = world.gateway.stats().tracks[0].keyframe_requests - before;
+        let asked = world.gateway.stats().layers[0].keyframe_requests - before;
         assert!((6..=12).contains(&asked), "{asked} in 6 s");
         all_is_well(world, 0);
     });
