@@ -46,6 +46,7 @@ const PURE: &[&str] = &[
     "src/egress/",
     "src/network/announcement.rs",
     "src/network/candidates.rs",
+    "src/network/reason.rs",
     "src/network/scope.rs",
     "src/network/stun.rs",
 ];
