@@ -12,7 +12,7 @@ use rtc::rtcp::transport_feedbacks::transport_layer_nack::TransportLayerNack;
 use super::*;
 use crate::rtp::{Codec, ExtensionMap};
 use crate::sdp::session::{Feedback, PublishedTrack};
-use crate::stream::{ExtensionValues, TrackInfo};
+use crate::stream::TrackInfo;
 
 const AUDIO: TrackId = TrackId(0);
 const VIDEO: TrackId = TrackId(1);
@@ -73,13 +73,7 @@ fn spec() -> PublisherSpec {
 fn blank(now: Instant) -> Packet {
     Packet {
         track: TrackId(255),
-        sequence: 0,
-        timestamp: 0,
-        marker: false,
-        keyframe: false,
-        received: now,
-        payload: Vec::new(),
-        extensions: ExtensionValues::default(),
+        ..Packet::empty(now)
     }
 }
 

@@ -10,9 +10,9 @@ use super::source::{Carries, Source};
 use super::timeline::{Displaced, Order, Place, Timeline};
 use super::{Config, Event, Ingested, Reason, TrackStats};
 use crate::rtp::keyframe::starts_keyframe;
-use crate::rtp::{Codec, ExtensionMap, Header, MediaKind};
+use crate::rtp::{Codec, ExtensionMap, Header, MediaKind, PictureCounters};
 use crate::sdp::session::{Feedback, PublishedTrack};
-use crate::stream::{Packet, TrackId};
+use crate::stream::{LayerId, Packet, TrackId};
 
 /// An SSRC that was replaced may come back after its successor was silent for so long; until then
 /// its packets are stragglers.
@@ -279,10 +279,15 @@ impl Track {
         self.stats.packets += 1;
         self.stats.bytes += placed.payload.len() as u64;
         packet.track = self.id;
+        packet.layer = LayerId(0);
         packet.sequence = sequence;
         packet.timestamp = timestamp;
         packet.marker = header.marker;
         packet.keyframe = keyframe;
+        packet.picture = match self.codec {
+            Codec::Vp8 => PictureCounters::read(placed.payload),
+            _ => None,
+        };
         packet.received = now;
         packet.payload.clear();
         packet.payload.extend_from_slice(placed.payload);

@@ -6,7 +6,9 @@ pub mod header;
 pub mod keyframe;
 pub mod rtcp;
 pub mod sequence;
+pub mod vp8;
 
 pub use codec::{Codec, MediaKind};
 pub use extension::{Extension, ExtensionMap};
 pub use header::{Header, HeaderError};
+pub use vp8::PictureCounters;

@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::StreamKey;
 use super::inbox::{Message, ShardHandle};
 use super::local_stream::{LocalStream, Source};
-use crate::egress::whep::SenderClock;
+use crate::egress::SenderClock;
 use crate::stream::TrackId;
 
 /// Until the publisher reports its clock, ours stands in: the first packet was captured when it came.

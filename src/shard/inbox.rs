@@ -9,7 +9,7 @@ use std::{fmt, io};
 use crossbeam_queue::{ArrayQueue, SegQueue};
 
 use super::{Counters, SessionKey, ShardId, StreamKey};
-use crate::egress::whep::SenderClock;
+use crate::egress::SenderClock;
 use crate::media::HlsFeed;
 use crate::sdp::{IceCredentials, PublisherSpec, SubscriberSpec};
 use crate::stream::{Packet, TrackId, TrackInfo};

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::{Config, ShardId};
-use crate::egress::whep::SenderClock;
+use crate::egress::SenderClock;
 use crate::media::HlsFeed;
 use crate::rtp::MediaKind;
-use crate::stream::{ExtensionValues, Packet, Recycler, Ring, TrackId, TrackInfo};
+use crate::stream::{Packet, Recycler, Ring, TrackId, TrackInfo};
 
 /// The room that a new packet gets for its payload: an Ethernet frame's worth.
 const PAYLOAD_CAPACITY: usize = 1500;
@@ -121,13 +121,7 @@ impl LocalStream {
 /// A packet with nothing in it yet.
 pub(super) fn empty_packet(now: Instant) -> Packet {
     Packet {
-        track: TrackId(0),
-        sequence: 0,
-        timestamp: 0,
-        marker: false,
-        keyframe: false,
-        received: now,
         payload: Vec::with_capacity(PAYLOAD_CAPACITY),
-        extensions: ExtensionValues::default(),
+        ..Packet::empty(now)
     }
 }

@@ -9,9 +9,9 @@ use super::clocks::{guess_clocks, set_clock};
 use super::local_stream::{Source, empty_packet};
 use super::session::{Media, Session};
 use super::state::State;
-use crate::egress::whep::SenderClock;
+use crate::egress::SenderClock;
 use crate::ingest::{self, Ingested};
-use crate::stream::{Packet, TrackId};
+use crate::stream::{LayerId, Packet, TrackId};
 use crate::transport::CloseReason;
 
 impl State {
@@ -76,14 +76,14 @@ impl State {
             counters,
         };
         let stream = self.streams.get(&key);
-        let ring = |track| {
+        let ring = |track, _| {
             stream
                 .and_then(|stream| stream.track(track))
                 .map(|track| &track.ring)
         };
         let wanted = subscriber.handle_rtcp(now, bytes, ring, &mut outlet);
         outlet.flush();
-        for track in wanted.keyframes() {
+        for (track, _) in wanted.keyframes() {
             self.request_keyframe(now, key, track);
         }
     }
@@ -198,7 +198,8 @@ impl State {
             let before = subscriber.poll_timeout();
             for (id, track) in stream.in_sending_order() {
                 if !track.fresh.is_empty() {
-                    subscriber.forward(now, id, track.fresh.iter().map(Arc::as_ref), &mut outlet);
+                    let packets = track.fresh.iter().map(Arc::as_ref);
+                    subscriber.forward(now, id, LayerId(0), packets, |_| track.clock, &mut outlet);
                 }
             }
             outlet.flush();
@@ -242,7 +243,7 @@ impl State {
             return;
         };
         let stream = self.streams.get(&session.stream);
-        let clocks = |track| {
+        let clocks = |track, _| {
             stream
                 .and_then(|stream| stream.track(track))
                 .and_then(|track| track.clock.as_ref())

@@ -34,8 +34,8 @@ impl State {
         else {
             return;
         };
-        let waiting: Vec<TrackId> = subscriber.waiting_for_keyframe().collect();
-        for track in waiting {
+        let waiting: Vec<_> = subscriber.waiting_for_keyframe().collect();
+        for (track, _) in waiting {
             self.request_keyframe(now, key, track);
         }
     }
@@ -51,7 +51,7 @@ impl State {
             return;
         };
         if stream.sessions == 0 {
-            self.streams.remove(&key);
+            self.remove_stream(key);
         } else if !stream.subscribers.is_empty() {
             return;
         }
@@ -95,11 +95,25 @@ impl State {
 
     /// A subscriber session of this shard is about to take a stream.
     pub(super) fn enter_stream(&mut self, key: StreamKey, origin: ShardId, tracks: &[TrackInfo]) {
-        let stream = self
-            .streams
-            .entry(key)
-            .or_insert_with(|| LocalStream::new(tracks, Source::Replica(origin), &self.config));
-        stream.sessions += 1;
+        if !self.streams.contains_key(&key) {
+            let replica = LocalStream::new(tracks, Source::Replica(origin), &self.config);
+            self.add_stream(key, replica);
+        }
+        if let Some(stream) = self.streams.get_mut(&key) {
+            stream.sessions += 1;
+        }
+    }
+
+    pub(super) fn add_stream(&mut self, key: StreamKey, stream: LocalStream) {
+        if self.streams.insert(key, stream).is_none() {
+            self.me().counters().streams_opened.add(1);
+        }
+    }
+
+    pub(super) fn remove_stream(&mut self, key: StreamKey) {
+        if self.streams.remove(&key).is_some() {
+            self.me().counters().streams_closed.add(1);
+        }
     }
 
     /// Another shard has subscribers of a stream whose publisher is here.

@@ -5,14 +5,15 @@ use std::time::Instant;
 
 use super::network::Dice;
 use super::{AUDIO, AUDIO_PAYLOAD_TYPE, RTX_PAYLOAD_TYPE, VIDEO, VIDEO_PAYLOAD_TYPE};
-use crate::egress::whep::{Outlet, SenderClock, Subscriber};
+use crate::egress::SenderClock;
+use crate::egress::whep::{Outlet, Subscriber};
 use crate::ingest::{self, Ingested, Publisher};
 use crate::rtp::{Codec, ExtensionMap};
 use crate::sdp::{
     DtlsRole, Feedback, Fingerprint, IceCredentials, PublishedTrack, PublisherSpec,
     SubscribedTrack, SubscriberSpec,
 };
-use crate::stream::{ExtensionValues, Packet, Recycler, Ring, TrackId, TrackInfo};
+use crate::stream::{Packet, Recycler, Ring, TrackId, TrackInfo};
 use crate::transport::srtp::Outbound;
 use crate::transport::{self, Config, Event, Identity, Path, Received, Timeouts, Transport};
 
@@ -30,6 +31,8 @@ pub(super) struct Gateway {
     publisher: Publisher,
     /// Of session 1 and so on.
     subscribers: Vec<Subscriber>,
+    /// What they agreed on.
+    specs: Vec<SubscriberSpec>,
     tracks: Vec<Track>,
     recycler: Recycler,
     /// What is to be sent to which session's peer.
@@ -51,28 +54,44 @@ pub(super) struct Admission {
 impl Gateway {
     pub(super) fn new(now: Instant, rtx: bool, fingerprint: Fingerprint) -> (Self, Admission) {
         let identity = Arc::new(Identity::generate().unwrap());
-        let spec = PublisherSpec {
-            tracks: vec![
-                published(VIDEO, Codec::H264, VIDEO_PAYLOAD_TYPE, rtx),
-                published(AUDIO, Codec::Opus, AUDIO_PAYLOAD_TYPE, false),
-            ],
-        };
-        let track = |capacity| Track {
-            ring: Ring::new(capacity),
-            clock: None,
-        };
         let mut gateway = Self {
             identity,
             transports: Vec::new(),
-            publisher: Publisher::new(now, spec, ingest::Config::default(), 77),
+            publisher: publisher(now, rtx),
             subscribers: Vec::new(),
-            tracks: vec![track(1024), track(256)],
+            specs: Vec::new(),
+            tracks: tracks(),
             recycler: Recycler::default(),
             outbox: Vec::new(),
         };
         let credentials = gateway.open(now, fingerprint);
         let ssrcs = [0; 3];
         (gateway, Admission { credentials, ssrcs })
+    }
+
+    /// Another publisher follows the one before, whose stream is gone.
+    pub(super) fn replace_publisher(
+        &mut self,
+        now: Instant,
+        dice: &mut Dice,
+        rtx: bool,
+        fingerprint: Fingerprint,
+    ) -> Admission {
+        self.publisher = publisher(now, rtx);
+        self.tracks = tracks();
+        for (subscriber, spec) in self.subscribers.iter_mut().zip(&self.specs) {
+            subscriber.rebind(spec, || dice.roll() as u32);
+        }
+        let credentials = self.open(now, fingerprint);
+        // The newest transport is its.
+        self.transports.swap_remove(0);
+        for subscriber in &self.subscribers {
+            for (track, _) in subscriber.waiting_for_keyframe() {
+                self.publisher.request_keyframe(now, track);
+            }
+        }
+        let ssrcs = [0; 3];
+        Admission { credentials, ssrcs }
     }
 
     pub(super) fn subscribe(
@@ -103,8 +122,10 @@ impl Gateway {
             track(VIDEO, Codec::H264, VIDEO_PAYLOAD_TYPE, ssrcs[0], repair),
             track(AUDIO, Codec::Opus, AUDIO_PAYLOAD_TYPE, ssrcs[2], None),
         ];
-        let subscriber = Subscriber::new(&SubscriberSpec { tracks }, "demo", || dice.roll() as u32);
+        let spec = SubscriberSpec { tracks };
+        let subscriber = Subscriber::new(&spec, "demo", || dice.roll() as u32);
         self.subscribers.push(subscriber);
+        self.specs.push(spec);
         Admission { credentials, ssrcs }
     }
 
@@ -169,7 +190,7 @@ impl Gateway {
     }
 
     fn ingest(&mut self, now: Instant, bytes: &[u8]) {
-        let mut packet = self.recycler.take(|| blank(now));
+        let mut packet = self.recycler.take(|| Packet::empty(now));
         let filling = Arc::get_mut(&mut packet).unwrap();
         if self.publisher.handle_rtp(now, bytes, filling) != Ingested::Media {
             self.recycler.put(packet);
@@ -183,7 +204,7 @@ impl Gateway {
         let viewers = self.subscribers.iter_mut().zip(&mut self.transports[1..]);
         for (index, (subscriber, transport)) in viewers.enumerate() {
             if let Some(mut outlet) = outlet(index + 1, transport, &mut self.outbox) {
-                subscriber.forward(now, track, [&*packet], &mut outlet);
+                subscriber.forward(now, track, packet.layer, [&*packet], |_| None, &mut outlet);
             }
         }
     }
@@ -194,9 +215,9 @@ impl Gateway {
             return;
         };
         let tracks = &self.tracks;
-        let ring = |track: TrackId| tracks.get(usize::from(track.0)).map(|track| &track.ring);
+        let ring = |track: TrackId, _| tracks.get(usize::from(track.0)).map(|track| &track.ring);
         let wanted = self.subscribers[session - 1].handle_rtcp(now, bytes, ring, &mut outlet);
-        for track in wanted.keyframes() {
+        for (track, _) in wanted.keyframes() {
             self.publisher.request_keyframe(now, track);
         }
         self.drain_publisher();
@@ -205,7 +226,7 @@ impl Gateway {
     fn report(&mut self, now: Instant, session: usize) {
         let mut compound = Vec::new();
         let tracks = &self.tracks;
-        let clock = |track: TrackId| tracks.get(usize::from(track.0))?.clock.as_ref();
+        let clock = |track: TrackId, _| tracks.get(usize::from(track.0))?.clock.as_ref();
         let subscriber = &mut self.subscribers[session - 1];
         if !subscriber.handle_timeout(now, clock, &mut compound) {
             return;
@@ -227,7 +248,7 @@ impl Gateway {
                     let waiting: Vec<_> = self.subscribers[session - 1]
                         .waiting_for_keyframe()
                         .collect();
-                    for track in waiting {
+                    for (track, _) in waiting {
                         self.publisher.request_keyframe(now, track);
                     }
                 }
@@ -267,6 +288,24 @@ impl Gateway {
             }
         }
     }
+}
+
+fn publisher(now: Instant, rtx: bool) -> Publisher {
+    let spec = PublisherSpec {
+        tracks: vec![
+            published(VIDEO, Codec::H264, VIDEO_PAYLOAD_TYPE, rtx),
+            published(AUDIO, Codec::Opus, AUDIO_PAYLOAD_TYPE, false),
+        ],
+    };
+    Publisher::new(now, spec, ingest::Config::default(), 77)
+}
+
+fn tracks() -> Vec<Track> {
+    let track = |capacity| Track {
+        ring: Ring::new(capacity),
+        clock: None,
+    };
+    vec![track(1024), track(256)]
 }
 
 /// Seals packets and queues them.
@@ -325,19 +364,6 @@ fn credentials(session: usize, generation: &str) -> IceCredentials {
     IceCredentials {
         ufrag: format!("A{generation}{session}"),
         pwd: format!("the-{generation}-password-of-session-{session}"),
-    }
-}
-
-fn blank(now: Instant) -> Packet {
-    Packet {
-        track: VIDEO,
-        sequence: 0,
-        timestamp: 0,
-        marker: false,
-        keyframe: false,
-        received: now,
-        payload: Vec::new(),
-        extensions: ExtensionValues::default(),
     }
 }
 

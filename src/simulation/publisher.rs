@@ -26,12 +26,18 @@ const HISTORY: usize = 1_000;
 const FRAME: u32 = 6;
 const KEYFRAME: u32 = 12;
 
+/// By so much the numbers of a peer's packets are ahead of those of the peer before.
+pub(super) const FOLLOWING: u32 = 1_000_000;
+
 /// The publishing peer.
 pub(super) struct PublishingPeer {
     pub(super) peer: Peer,
     pub(super) path: Path,
     pub(super) outbox: Vec<Datagram>,
     connected: bool,
+    /// When it came into being, and what its wall clock said then.
+    start: Instant,
+    epoch: u64,
     next_check: Instant,
     next_video: Instant,
     next_audio: Instant,
@@ -82,6 +88,8 @@ impl PublishingPeer {
             path: client_path(4_000),
             outbox: Vec::new(),
             connected: false,
+            start: now,
+            epoch: dice.roll() >> 1,
             next_check: now,
             next_video: now,
             next_audio: now,
@@ -94,6 +102,17 @@ impl PublishingPeer {
             sent: BTreeMap::new(),
             repeated: 0,
         }
+    }
+
+    /// Comes in the place of another peer, at `begin`: nothing of the two is the same but the account
+    /// of what they sent.
+    pub(super) fn follow(&mut self, before: Self, begin: Instant) {
+        for (source, before) in self.sources.iter_mut().zip(&before.sources) {
+            source.next_id = before.next_id + FOLLOWING;
+        }
+        self.path = client_path(before.path.remote.port() + 1);
+        self.sent = before.sent;
+        self.next_check = begin;
     }
 
     /// Goes on with other SSRCs, numbers and timestamps, as after a restart of the encoder.
@@ -251,12 +270,12 @@ impl PublishingPeer {
     }
 
     fn report(&mut self, now: Instant) {
-        let _ = now;
+        let ntp_time = self.epoch + (((now - self.start).as_millis() as u64) << 32) / 1_000;
         for index in 0..self.sources.len() {
             let source = &self.sources[index];
             let report: Box<dyn rtcp::Packet> = Box::new(SenderReport {
                 ssrc: source.ssrc,
-                ntp_time: u64::from(source.media_time) << 16,
+                ntp_time,
                 rtp_time: source.base.wrapping_add(source.media_time),
                 ..SenderReport::default()
             });

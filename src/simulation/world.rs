@@ -41,6 +41,19 @@ impl World {
         }
     }
 
+    /// The publisher is gone; another one comes after some time.
+    pub(super) fn replace_publisher(&mut self, pause: Duration) {
+        let mut peer = Peer::new(DtlsRole::Client, &[Profile::AeadAes128Gcm]);
+        let (dice, fingerprint) = (&mut self.dice, peer.fingerprint);
+        let admission = self
+            .gateway
+            .replace_publisher(self.now, dice, self.rtx, fingerprint);
+        peer.server = admission.credentials;
+        let next = PublishingPeer::new(self.now, dice, peer, self.rtx);
+        let before = std::mem::replace(&mut self.publisher, next);
+        self.publisher.follow(before, self.now + pause);
+    }
+
     pub(super) fn add_viewer(&mut self) {
         let mut peer = Peer::new(DtlsRole::Client, &[Profile::AeadAes128Gcm]);
         let admission =

@@ -2,11 +2,14 @@
 //!
 //! One file a subject: each has its flags and its `run`.
 
+mod conformance;
 mod network;
 
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
+
+pub use conformance::{CheckError, ConformanceArgs};
 
 /// The flags of `tidegate check`.
 #[derive(Args, Debug)]
@@ -17,14 +20,23 @@ pub struct CheckArgs {
 
 #[derive(Debug, Subcommand)]
 enum Subject {
+    /// Check a WHIP endpoint against RFC 9725: any server's, one line a rule.
+    Whip(ConformanceArgs),
+    /// Check a WHEP endpoint against draft-ietf-wish-whep-04: any server's, one line a rule.
+    Whep(ConformanceArgs),
     /// Check whether clients can reach the gateway of this machine, and say what to mend.
     Network(network::NetworkArgs),
 }
 
 /// Runs the check that was asked for. The exit status is 0 when nothing that must hold fails, 1 when
 /// something does.
-pub async fn run(args: CheckArgs) -> ExitCode {
+///
+/// # Errors
+/// When the check could not be run.
+pub async fn run(args: CheckArgs) -> Result<ExitCode, CheckError> {
     match args.subject {
-        Subject::Network(args) => network::run(args).await,
+        Subject::Whip(args) => conformance::run(conformance::Protocol::Whip, args).await,
+        Subject::Whep(args) => conformance::run(conformance::Protocol::Whep, args).await,
+        Subject::Network(args) => Ok(network::run(args).await),
     }
 }
