@@ -73,7 +73,9 @@ pub(super) async fn gather(run: &mut Run<'_>) {
         (Probe::TrickleMalformed, &|tag| {
             patch(tag, FRAGMENT, "hello, this is no fragment".to_owned())
         }),
-        (Probe::Trickle, &|tag| patch(tag, FRAGMENT, trickle(CANDIDATE))),
+        (Probe::Trickle, &|tag| {
+            patch(tag, FRAGMENT, trickle(CANDIDATE))
+        }),
         (Probe::TrickleUnusable, &|tag| {
             patch(tag, FRAGMENT, trickle(UNUSABLE))
         }),
@@ -89,7 +91,10 @@ pub(super) async fn gather(run: &mut Run<'_>) {
     for (probe, build) in steps {
         let exchange = run.client.send(build(tag.as_deref())).await;
         if probe == Probe::TrickleWithoutIfMatch {
-            let new = exchange.as_ref().ok().and_then(|answer| answer.header(ETAG));
+            let new = exchange
+                .as_ref()
+                .ok()
+                .and_then(|answer| answer.header(ETAG));
             tag = new.map(str::to_owned).or(tag);
         }
         run.evidence.add(probe, exchange);

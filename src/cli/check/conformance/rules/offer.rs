@@ -302,9 +302,9 @@ fn one_video(evidence: &Evidence) -> Judgement {
 /// How many videos an answer takes.
 fn videos(response: &Response) -> Result<usize, Verdict> {
     let description = description(response)?;
-    let taken = description.accepted().filter(|section| {
-        section.kind == "video" && description.direction(section) != "inactive"
-    });
+    let taken = description
+        .accepted()
+        .filter(|section| section.kind == "video" && description.direction(section) != "inactive");
     Ok(taken.count())
 }
 

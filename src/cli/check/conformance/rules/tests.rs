@@ -12,7 +12,8 @@ use super::super::rule::{Level, Protocol, Verdict};
 use super::{all, select};
 
 const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
-const PROBLEM: &str = r#"{"type":"about:blank","title":"No","status":400,"detail":"Send another."}"#;
+const PROBLEM: &str =
+    r#"{"type":"about:blank","title":"No","status":400,"detail":"Send another."}"#;
 const FINGERPRINT: &str = "sha-256 00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF:00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF";
 
 fn response(status: u16, headers: &[(&str, &str)], body: &str) -> Exchange {
@@ -34,7 +35,11 @@ fn plain(status: u16) -> Exchange {
 }
 
 fn problem(status: u16) -> Exchange {
-    response(status, &[("content-type", "application/problem+json")], PROBLEM)
+    response(
+        status,
+        &[("content-type", "application/problem+json")],
+        PROBLEM,
+    )
 }
 
 /// An answer to the good offer.
@@ -43,7 +48,9 @@ fn answer(protocol: Protocol) -> String {
         Protocol::Whip => "recvonly",
         Protocol::Whep => "sendonly",
     };
-    let mut text = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0 1\r\na=ice-lite\r\n".to_owned();
+    let mut text =
+        "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0 1\r\na=ice-lite\r\n"
+            .to_owned();
     for (mid, media) in [
         "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=rtpmap:111 opus/48000/2\r\n",
         "m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=rtpmap:96 VP8/90000\r\n",
@@ -69,32 +76,49 @@ fn created(body: &str, change: impl FnOnce(&mut Vec<(&'static str, &'static str)
         ("etag", "\"one\""),
         ("access-control-allow-origin", "*"),
         ("access-control-expose-headers", "Location, ETag, Link"),
-        ("link", "<turn:turn.example?transport=udp>; rel=\"ice-server\"; username=\"u\"; credential=\"c\""),
+        (
+            "link",
+            "<turn:turn.example?transport=udp>; rel=\"ice-server\"; username=\"u\"; credential=\"c\"",
+        ),
         (
             "link",
             "</events>; rel=\"urn:ietf:params:whep:ext:core:server-sent-events\"; events=\"active,layers\"",
         ),
-        ("link", "</layer>; rel=\"urn:ietf:params:whep:ext:core:layer\""),
+        (
+            "link",
+            "</layer>; rel=\"urn:ietf:params:whep:ext:core:layer\"",
+        ),
     ];
     change(&mut headers);
     response(201, &headers, body)
 }
 
 fn restarted(change: impl FnOnce(&mut String)) -> Exchange {
-    let mut body = "a=ice-lite\r\na=ice-ufrag:again\r\na=ice-pwd:another-password-of-a-server\r\n".to_owned();
+    let mut body =
+        "a=ice-lite\r\na=ice-ufrag:again\r\na=ice-pwd:another-password-of-a-server\r\n".to_owned();
     change(&mut body);
-    response(200, &[("content-type", FRAGMENT), ("etag", "\"two\"")], &body)
+    response(
+        200,
+        &[("content-type", FRAGMENT), ("etag", "\"two\"")],
+        &body,
+    )
 }
 
 const PREFLIGHT: [(&str, &str); 3] = [
     ("access-control-allow-origin", "*"),
-    ("access-control-allow-headers", "Authorization, Content-Type, If-Match"),
+    (
+        "access-control-allow-headers",
+        "Authorization, Content-Type, If-Match",
+    ),
     ("access-control-allow-methods", "POST, PATCH, DELETE"),
 ];
 
 /// The preflight without one of its fields.
 fn preflight_without(name: &str) -> Exchange {
-    let headers: Vec<_> = PREFLIGHT.into_iter().filter(|(key, _)| *key != name).collect();
+    let headers: Vec<_> = PREFLIGHT
+        .into_iter()
+        .filter(|(key, _)| *key != name)
+        .collect();
     response(204, &headers, "")
 }
 
@@ -146,9 +170,15 @@ fn good(protocol: Protocol) -> Evidence {
     }
     let events = "event: active\ndata: {}\n\n";
     let probes = [
-        (Probe::Options, response(200, &[("accept-post", "application/sdp")], "")),
+        (
+            Probe::Options,
+            response(200, &[("accept-post", "application/sdp")], ""),
+        ),
         (Probe::Get, plain(204)),
-        (Probe::Head, response(200, &[("content-type", "application/sdp")], "")),
+        (
+            Probe::Head,
+            response(200, &[("content-type", "application/sdp")], ""),
+        ),
         (Probe::Put, response(405, &[("allow", "POST")], "")),
         (Probe::Preflight, response(204, &PREFLIGHT, "")),
         (Probe::CreateFromPage, served.clone()),
@@ -180,21 +210,33 @@ fn good(protocol: Protocol) -> Evidence {
             Probe::PostAnonymous,
             response(
                 401,
-                &[("www-authenticate", "Bearer"), ("content-type", "application/problem+json")],
+                &[
+                    ("www-authenticate", "Bearer"),
+                    ("content-type", "application/problem+json"),
+                ],
                 PROBLEM,
             ),
         ),
         (Probe::PostWrongToken, problem(403)),
         (Probe::NoHost, plain(400)),
         (Probe::Expect, plain(100)),
-        (Probe::EventsCreate, response(201, &[("location", "/events/1")], "")),
-        (Probe::EventsRead, response(200, &[("content-type", "text/event-stream")], events)),
+        (
+            Probe::EventsCreate,
+            response(201, &[("location", "/events/1")], ""),
+        ),
+        (
+            Probe::EventsRead,
+            response(200, &[("content-type", "text/event-stream")], events),
+        ),
         (Probe::EventsUnknown, problem(400)),
         (Probe::EventsDelete, plain(200)),
         (Probe::EventsReadDeleted, problem(404)),
         (Probe::LayerAutomatic, plain(200)),
         (Probe::LayerMalformed, problem(400)),
-        (Probe::CounterOffer, counter_offer("Wed, 09 Oct 2024 10:00:00 GMT", "actpass")),
+        (
+            Probe::CounterOffer,
+            counter_offer("Wed, 09 Oct 2024 10:00:00 GMT", "actpass"),
+        ),
         (Probe::CounterNonsense, problem(400)),
         (Probe::CounterAnswer, plain(204)),
         (Probe::CounterDelete, plain(200)),
@@ -202,7 +244,10 @@ fn good(protocol: Protocol) -> Evidence {
         (Probe::MediaDelete, plain(200)),
         (Probe::Offline, response(409, &[("retry-after", "2")], "")),
         // A server that was busy once, and said how long.
-        (Probe::MediaCreate, response(429, &[("retry-after", "1")], "")),
+        (
+            Probe::MediaCreate,
+            response(429, &[("retry-after", "1")], ""),
+        ),
     ];
     for (probe, exchange) in probes {
         evidence.add(probe, exchange);
@@ -213,7 +258,11 @@ fn good(protocol: Protocol) -> Evidence {
 fn counter_offer(valid_until: &str, setup: &str) -> Exchange {
     let kind = format!("application/sdp; valid-until=\"{valid_until}\"");
     let offer = answer(Protocol::Whep).replace("passive", setup);
-    response(406, &[("content-type", &kind), ("location", "/s/1")], &offer)
+    response(
+        406,
+        &[("content-type", &kind), ("location", "/s/1")],
+        &offer,
+    )
 }
 
 /// Changes the answer to the good offer.
@@ -279,13 +328,28 @@ fn faults() -> Vec<Fault> {
     }
     vec![
         says!("endpoint.created", Whip, Create, plain(200)),
-        says!("endpoint.created", Whip, Create, Err(Unanswered("gone".to_owned()))),
-        ("endpoint.content-type", Whip, |e| with(e, "content-type", "text/plain")),
-        ("endpoint.content-type", Whip, |e| without(e, "content-type")),
+        says!(
+            "endpoint.created",
+            Whip,
+            Create,
+            Err(Unanswered("gone".to_owned()))
+        ),
+        ("endpoint.content-type", Whip, |e| {
+            with(e, "content-type", "text/plain")
+        }),
+        ("endpoint.content-type", Whip, |e| {
+            without(e, "content-type")
+        }),
         ("endpoint.location", Whip, |e| without(e, "location")),
-        ("endpoint.location", Whip, |e| with(e, "location", "file:///s/1")),
-        ("endpoint.location-scheme", Whip, |e| with(e, "location", "http://media.example/s/1")),
-        ("endpoint.https", Whip, |e| e.url = Url::parse("http://media.example/").unwrap()),
+        ("endpoint.location", Whip, |e| {
+            with(e, "location", "file:///s/1")
+        }),
+        ("endpoint.location-scheme", Whip, |e| {
+            with(e, "location", "http://media.example/s/1")
+        }),
+        ("endpoint.https", Whip, |e| {
+            e.url = Url::parse("http://media.example/").unwrap()
+        }),
         ("endpoint.redirect", Whip, |e| e.redirects.push(302)),
         says!("endpoint.get", Whip, Get, plain(405)),
         says!("endpoint.get", Whip, Get, response(200, &[], "<html>")),
@@ -308,7 +372,9 @@ fn faults() -> Vec<Fault> {
         refuses!("offer.wrong-type-415", WrongType),
         serves!("offer.empty", Empty),
         serves!("offer.garbage", Garbage),
-        ("offer.garbage", Whip, |e| offer(e, Case::Garbage, plain(500))),
+        ("offer.garbage", Whip, |e| {
+            offer(e, Case::Garbage, plain(500))
+        }),
         serves!("offer.binary", Binary),
         ("offer.too-large", Whip, |e| {
             offer(e, Case::TooLarge, Err(Unanswered("closed".to_owned())));
@@ -317,9 +383,14 @@ fn faults() -> Vec<Fault> {
         serves!("offer.direction", WrongDirection),
         serves!("offer.inactive", Inactive),
         serves!("offer.two-videos", TwoVideos),
-        ("offer.two-videos", Whip, |e| offer(e, Case::TwoVideos, plain(415))),
+        ("offer.two-videos", Whip, |e| {
+            offer(e, Case::TwoVideos, plain(415))
+        }),
         ("offer.one-video", Whep, |e| {
-            let two = answer(Whep).replace("m=audio 9 UDP/TLS/RTP/SAVPF 111", "m=video 9 UDP/TLS/RTP/SAVPF 96");
+            let two = answer(Whep).replace(
+                "m=audio 9 UDP/TLS/RTP/SAVPF 111",
+                "m=video 9 UDP/TLS/RTP/SAVPF 96",
+            );
             offer(e, Case::TwoVideos, created(&two, |_| {}));
         }),
         serves!("offer.no-codec", NoCommonCodec),
@@ -329,25 +400,61 @@ fn faults() -> Vec<Fault> {
         serves!("offer.no-credentials", NoCredentials),
         serves!("offer.no-fingerprint", NoFingerprint),
         serves!("offer.bad-fingerprint", BadFingerprint),
-        ("answer.sections", Whip, |e| in_answer(e, "m=audio", "m=video")),
+        ("answer.sections", Whip, |e| {
+            in_answer(e, "m=audio", "m=video")
+        }),
         ("answer.sections", Whip, |e| in_answer(e, "v=0", "V=0")),
-        ("answer.whole", Whip, |e| in_answer(e, "m=video 9", "m=video 0")),
-        ("answer.direction", Whip, |e| in_answer(e, "a=recvonly", "a=sendrecv")),
-        ("answer.direction", Whep, |e| in_answer(e, "a=sendonly\r\n", "")),
-        ("answer.bundle", Whip, |e| in_answer(e, "BUNDLE 0 1", "BUNDLE 0")),
-        ("answer.bundle", Whip, |e| in_answer(e, "a=group:BUNDLE 0 1\r\n", "")),
-        ("answer.bundle", Whip, |e| in_answer(e, "a=mid:1", "a=mid:video")),
-        ("answer.rtcp-mux", Whip, |e| in_answer(e, "a=rtcp-mux\r\n", "")),
-        ("answer.msid", Whep, |e| in_answer(e, "a=msid:stream track1\r\n", "")),
-        ("answer.msid", Whep, |e| in_answer(e, "a=msid:stream track1", "a=msid:other track1")),
-        ("answer.setup", Whip, |e| in_answer(e, "a=setup:passive", "a=setup:actpass")),
-        ("answer.credentials", Whip, |e| in_answer(e, "a=ice-ufrag:serv", "a=ice-ufrag:s")),
-        ("answer.credentials", Whip, |e| in_answer(e, "the-password-of-a-server", "short")),
-        ("answer.fingerprint", Whip, |e| in_answer(e, "sha-256 00:", "sha-256 0:")),
-        ("answer.fingerprint", Whip, |e| in_answer(e, "sha-256", "sha-1")),
-        ("answer.codecs", Whip, |e| in_answer(e, "VP8/90000", "VP9/90000")),
-        ("answer.codecs", Whip, |e| in_answer(e, "SAVPF 96\r\n", "SAVPF 96 121\r\n")),
-        ("answer.extensions", Whip, |e| in_answer(e, "a=extmap:4 ", "a=extmap:5 ")),
+        ("answer.whole", Whip, |e| {
+            in_answer(e, "m=video 9", "m=video 0")
+        }),
+        ("answer.direction", Whip, |e| {
+            in_answer(e, "a=recvonly", "a=sendrecv")
+        }),
+        ("answer.direction", Whep, |e| {
+            in_answer(e, "a=sendonly\r\n", "")
+        }),
+        ("answer.bundle", Whip, |e| {
+            in_answer(e, "BUNDLE 0 1", "BUNDLE 0")
+        }),
+        ("answer.bundle", Whip, |e| {
+            in_answer(e, "a=group:BUNDLE 0 1\r\n", "")
+        }),
+        ("answer.bundle", Whip, |e| {
+            in_answer(e, "a=mid:1", "a=mid:video")
+        }),
+        ("answer.rtcp-mux", Whip, |e| {
+            in_answer(e, "a=rtcp-mux\r\n", "")
+        }),
+        ("answer.msid", Whep, |e| {
+            in_answer(e, "a=msid:stream track1\r\n", "")
+        }),
+        ("answer.msid", Whep, |e| {
+            in_answer(e, "a=msid:stream track1", "a=msid:other track1")
+        }),
+        ("answer.setup", Whip, |e| {
+            in_answer(e, "a=setup:passive", "a=setup:actpass")
+        }),
+        ("answer.credentials", Whip, |e| {
+            in_answer(e, "a=ice-ufrag:serv", "a=ice-ufrag:s")
+        }),
+        ("answer.credentials", Whip, |e| {
+            in_answer(e, "the-password-of-a-server", "short")
+        }),
+        ("answer.fingerprint", Whip, |e| {
+            in_answer(e, "sha-256 00:", "sha-256 0:")
+        }),
+        ("answer.fingerprint", Whip, |e| {
+            in_answer(e, "sha-256", "sha-1")
+        }),
+        ("answer.codecs", Whip, |e| {
+            in_answer(e, "VP8/90000", "VP9/90000")
+        }),
+        ("answer.codecs", Whip, |e| {
+            in_answer(e, "SAVPF 96\r\n", "SAVPF 96 121\r\n")
+        }),
+        ("answer.extensions", Whip, |e| {
+            in_answer(e, "a=extmap:4 ", "a=extmap:5 ")
+        }),
         ("answer.candidates", Whip, |e| {
             let text = answer(Whip).replace("a=candidate", "a=x-candidate");
             e.add(Create, created(&text, |_| {}));
@@ -365,7 +472,9 @@ fn faults() -> Vec<Fault> {
                 .map(|url| Url::parse(url).unwrap())
                 .to_vec();
         }),
-        ("session.secret", Whip, |e| e.sessions[1] = e.sessions[0].clone()),
+        ("session.secret", Whip, |e| {
+            e.sessions[1] = e.sessions[0].clone()
+        }),
         says!("session.get", Whip, SessionGet, plain(405)),
         says!("session.unknown-delete", Whip, UnknownDelete, plain(200)),
         says!("session.unknown-patch", Whip, UnknownPatch, plain(204)),
@@ -377,45 +486,107 @@ fn faults() -> Vec<Fault> {
         ("ice.etag-strong", Whip, |e| with(e, "etag", "one")),
         ("ice.etag-strong", Whip, |e| with(e, "etag", "W/\"one\"")),
         says!("ice.trickle", Whip, Trickle, plain(200)),
-        says!("ice.trickle-bare", Whip, Trickle, response(204, &[("etag", "\"one\"")], "")),
+        says!(
+            "ice.trickle-bare",
+            Whip,
+            Trickle,
+            response(204, &[("etag", "\"one\"")], "")
+        ),
         says!("ice.trickle-bare", Whip, Trickle, response(200, &[], "ok")),
         says!("ice.trickle-unusable", Whip, TrickleUnusable, problem(400)),
         says!("ice.trickle-end", Whip, TrickleEnd, problem(400)),
-        says!("ice.if-match-missing", Whip, TrickleWithoutIfMatch, plain(204)),
+        says!(
+            "ice.if-match-missing",
+            Whip,
+            TrickleWithoutIfMatch,
+            plain(204)
+        ),
         says!("ice.if-match-stale", Whip, TrickleStale, plain(204)),
         says!("ice.wrong-type", Whip, TrickleWrongType, plain(204)),
         says!("ice.malformed", Whip, TrickleMalformed, plain(204)),
         says!("ice.restart", Whip, Restart, plain(204)),
         says!("ice.restart-type", Whip, Restart, response(200, &[], "")),
-        says!("ice.restart-credentials", Whip, Restart, restarted(|body| {
-            *body = body.replace("again", "serv");
-        })),
-        says!("ice.restart-credentials", Whip, Restart, restarted(|body| {
-            *body = body.replace("another-password-of-a-server", "short");
-        })),
-        says!("ice.restart-credentials", Whip, Restart, restarted(String::clear)),
-        says!("ice.restart-etag", Whip, Restart, response(200, &[("etag", "\"one\"")], "")),
+        says!(
+            "ice.restart-credentials",
+            Whip,
+            Restart,
+            restarted(|body| {
+                *body = body.replace("again", "serv");
+            })
+        ),
+        says!(
+            "ice.restart-credentials",
+            Whip,
+            Restart,
+            restarted(|body| {
+                *body = body.replace("another-password-of-a-server", "short");
+            })
+        ),
+        says!(
+            "ice.restart-credentials",
+            Whip,
+            Restart,
+            restarted(String::clear)
+        ),
+        says!(
+            "ice.restart-etag",
+            Whip,
+            Restart,
+            response(200, &[("etag", "\"one\"")], "")
+        ),
         says!("ice.restart-etag", Whip, Restart, response(200, &[], "")),
-        says!("ice.restart-attributes", Whip, Restart, restarted(|body| {
-            *body = body.replace("a=ice-lite\r\n", "");
-        })),
-        says!("ice.restart-old-etag", Whip, TrickleBeforeRestart, plain(204)),
+        says!(
+            "ice.restart-attributes",
+            Whip,
+            Restart,
+            restarted(|body| {
+                *body = body.replace("a=ice-lite\r\n", "");
+            })
+        ),
+        says!(
+            "ice.restart-old-etag",
+            Whip,
+            TrickleBeforeRestart,
+            plain(204)
+        ),
         says!("ice.restart-quoted", Whip, RestartQuoted, problem(412)),
         says!("ice.restart-broken", Whip, RestartBroken, plain(200)),
-        says!("ice.restart-broken-keeps", Whip, GetAfterBroken, problem(404)),
-        says!("ice.restart-broken-keeps", Whip, TrickleAfterBroken, problem(412)),
-        ("media.answer", Whip, |e| media(e, |m| m.unusable = Some("no".to_owned()))),
-        ("media.ice", Whip, |e| media(e, |m| (m.ice, m.connected) = (None, None))),
+        says!(
+            "ice.restart-broken-keeps",
+            Whip,
+            GetAfterBroken,
+            problem(404)
+        ),
+        says!(
+            "ice.restart-broken-keeps",
+            Whip,
+            TrickleAfterBroken,
+            problem(412)
+        ),
+        ("media.answer", Whip, |e| {
+            media(e, |m| m.unusable = Some("no".to_owned()))
+        }),
+        ("media.ice", Whip, |e| {
+            media(e, |m| (m.ice, m.connected) = (None, None))
+        }),
         ("media.dtls", Whip, |e| media(e, |m| m.connected = None)),
-        ("media.packets", Whep, |e| media(e, |m| m.first_packet = None)),
-        ("media.keyframe", Whep, |e| media(e, |m| m.first_keyframe = None)),
+        ("media.packets", Whep, |e| {
+            media(e, |m| m.first_packet = None)
+        }),
+        ("media.keyframe", Whep, |e| {
+            media(e, |m| m.first_keyframe = None)
+        }),
         ("media.keyframe", Whep, |e| {
             media(e, |m| m.first_keyframe = Some(Duration::from_secs(8)));
         }),
         ("media.reports", Whip, |e| media(e, |m| m.reports = 0)),
         ("media.consent", Whip, |e| media(e, |m| m.lost = true)),
-        ("media.restart-broken", Whip, |e| media(e, |m| m.lost = true)),
-        ("media.restart-broken", Whep, |e| media(e, |m| m.after_restart = Some(0))),
+        ("media.restart-broken", Whip, |e| {
+            media(e, |m| m.lost = true)
+        }),
+        ("media.restart-broken", Whep, |e| {
+            media(e, |m| m.after_restart = Some(0))
+        }),
         ("media.goodbye", Whip, |e| media(e, |m| m.closed = None)),
         says!("cors.preflight", Whip, Preflight, plain(401)),
         says!("cors.preflight", Whip, Preflight, plain(204)),
@@ -432,11 +603,20 @@ fn faults() -> Vec<Fault> {
             SessionPreflight,
             preflight_without("access-control-allow-methods")
         ),
-        says!("cors.session-headers", Whip, SessionPreflight, response(204, &[
-            ("access-control-allow-origin", "*"),
-            // The asterisk does not stand for Authorization.
-            ("access-control-allow-headers", "*"),
-        ], "")),
+        says!(
+            "cors.session-headers",
+            Whip,
+            SessionPreflight,
+            response(
+                204,
+                &[
+                    ("access-control-allow-origin", "*"),
+                    // The asterisk does not stand for Authorization.
+                    ("access-control-allow-headers", "*"),
+                ],
+                ""
+            )
+        ),
         ("cors.answer", Whip, |e| {
             let headers = [("content-type", "application/sdp")];
             e.add(CreateFromPage, response(201, &headers, ""));
@@ -453,60 +633,110 @@ fn faults() -> Vec<Fault> {
             ];
             e.add(CreateFromPage, response(201, &headers, ""));
         }),
-        says!("cors.no-ice-servers", Whip, Preflight, response(204, &[
-            ("access-control-allow-origin", "*"),
-            ("link", "<turn:turn.example>; rel=\"ice-server\""),
-        ], "")),
+        says!(
+            "cors.no-ice-servers",
+            Whip,
+            Preflight,
+            response(
+                204,
+                &[
+                    ("access-control-allow-origin", "*"),
+                    ("link", "<turn:turn.example>; rel=\"ice-server\""),
+                ],
+                ""
+            )
+        ),
         says!("auth.missing", Whip, PostAnonymous, plain(403)),
         says!("auth.challenge", Whip, PostAnonymous, plain(401)),
         says!("auth.wrong", Whip, PostWrongToken, plain(201)),
         says!("auth.patch", Whip, PatchAnonymous, plain(412)),
         says!("auth.delete", Whip, DeleteAnonymous, plain(200)),
         says!("auth.delete", Whip, GetAfterAnonymous, plain(404)),
-        says!("http.answers", Whip, SessionGet, Err(Unanswered("closed".to_owned()))),
+        says!(
+            "http.answers",
+            Whip,
+            SessionGet,
+            Err(Unanswered("closed".to_owned()))
+        ),
         says!("http.no-5xx", Whip, UnknownDelete, plain(500)),
         says!("http.method", Whip, Put, plain(405)),
         says!("http.method", Whip, Put, plain(200)),
         says!("http.no-host", Whip, NoHost, plain(204)),
-        says!("http.expect-continue", Whip, Expect, Err(Unanswered("silence".to_owned()))),
+        says!(
+            "http.expect-continue",
+            Whip,
+            Expect,
+            Err(Unanswered("silence".to_owned()))
+        ),
         says!("http.retry-after", Whip, MediaCreate, plain(429)),
         says!("http.problem", Whip, UnknownDelete, plain(404)),
-        says!("http.problem", Whip, UnknownDelete, response(
-            404,
-            &[("content-type", "application/problem+json")],
-            "{}"
-        )),
-        ("link.form", Whip, |e| with(e, "link", "stun:stun.example; rel=\"ice-server\"")),
-        ("link.form", Whip, |e| with(e, "link", "<stun:stun.example>")),
-        ("link.one-each", Whip, |e| with(e, "link", "<stun:a>; rel=\"ice-server\", <stun:b>; rel=\"ice-server\"")),
-        ("link.ice-server", Whip, |e| with(e, "link", "<turn:a>; rel=\"ice-server\"")),
-        ("link.ice-server", Whip, |e| with(e, "link", "<https://a>; rel=\"ice-server\"")),
+        says!(
+            "http.problem",
+            Whip,
+            UnknownDelete,
+            response(404, &[("content-type", "application/problem+json")], "{}")
+        ),
+        ("link.form", Whip, |e| {
+            with(e, "link", "stun:stun.example; rel=\"ice-server\"")
+        }),
+        ("link.form", Whip, |e| {
+            with(e, "link", "<stun:stun.example>")
+        }),
+        ("link.one-each", Whip, |e| {
+            with(
+                e,
+                "link",
+                "<stun:a>; rel=\"ice-server\", <stun:b>; rel=\"ice-server\"",
+            )
+        }),
+        ("link.ice-server", Whip, |e| {
+            with(e, "link", "<turn:a>; rel=\"ice-server\"")
+        }),
+        ("link.ice-server", Whip, |e| {
+            with(e, "link", "<https://a>; rel=\"ice-server\"")
+        }),
         says!("link.events", Whep, EventsCreate, plain(201)),
         says!("link.events-stream", Whep, EventsRead, plain(200)),
-        says!("link.events-stream", Whep, EventsRead, response(
-            200,
-            &[("content-type", "text/event-stream")],
-            "event: layers\ndata: {\ndata: }\n\n"
-        )),
+        says!(
+            "link.events-stream",
+            Whep,
+            EventsRead,
+            response(
+                200,
+                &[("content-type", "text/event-stream")],
+                "event: layers\ndata: {\ndata: }\n\n"
+            )
+        ),
         says!("link.events-unknown", Whep, EventsUnknown, plain(201)),
         says!("link.events-delete", Whep, EventsDelete, plain(405)),
         says!("link.events-delete", Whep, EventsReadDeleted, plain(200)),
         says!("link.layer", Whep, LayerAutomatic, plain(404)),
         says!("link.layer-malformed", Whep, LayerMalformed, plain(200)),
         ("link.layer-events", Whep, |e| {
-            with(e, "link", "</layer>; rel=\"urn:ietf:params:whep:ext:core:layer\"");
+            with(
+                e,
+                "link",
+                "</layer>; rel=\"urn:ietf:params:whep:ext:core:layer\"",
+            );
         }),
-        says!("counter-offer.location", Whep, CounterOffer, response(
-            406,
-            &[("content-type", "application/sdp")],
-            ""
-        )),
-        says!("counter-offer.valid-until", Whep, CounterOffer, counter_offer("tomorrow", "actpass")),
-        says!("counter-offer.direction", Whep, CounterOffer, response(
-            406,
-            &[("content-type", "application/sdp")],
-            &answer(Whip)
-        )),
+        says!(
+            "counter-offer.location",
+            Whep,
+            CounterOffer,
+            response(406, &[("content-type", "application/sdp")], "")
+        ),
+        says!(
+            "counter-offer.valid-until",
+            Whep,
+            CounterOffer,
+            counter_offer("tomorrow", "actpass")
+        ),
+        says!(
+            "counter-offer.direction",
+            Whep,
+            CounterOffer,
+            response(406, &[("content-type", "application/sdp")], &answer(Whip))
+        ),
         says!("counter-offer.malformed", Whep, CounterNonsense, plain(204)),
         says!("counter-offer.answer", Whep, CounterAnswer, plain(200)),
         says!("counter-offer.delete", Whep, CounterDelete, plain(404)),
@@ -559,7 +789,8 @@ fn nothing_is_judged_that_was_not_tried() {
             // These look at all that was answered: nothing is nothing wrong.
             let always = ["endpoint.https", "http.answers", "http.no-5xx"];
             assert!(
-                always.contains(&rule.id) || !matches!(verdict, Verdict::Pass(_) | Verdict::Fail { .. }),
+                always.contains(&rule.id)
+                    || !matches!(verdict, Verdict::Pass(_) | Verdict::Fail { .. }),
                 "{rule:?}: {verdict:?}"
             );
         }
@@ -585,7 +816,10 @@ fn what_is_optional_may_be_missing() {
     });
     for rule in select(Protocol::Whip, &[]).unwrap() {
         let verdict = rule.verdict(&evidence);
-        assert!(!matches!(verdict, Verdict::Fail { .. }), "{rule:?}: {verdict:?}");
+        assert!(
+            !matches!(verdict, Verdict::Fail { .. }),
+            "{rule:?}: {verdict:?}"
+        );
     }
 }
 
@@ -597,7 +831,10 @@ fn a_server_that_asks_for_no_token_breaks_no_rule() {
     }
     for rule in select(Protocol::Whip, &["auth".to_owned()]).unwrap() {
         let verdict = rule.verdict(&evidence);
-        assert!(matches!(verdict, Verdict::NotOffered(_)), "{rule:?}: {verdict:?}");
+        assert!(
+            matches!(verdict, Verdict::NotOffered(_)),
+            "{rule:?}: {verdict:?}"
+        );
     }
 }
 
@@ -627,7 +864,8 @@ fn ids_are_unique_begin_with_their_group_and_select() {
 #[test]
 fn the_documentation_lists_every_rule() {
     use std::fmt::Write as _;
-    const BEGIN: &str = "<!-- rules: made by a test of src/cli/check/conformance/rules/tests.rs -->\n";
+    const BEGIN: &str =
+        "<!-- rules: made by a test of src/cli/check/conformance/rules/tests.rs -->\n";
     const END: &str = "<!-- end of rules -->";
     let mut table = String::new();
     for group in super::Group::ALL {
