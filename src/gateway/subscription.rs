@@ -47,6 +47,7 @@ impl Task {
         }
         let (mut session, created) =
             self.new_session(SessionKind::Whep, name, client, shard, answer);
+        session.peer_ufrag = Some(offer.ice.ufrag.clone());
         let place = session.place;
         session.mids = offer.media.iter().map(|media| media.mid.clone()).collect();
         self.directory.add_subscriber(session, reception);
@@ -98,6 +99,7 @@ impl Task {
         answer: &sdp::Answer,
     ) -> Result<(), SessionError> {
         let session = self.directory.session(SessionKind::Whep, name, id)?;
+        session.peer_ufrag = Some(answer.ice.ufrag.clone());
         let place = session.place;
         let Some(Reception::Offered(offered)) = &session.reception else {
             return Err(SessionError::NotWaiting);

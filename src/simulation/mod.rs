@@ -7,6 +7,7 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `network` | links that lose, delay, swap and double datagrams |
+//! | `stream` | connections in the place of links |
 //! | `gateway` | transports, ingest, rings and subscribers, without sockets |
 //! | `publisher` | a peer that sends video and audio and answers NACKs |
 //! | `viewer` | a peer that receives, asks again, and keeps account |
@@ -17,6 +18,7 @@ mod gateway;
 mod layers;
 mod network;
 mod publisher;
+mod stream;
 mod tests;
 mod viewer;
 mod world;
