@@ -114,6 +114,7 @@ impl Task {
             candidates: &self.candidates(client),
             session_id: rand::random(),
             stream: name,
+            leniency: self.config.leniency,
         };
         Ok(accept(&local)?)
     }
