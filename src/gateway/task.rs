@@ -146,14 +146,26 @@ impl Task {
             } => {
                 let _ = reply.send(self.directory.session(kind, &stream, id).map(|_| ()));
             }
-            Request::CounterOffer { reply, .. } => {
-                let _ = reply.send(Err(CreateError::NoCounterOffers));
+            Request::CounterOffer {
+                stream,
+                client,
+                reply,
+            } => {
+                let created = match self.draining {
+                    true => Err(CreateError::ShuttingDown),
+                    false => self.counter_offer(&stream, client),
+                };
+                if let Err(Ok(unwanted)) = reply.send(created) {
+                    let _ = self.delete(SessionKind::Whep, &stream, unwanted.id);
+                }
             }
             Request::Accept {
-                stream, id, reply, ..
+                stream,
+                id,
+                answer,
+                reply,
             } => {
-                let session = self.directory.session(SessionKind::Whep, &stream, id);
-                let _ = reply.send(session.and(Err(SessionError::NotWaiting)));
+                let _ = reply.send(self.accept(&stream, id, &answer));
             }
             Request::Events { stream, id, reply } => {
                 let _ = reply.send(self.directory.events(&stream, id));
@@ -184,6 +196,7 @@ impl Task {
                     reason.map_or_else(|| "it was closed".to_owned(), |reason| reason.to_string());
                 self.forget(*session, &reason);
             }
+            Event::Layers { .. } => {}
         }
     }
 
@@ -214,7 +227,7 @@ impl Task {
         self.close(closed);
         if let Some((settings, library)) = &self.config.hls {
             let handle = self.shards[usize::from(origin.0)].clone();
-            let ask = move |track| handle.send(Message::RequestKeyframe(stream, track));
+            let ask = move |track| handle.send(Message::RequestHlsKeyframe(stream, track));
             let tracks = broadcast.tracks.to_vec();
             let feed = HlsBranch::start(settings.clone(), name, tracks, library, ask);
             self.send(origin, Message::AttachHls(stream, feed));
@@ -245,7 +258,9 @@ impl Task {
 
     fn handle_timeout(&mut self) {
         let closed = self.directory.handle_timeout(self.now());
-        tracing::info!(closed = closed.len(), "no publisher came back in time");
+        if !closed.is_empty() {
+            tracing::info!(closed = closed.len(), "nobody came in time: sessions end");
+        }
         self.close(closed);
     }
 
@@ -257,7 +272,7 @@ impl Task {
     }
 
     /// Time as tokio sees it, which tests can make go.
-    fn now(&self) -> std::time::Instant {
+    pub(super) fn now(&self) -> std::time::Instant {
         Instant::now().into_std()
     }
 

@@ -190,6 +190,7 @@ impl OfferedTrack {
                 feedback: self.format.feedback,
             }],
             extensions: self.extensions.clone(),
+            layers: Vec::new(),
             ssrcs: Some((self.ssrc, self.rtx_ssrc)),
         }
     }

@@ -44,8 +44,8 @@ counters! {
     too_long,
     /// Packets that did not fit into the queue of a slow TCP connection.
     tcp_dropped,
-    /// TCP connections taken.
-    tcp_accepted,
+    /// TCP connections that became a session's.
+    tcp_proven,
     /// TCP connections closed because no authentic check came by them in time, or at all.
     tcp_refused,
     /// Datagrams handed over to the shard that they belong to.
@@ -66,6 +66,14 @@ counters! {
     queue_overflow,
     /// Packets that did not fit into the queue of the HLS branch.
     hls_overflow,
+    /// Sessions taken.
+    sessions_opened,
+    /// Sessions that have ended.
+    sessions_closed,
+    /// Streams, or replicas of streams, with their rings.
+    streams_opened,
+    /// Streams and replicas that were let go.
+    streams_closed,
     /// Packets allocated; stands still in the steady state.
     packets_allocated,
 }

@@ -65,10 +65,7 @@ impl State {
                 return true;
             };
             match self.wire.tcp.accept(now, stream) {
-                Ok(id) => {
-                    self.me().counters().tcp_accepted.add(1);
-                    self.handle_bytes(now, id, &mut { bytes });
-                }
+                Ok(id) => self.handle_bytes(now, id, &mut { bytes }),
                 Err(_) => self.me().counters().tcp_refused.add(1),
             }
             self.close_overdue(now);

@@ -5,6 +5,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::Received;
+use super::keys;
+use super::sdp::{Answer, Options};
+use super::wire::Wire;
 use bytes::BytesMut;
 use rtc::dtls::endpoint::{Endpoint, EndpointEvent};
 use rtc::dtls::extension::extension_use_srtp::SrtpProtectionProfile;
@@ -18,11 +22,6 @@ use rtc::stun::fingerprint::FINGERPRINT;
 use rtc::stun::integrity::MessageIntegrity;
 use rtc::stun::message::{BINDING_REQUEST, BINDING_SUCCESS, Message, Setter, TransactionId};
 use rtc::stun::textattrs::TextAttribute;
-use tokio::net::UdpSocket;
-
-use super::Received;
-use super::keys;
-use super::sdp::{Answer, Options};
 
 /// The time between two checks: before the first answer, and afterwards (RFC 7675 asks for 5 s).
 const CHECKING: Duration = Duration::from_millis(50);
@@ -43,7 +42,7 @@ pub(crate) struct LinkError(pub(crate) String);
 
 /// The transport of one peer.
 pub(crate) struct Link {
-    pub(crate) socket: UdpSocket,
+    pub(crate) wire: Wire,
     pub(crate) server: SocketAddr,
     pub(crate) check: Check,
     is_client: bool,
@@ -55,7 +54,6 @@ pub(crate) struct Link {
     /// To send and to receive with.
     srtp: Option<(Context, Context)>,
     closed: bool,
-    buffer: Vec<u8>,
 }
 
 impl Link {
@@ -64,7 +62,7 @@ impl Link {
         let server_config =
             (!is_client).then(|| Arc::new(keys::handshake(false, &options.profiles)));
         Self {
-            socket: bind(answer.server).await,
+            wire: Wire::udp(answer.server).await,
             server: answer.server,
             check: Check {
                 ufrag: answer.ufrag.clone(),
@@ -77,7 +75,6 @@ impl Link {
             next_check: Instant::now(),
             srtp: None,
             closed: false,
-            buffer: vec![0; 2048],
         }
     }
 
@@ -158,8 +155,16 @@ impl Link {
 
     /// Moves to another port, as behind a NAT that forgot its mapping. The next turn sends a check.
     pub(crate) async fn rebind(&mut self) {
-        self.socket = bind(self.server).await;
+        self.wire = Wire::udp(self.server).await;
         self.next_check = Instant::now();
+        self.reached = false;
+    }
+
+    /// Moves to a TCP connection to `door`. The next turn sends a check.
+    pub(crate) async fn go_by_tcp(&mut self, door: SocketAddr) {
+        self.wire = Wire::tcp(door).await;
+        self.next_check = Instant::now();
+        self.reached = false;
     }
 
     /// Goes on with other credentials after an ICE restart.
@@ -175,7 +180,7 @@ impl Link {
 
     /// Sends any bytes.
     pub(crate) async fn send(&mut self, datagram: &[u8]) {
-        self.socket.send_to(datagram, self.server).await.unwrap();
+        self.wire.send(datagram).await;
     }
 
     pub(crate) fn protect_rtp(&mut self, packet: &[u8]) -> Vec<u8> {
@@ -204,11 +209,8 @@ impl Link {
             .unwrap_or(now + LOOK)
             .min(self.next_check)
             .min(now + LOOK);
-        let arrival =
-            tokio::time::timeout_at(until.into(), self.socket.recv_from(&mut self.buffer));
-        // An ICMP error comes out of the socket too; it means nothing here.
-        if let Ok(Ok((len, _))) = arrival.await {
-            let datagram = self.buffer[..len].to_vec();
+        let arrival = tokio::time::timeout_at(until.into(), self.wire.recv());
+        if let Ok(datagram) = arrival.await {
             self.handle(&datagram, received);
         }
         self.flush().await;
@@ -285,13 +287,4 @@ impl Link {
             received.extend(packets.into_iter().map(Received::Rtcp));
         }
     }
-}
-
-/// A socket of the same family as the server's.
-async fn bind(server: SocketAddr) -> UdpSocket {
-    let any = match server {
-        SocketAddr::V4(_) => "127.0.0.1:0",
-        SocketAddr::V6(_) => "[::1]:0",
-    };
-    UdpSocket::bind(any).await.unwrap()
 }

@@ -9,8 +9,10 @@
 mod keys;
 mod link;
 mod sdp;
+mod wire;
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use reqwest::StatusCode;
@@ -19,6 +21,7 @@ use rtc::rtcp;
 
 pub(crate) use link::{Check, Link};
 pub(crate) use sdp::{Answer, MediaAnswer, Options, Setup};
+pub(crate) use wire::frame;
 
 /// Longer than anything that works takes on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -85,10 +88,27 @@ impl Peer {
         Ok(Self::finish(session, options).await)
     }
 
+    /// Makes a session and connects it by TCP to `door`.
+    pub(crate) async fn connect_by_tcp(url: &str, options: &Options, door: SocketAddr) -> Self {
+        let session = Session::create(url, None, options).await.unwrap();
+        let mut link = Link::new(&session.answer, options).await;
+        link.go_by_tcp(door).await;
+        Self::finish_link(session, link).await
+    }
+
     /// Connects a session.
     pub(crate) async fn finish(session: Session, options: &Options) -> Self {
-        let mut link = Link::new(&session.answer, options).await;
+        let link = Link::new(&session.answer, options).await;
+        Self::finish_link(session, link).await
+    }
+
+    async fn finish_link(session: Session, mut link: Link) -> Self {
         link.connect().await.unwrap();
+        Self::of(session, link)
+    }
+
+    /// A session whose link is connected.
+    pub(crate) fn of(session: Session, link: Link) -> Self {
         Self {
             session,
             link,
@@ -214,6 +234,43 @@ impl Session {
             etag,
             answer: Answer::parse(&response.text().await.unwrap()),
         })
+    }
+
+    /// Makes a session by an offer of the server, which is answered.
+    pub(crate) async fn accept_offer(url: &str, options: &Options) -> Self {
+        let http = reqwest::Client::new();
+        let request = http.post(url).header(CONTENT_TYPE, "application/sdp");
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::NOT_ACCEPTABLE);
+        let header = |name| response.headers()[name].to_str().unwrap().to_owned();
+        assert!(header(CONTENT_TYPE).starts_with("application/sdp; valid-until="));
+        let location = response.url().join(&header(LOCATION)).unwrap();
+        let etag = header(ETAG);
+        let offer = response.text().await.unwrap();
+        let request = http
+            .patch(location.clone())
+            .header(CONTENT_TYPE, "application/sdp")
+            .header(IF_MATCH, &etag)
+            .body(options.answer(&offer, keys::fingerprint()));
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::NO_CONTENT);
+        Self {
+            http,
+            token: None,
+            url: location.into(),
+            etag,
+            answer: Answer::parse(&offer),
+        }
+    }
+
+    /// Reads the events of the session from now on.
+    pub(crate) async fn events(&self) -> reqwest::Response {
+        let request = self.http.post(format!("{}/events", self.url));
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::CREATED);
+        let location = response.headers()[LOCATION].to_str().unwrap();
+        let location = response.url().join(location).unwrap();
+        self.http.get(location).send().await.unwrap()
     }
 
     /// Ends it.
