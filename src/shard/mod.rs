@@ -16,7 +16,7 @@
 //! | `ice_tcp` | the way of a TCP connection to its session |
 //! | `batch` | runs of equal packets for UDP GSO; the outlet of a subscriber |
 //! | `socket` | UDP with GRO and GSO |
-//! | `connections` | TCP: framed, bounded queues, never blocking |
+//! | `connection`, `connections` | TCP: framed, bounded queues, never blocking; the table of them |
 //! | `wire` | both of them, by the path of a packet |
 //! | `inbox` | messages and packets from outside the thread |
 //! | `messages` | what messages lead to |
@@ -28,6 +28,7 @@ pub mod event_loop;
 
 mod batch;
 mod clocks;
+mod connection;
 mod connections;
 mod counters;
 mod ice_tcp;
