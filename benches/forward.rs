@@ -32,7 +32,7 @@ use support::report::{median, save, spread};
 use tidegate::egress::whep::{Outlet, Subscriber};
 use tidegate::ingest::{self, Ingested, Publisher};
 use tidegate::sdp::DtlsRole;
-use tidegate::stream::{ExtensionValues, Packet, TrackId};
+use tidegate::stream::{LayerId, Packet};
 use tidegate::transport::srtp::{self, Profile};
 
 const SECONDS: u32 = 4;
@@ -102,7 +102,8 @@ fn forward_ns(packets: &[&Packet]) -> f64 {
     let begun = Instant::now();
     for burst in packets.chunks(8) {
         for subscriber in &mut subscribers {
-            subscriber.forward(now, VIDEO, burst.iter().copied(), &mut outlet);
+            let packets = burst.iter().copied();
+            subscriber.forward(now, VIDEO, LayerId(0), packets, |_| None, &mut outlet);
         }
     }
     per_packet(begun, packets.len() * SUBSCRIBERS)
@@ -163,13 +164,7 @@ fn ingested(datagrams: &[Vec<u8>]) -> Vec<Packet> {
 
 fn blank(now: Instant) -> Packet {
     Packet {
-        track: TrackId(0),
-        sequence: 0,
-        timestamp: 0,
-        marker: false,
-        keyframe: false,
-        received: now,
         payload: Vec::with_capacity(1500),
-        extensions: ExtensionValues::default(),
+        ..Packet::empty(now)
     }
 }

@@ -1,22 +1,32 @@
 //! The composition root: the only file that knows every module. Start and shutdown order.
 //!
-//! Up: bind HTTP, then the media port (one number for both), the shards, the control plane, then serve.
+//! Up: find our addresses, the certificate, bind the TCP ports, then the media port (one number for all),
+//! the shards, the control plane, then serve.
 //! Down: stop taking requests, close every session so that its peer sees it, end the threads.
 
+mod names;
+mod ports;
+
+pub use ports::Addresses;
+pub(crate) use ports::entrances;
+
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::config::{self, CorsOrigins, Secret, Settings};
 use crate::egress::hls::{Library, LibrarySettings};
-use crate::http::{self, AppState, Origins, OriginsError, Rules, Token, TokenError, Tokens};
+use crate::front::{Front, Tls, TlsError};
+use crate::http::{
+    self, AppState, Origins, OriginsError, PlainHttp, Rules, Token, TokenError, Tokens,
+};
 use crate::media::{self, HlsSettings, MediaError};
+use crate::network::{self, Announcement, Candidates, Found, Listening, Search};
 use crate::rtp::Codec;
-use crate::sdp::{Candidate, CodecPolicy};
+use crate::sdp::CodecPolicy;
 use crate::shard::{self, ShardHandle, Shards};
 use crate::transport::{Identity, IdentityError, Timeouts};
 use crate::{gateway, ingest, sdp};
@@ -32,11 +42,14 @@ pub enum Error {
     Bind {
         /// The address.
         address: SocketAddr,
-        /// HTTP or media.
+        /// TCP or media.
         what: &'static str,
         /// What the system said.
         source: io::Error,
     },
+    /// There is no certificate for HTTPS.
+    #[error("no HTTPS: {0}")]
+    Tls(#[from] TlsError),
     /// There is no certificate for DTLS.
     #[error("can't make the certificate for DTLS: {0}")]
     Identity(#[from] IdentityError),
@@ -52,33 +65,32 @@ pub enum Error {
     /// A shard broke down; the log says why.
     #[error("a media thread broke down; see the log, and start the gateway again")]
     Shard,
-    /// HTTP broke down.
-    #[error("can't serve HTTP any more: {0}")]
-    Serve(#[source] io::Error),
 }
 
-/// Runs the gateway until `shutdown` ends. `listening` is told the address of HTTP when requests are taken.
+/// Runs the gateway until `shutdown` ends. `listening` is told when requests are taken.
 ///
 /// # Errors
 ///
 /// See [`Error`]; whatever was started is stopped.
 pub async fn run(
     settings: Settings,
-    listening: impl FnOnce(SocketAddr),
+    listening: impl FnOnce(&App),
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), Error> {
     let app = App::start(&settings).await?;
-    listening(app.http_address());
+    listening(&app);
     app.serve(shutdown).await
 }
 
 /// A gateway that is bound and takes media. HTTP waits for [`App::serve`].
 pub struct App {
-    listener: TcpListener,
-    http_address: SocketAddr,
+    front: Front,
+    addresses: Addresses,
+    plain: PlainHttp,
     state: AppState,
     library: Library,
     shards: Shards,
+    elsewhere: Option<IpAddr>,
 }
 
 impl App {
@@ -94,13 +106,26 @@ impl App {
             media::init()?;
         }
         let identity = Arc::new(Identity::generate()?);
+        let found = Search::from_media_port(&settings.media).run().await;
+        let tls = ports::certificate(settings, &found)
+            .map(|certificate| Tls::start(&certificate))
+            .transpose()?;
         let (events, from_shards) = mpsc::unbounded_channel();
         let start = |media| Shards::start(&shard_config(settings, media), &identity, &events);
-        let (listener, http_address, shards) = bind(settings, start).await?;
+        let (listeners, shards) = ports::bind(settings, start).await?;
+        let addresses = Addresses::of(listeners.entrances(), settings);
+        let listening = Listening {
+            udp: shards.local_address(),
+            tcp: listeners.entrances().ice.first().copied(),
+        };
+        let ice = shards.handles();
+        let ice = move |stream, bytes| shard::accept_tcp(&ice, stream, bytes);
+        let front = Front::new(listeners, tls, Some(Arc::new(ice)), ports::limits(settings));
 
         let library = Library::new(library_settings(settings));
+        let (candidates, elsewhere) = announce(settings, found, listening);
         let gateway = gateway::start(
-            gateway_config(settings, shards.local_address(), &identity, &library),
+            gateway_config(settings, candidates, &identity, &library),
             shards.handles(),
             from_shards,
         );
@@ -111,17 +136,24 @@ impl App {
             settings: Arc::new(http_settings),
         };
         Ok(Self {
-            listener,
-            http_address,
+            front,
+            addresses,
+            plain: ports::plain_http(settings, addresses),
             state,
             library,
             shards,
+            elsewhere,
         })
     }
 
-    /// Where HTTP is bound.
-    pub fn http_address(&self) -> SocketAddr {
-        self.http_address
+    /// Where HTTP is served.
+    pub fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    /// The address by which other machines reach this one best, as far as it is known.
+    pub fn elsewhere(&self) -> Option<IpAddr> {
+        self.elsewhere
     }
 
     /// The shards, whose counters may be read at any time.
@@ -133,10 +165,11 @@ impl App {
     ///
     /// # Errors
     ///
-    /// [`Error::Serve`] when HTTP broke down.
+    /// [`Error::Shard`] when a thread of the media side broke down.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
         let Self {
-            listener,
+            front,
+            plain,
             state,
             library,
             shards,
@@ -154,7 +187,7 @@ impl App {
             // While HTTP still carries their events.
             gateway.drain().await;
         };
-        let served = http::serve(listener, http::router(state), until).await;
+        http::serve(front, http::router(state), plain, until).await;
 
         sweeper.abort();
         // The threads are joined off the runtime: it may still carry requests that wait for a shard.
@@ -165,43 +198,7 @@ impl App {
         if broken {
             return Err(Error::Shard);
         }
-        served.map_err(Error::Serve)
-    }
-}
-
-/// Binds HTTP, and media to the same port unless it has its own. A port of 0 is the system's choice,
-/// which knows nothing of UDP: it is asked again while somebody else has the number there.
-async fn bind(
-    settings: &Settings,
-    start: impl Fn(SocketAddr) -> io::Result<Shards>,
-) -> Result<(TcpListener, SocketAddr, Shards), Error> {
-    const CHOICES: usize = 16;
-    let chosen = settings.listen.port() == 0 && settings.media.listen.port() == 0;
-    let mut choices = if chosen { CHOICES } else { 1 };
-    loop {
-        choices -= 1;
-        let bind_error = |address, what| {
-            move |source| Error::Bind {
-                address,
-                what,
-                source,
-            }
-        };
-        let listener = TcpListener::bind(settings.listen)
-            .await
-            .map_err(bind_error(settings.listen, "HTTP"))?;
-        let http = listener
-            .local_addr()
-            .map_err(bind_error(settings.listen, "HTTP"))?;
-        let mut media = settings.media.listen;
-        if media.port() == 0 {
-            media.set_port(http.port());
-        }
-        match start(media) {
-            Ok(shards) => return Ok((listener, http, shards)),
-            Err(error) if choices > 0 && error.kind() == io::ErrorKind::AddrInUse => {}
-            Err(error) => return Err(bind_error(media, "media")(error)),
-        }
+        Ok(())
     }
 }
 
@@ -212,6 +209,26 @@ async fn sweep(library: Library) {
         let now = every_second.tick().await;
         library.handle_timeout(now.into_std());
     }
+}
+
+/// Decides what clients are told, and keeps that current. The second is the best of it for a person elsewhere.
+fn announce(
+    settings: &Settings,
+    found: Found,
+    listening: Listening,
+) -> (watch::Receiver<Candidates>, Option<IpAddr>) {
+    let media = Arc::new(settings.media.clone());
+    let announcement = Announcement::new(&media, &found, listening);
+    for warning in &announcement.warnings {
+        tracing::warn!("{warning}");
+    }
+    let best = announcement.announced.first();
+    let elsewhere = best
+        .map(|announced| announced.udp.ip())
+        .filter(|ip| !ip.is_loopback());
+    let (sender, candidates) = watch::channel(announcement.into());
+    tokio::spawn(network::keep_current(media, listening, found, sender));
+    (candidates, elsewhere)
 }
 
 fn shard_config(settings: &Settings, listen: SocketAddr) -> shard::Config {
@@ -235,16 +252,11 @@ fn shard_config(settings: &Settings, listen: SocketAddr) -> shard::Config {
 
 fn gateway_config(
     settings: &Settings,
-    media: SocketAddr,
+    candidates: watch::Receiver<Candidates>,
     identity: &Identity,
     library: &Library,
 ) -> gateway::Config {
     let limits = &settings.limits;
-    let addresses = settings
-        .media
-        .addresses
-        .iter()
-        .map(|ip| SocketAddr::new(*ip, media.port()));
     gateway::Config {
         limits: gateway::Limits {
             sessions: limits.sessions,
@@ -256,7 +268,7 @@ fn gateway_config(
         },
         streams: stream_policy(settings),
         drain_url: settings.streams.drain_url.clone(),
-        candidates: Candidate::list(addresses),
+        candidates,
         codecs: CodecPolicy {
             allowed: Codec::ALL.to_vec(),
             // No HLS player takes VP8, so a publisher that has a choice is asked for something else.
@@ -294,6 +306,7 @@ fn stream_policy(settings: &Settings) -> gateway::StreamPolicy {
 fn library_settings(settings: &Settings) -> LibrarySettings {
     LibrarySettings {
         window: settings.hls.window,
+        grace: settings.streams.reconnect_grace,
         linger: settings.hls.linger,
         ..LibrarySettings::default()
     }

@@ -1,5 +1,6 @@
 //! The commands of the program. Each has its arguments and its `run` in a file of its own.
 
+pub mod check;
 pub mod publish;
 pub mod signalling;
 pub mod watch;
@@ -18,6 +19,7 @@ use clap::{Parser, Subcommand};
 use crate::config::{Log, LogFormat};
 use crate::{app, telemetry};
 use signalling::Session;
+use watch::parse_duration as duration;
 
 /// What `publish` and `watch` log: the stacks below them speak of every lost packet as a warning.
 const CLIENT_LOG: &str = "error,tidegate=warn";
@@ -41,6 +43,10 @@ enum Command {
     Publish(publish::PublishArgs),
     /// Play a WHEP stream without a window and report what came.
     Watch(watch::WatchArgs),
+    /// Check a WHIP or WHEP server, any server's, against the documents.
+    /// Check a server, or the network of this machine.
+    /// Check a WHIP or WHEP server, any server's, against the documents; or the network of this machine.
+    Check(check::CheckArgs),
     /// Print the settings that are in force, secrets hidden.
     Config(config::Args),
 }
@@ -72,6 +78,9 @@ pub enum Error {
     /// Watching failed.
     #[error(transparent)]
     Watch(#[from] watch::WatchError),
+    /// A check could not be run.
+    #[error(transparent)]
+    Check(#[from] check::CheckError),
 }
 
 impl Cli {
@@ -85,6 +94,7 @@ impl Cli {
             Command::Serve(args) => serve::run(args)?,
             Command::Publish(args) => return Ok(client(publish::run(args))??),
             Command::Watch(args) => return Ok(client(watch::run(args))??),
+            Command::Check(args) => return Ok(client(check::run(args))??),
             Command::Config(args) => config::run(args)?,
         }
         Ok(ExitCode::SUCCESS)
@@ -140,10 +150,11 @@ impl Error {
     pub const USAGE: u8 = 64;
 
     /// The exit status that tells a script what kind of failure it was: 64 if the flags or the
-    /// settings have to be changed, else 1.
+    /// settings have to be changed, 2 if a check could not be run, else 1.
     pub fn exit_status(&self) -> u8 {
         match self {
             Self::Config(_) => Self::USAGE,
+            Self::Check(error) => error.exit_status(),
             Self::Telemetry(_)
             | Self::System { .. }
             | Self::App(_)

@@ -4,7 +4,9 @@
 //! `validate` (pure) -> [`Settings`] (typed, every default filled in). Nothing is bound, started or
 //! logged before the settings are whole. What depends on the machine comes in as a [`Host`].
 
+mod auth;
 mod duration;
+mod endpoint;
 mod environment;
 mod host;
 mod http;
@@ -13,9 +15,11 @@ mod printed;
 mod raw;
 mod secret;
 mod settings;
+mod tls;
 mod validate;
 mod value;
 
+pub use endpoint::{Endpoint, EndpointError, HostName};
 pub use host::Host;
 pub use http::{Compatibility, IceLogin, IceServer, LenientPatch, Whep};
 pub use layer::Layer;
@@ -24,6 +28,7 @@ pub use settings::{
     Auth, CorsOrigins, Hls, Http, Limits, Log, LogFormat, Media, RetransmissionPackets,
     SecondPublisher, Settings, StreamAuth, Streams,
 };
+pub use tls::{Authority, PlainHttp, Tls, TlsAcme, TlsMode};
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -13,8 +13,23 @@ use toml::Value;
 pub(super) const KEYS: &[&str] = &[
     "listen",
     "demo",
+    "tls.mode",
+    "tls.certificate",
+    "tls.key",
+    "tls.names",
+    "tls.listen",
+    "tls.plain_http",
+    "tls.directory",
+    "tls.acme.domains",
+    "tls.acme.contact",
+    "tls.acme.authority",
+    "tls.acme.root",
     "media.listen",
     "media.addresses",
+    "media.interfaces",
+    "media.stun",
+    "media.address_refresh",
+    "media.tcp",
     "media.shards",
     "media.keyframe_request_interval",
     "media.retransmission_packets.video",
@@ -31,6 +46,9 @@ pub(super) const KEYS: &[&str] = &[
     "limits.sessions_per_address",
     "limits.streams",
     "limits.half_open_sessions",
+    "limits.opening_connections",
+    "limits.opening_connections_per_address",
+    "limits.opening_timeout",
     "limits.half_open_sessions_per_address",
     "limits.sdp_bytes",
     "limits.body_bytes",
@@ -62,6 +80,7 @@ pub(super) const KEYS: &[&str] = &[
 pub(super) struct Raw {
     pub(super) listen: Option<Value>,
     pub(super) demo: Option<Value>,
+    pub(super) tls: Tls,
     pub(super) media: Media,
     pub(super) auth: Auth,
     pub(super) streams: Streams,
@@ -77,9 +96,35 @@ pub(super) struct Raw {
 
 #[derive(Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
+pub(super) struct Tls {
+    pub(super) mode: Option<Value>,
+    pub(super) certificate: Option<Value>,
+    pub(super) key: Option<Value>,
+    pub(super) names: Option<Value>,
+    pub(super) listen: Option<Value>,
+    pub(super) plain_http: Option<Value>,
+    pub(super) directory: Option<Value>,
+    pub(super) acme: TlsAcme,
+}
+
+#[derive(Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct TlsAcme {
+    pub(super) domains: Option<Value>,
+    pub(super) contact: Option<Value>,
+    pub(super) authority: Option<Value>,
+    pub(super) root: Option<Value>,
+}
+
+#[derive(Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
 pub(super) struct Media {
     pub(super) listen: Option<Value>,
     pub(super) addresses: Option<Value>,
+    pub(super) interfaces: Option<Value>,
+    pub(super) stun: Option<Value>,
+    pub(super) address_refresh: Option<Value>,
+    pub(super) tcp: Option<Value>,
     pub(super) shards: Option<Value>,
     pub(super) keyframe_request_interval: Option<Value>,
     pub(super) retransmission_packets: RetransmissionPackets,
@@ -127,6 +172,9 @@ pub(super) struct Limits {
     pub(super) sessions_per_address: Option<Value>,
     pub(super) streams: Option<Value>,
     pub(super) half_open_sessions: Option<Value>,
+    pub(super) opening_connections: Option<Value>,
+    pub(super) opening_connections_per_address: Option<Value>,
+    pub(super) opening_timeout: Option<Value>,
     pub(super) half_open_sessions_per_address: Option<Value>,
     pub(super) sdp_bytes: Option<Value>,
     pub(super) body_bytes: Option<Value>,

@@ -1,23 +1,26 @@
 //! The settings: checked, typed, complete.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use ipnet::IpNet;
 
 use super::http::{Compatibility, IceServer, Whep};
 use super::raw::Raw;
-use super::{Host, Secret, validate};
+use super::tls::Tls;
+use super::{Endpoint, Host, Secret, validate};
 use crate::stream::StreamName;
 
 /// Everything that can be configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// Where HTTP is served (TCP). Port 0 lets the system choose.
+    /// Where HTTP and HTTPS are served (TCP). Port 0 lets the system choose.
     pub listen: SocketAddr,
     /// Whether the test broadcast `demo` runs.
     pub demo: bool,
+    /// HTTPS.
+    pub tls: Tls,
     /// The UDP side.
     pub media: Media,
     /// Who may publish and play.
@@ -46,8 +49,17 @@ pub struct Media {
     /// Where media is received (UDP). As [`Settings::listen`] unless it is set; if that has port 0
     /// and this was not set, the port that HTTP got.
     pub listen: SocketAddr,
-    /// The addresses of the ICE candidates, best first; never empty.
-    pub addresses: Vec<IpAddr>,
+    /// Where clients are told to send to, best first. When empty, what is found: the addresses of the
+    /// interfaces, and the public one that a STUN server sees.
+    pub addresses: Vec<Endpoint>,
+    /// The only interfaces that are looked at, by name or by address. When empty, all.
+    pub interfaces: Vec<String>,
+    /// The STUN server that is asked for the public address; its port is 3478 unless it says another.
+    pub stun: Option<Endpoint>,
+    /// How often names are resolved, interfaces looked at and the STUN server asked again.
+    pub address_refresh: Duration,
+    /// Whether clients may send media by TCP where UDP is blocked (RFC 6544).
+    pub tcp: bool,
     /// How many event loops there are.
     pub shards: usize,
     /// The shortest time between two keyframe requests for one track.
@@ -123,6 +135,12 @@ pub struct Limits {
     pub streams: usize,
     /// Sessions at once that have not finished DTLS.
     pub half_open_sessions: usize,
+    /// TCP connections at once that have not begun to speak HTTP or ICE; the oldest gives way.
+    pub opening_connections: usize,
+    /// The same of one address.
+    pub opening_connections_per_address: usize,
+    /// How long a TCP connection may take to begin, TLS included.
+    pub opening_timeout: Duration,
     /// Such sessions at once of one client address.
     pub half_open_sessions_per_address: usize,
     /// The longest SDP, in bytes.
@@ -263,6 +281,9 @@ impl Default for Limits {
             sessions_per_address: 2_000,
             streams: 1_000,
             half_open_sessions: 1_000,
+            opening_connections: 1_024,
+            opening_connections_per_address: 64,
+            opening_timeout: Duration::from_secs(10),
             half_open_sessions_per_address: 250,
             sdp_bytes: 64 * 1024,
             body_bytes: 128 * 1024,

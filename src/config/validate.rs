@@ -1,7 +1,6 @@
 //! From written values to settings. Pure: what depends on the machine comes in as a [`Host`].
 
-use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -10,16 +9,14 @@ use tracing_subscriber::EnvFilter;
 
 use super::raw::{self, Raw};
 use super::settings::{
-    Auth, Hls, Limits, Log, LogFormat, Media, RetransmissionPackets, SecondPublisher, Settings,
-    StreamAuth, Streams,
+    Hls, Limits, Log, LogFormat, Media, RetransmissionPackets, SecondPublisher, Settings, Streams,
 };
-use super::value::{flag, invalid, parsed, power_of_two, time, token, whole, words};
-use super::{Error, Host, http};
-use crate::stream::StreamName;
+use super::value::{flag, invalid, parsed, power_of_two, time, whole, words};
+use super::{Endpoint, Error, Host, auth, http, tls};
 
-const ADDRESS_AND_PORT: &str = "an address and a port, such as 0.0.0.0:8080 or [::]:8080";
-const DEFAULT_LISTEN: SocketAddr =
-    SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 8080);
+pub(super) const ADDRESS_AND_PORT: &str =
+    "an address and a port, such as [::]:8080 or 0.0.0.0:8080";
+const DEFAULT_PORT: u16 = 8080;
 /// The first character of a session's ufrag names its shard, and there are 64 ice-chars (RFC 8839,
 /// section 5.4).
 const SHARDS: RangeInclusive<usize> = 1..=64;
@@ -32,12 +29,14 @@ const RETRANSMISSION_PACKETS: RangeInclusive<usize> = 16..=16_384;
 const REQUESTS: RangeInclusive<usize> = 0..=1_000_000;
 
 pub(super) fn validate(raw: Raw, host: &Host) -> Result<Settings, Error> {
-    let listen = parsed("listen", raw.listen, ADDRESS_AND_PORT)?.unwrap_or(DEFAULT_LISTEN);
+    let listen =
+        parsed("listen", raw.listen, ADDRESS_AND_PORT)?.unwrap_or_else(|| default_listen(host));
     Ok(Settings {
         listen,
         demo: flag("demo", raw.demo, false)?,
+        tls: tls::validate(raw.tls, host)?,
         media: media(raw.media, listen, host)?,
-        auth: auth(raw.auth)?,
+        auth: auth::auth(raw.auth)?,
         streams: streams(raw.streams)?,
         limits: limits(raw.limits)?,
         hls: hls(raw.hls)?,
@@ -49,12 +48,31 @@ pub(super) fn validate(raw: Raw, host: &Host) -> Result<Settings, Error> {
     })
 }
 
+/// All addresses of both families.
+fn default_listen(host: &Host) -> SocketAddr {
+    let any: IpAddr = if host.ipv6 {
+        Ipv6Addr::UNSPECIFIED.into()
+    } else {
+        Ipv4Addr::UNSPECIFIED.into()
+    };
+    SocketAddr::new(any, DEFAULT_PORT)
+}
+
 fn media(raw: raw::Media, http: SocketAddr, host: &Host) -> Result<Media, Error> {
     let listen = parsed("media.listen", raw.listen, ADDRESS_AND_PORT)?.unwrap_or(http);
     let rings = RetransmissionPackets::default();
     Ok(Media {
         listen,
-        addresses: addresses(raw.addresses, listen, host)?,
+        addresses: addresses(raw.addresses)?,
+        interfaces: interfaces(raw.interfaces)?,
+        stun: stun(raw.stun)?,
+        address_refresh: time(
+            "media.address_refresh",
+            raw.address_refresh,
+            Duration::from_secs(300),
+            Duration::from_secs(10)..=Duration::from_secs(24 * 3_600),
+        )?,
+        tcp: flag("media.tcp", raw.tcp, true)?,
         shards: whole(
             "media.shards",
             raw.shards,
@@ -84,75 +102,57 @@ fn media(raw: raw::Media, http: SocketAddr, host: &Host) -> Result<Media, Error>
     })
 }
 
-/// What is said to clients: the configured addresses, else the one that is listened on, else those
-/// of the machine. Loopback goes last: some clients take the first address alone, but those on this
-/// machine that are bound to loopback can reach nothing else.
-fn addresses(value: Option<Value>, listen: SocketAddr, host: &Host) -> Result<Vec<IpAddr>, Error> {
-    let key = "media.addresses";
-    let allowed = format!(
-        "a list of up to {MAX_ADDRESSES} addresses that clients can send to, without ports"
-    );
-    let Some(value) = value else {
-        if !listen.ip().is_unspecified() {
-            return Ok(vec![listen.ip()]);
-        }
-        let usable = host
-            .addresses
-            .iter()
-            .copied()
-            .filter(|ip| ip.is_ipv4() || listen.is_ipv6());
-        let (loopback, mut addresses): (Vec<_>, Vec<_>) = usable.partition(IpAddr::is_loopback);
-        addresses.truncate(MAX_ADDRESSES - loopback.len().min(MAX_ADDRESSES));
-        addresses.extend(loopback);
-        addresses.truncate(MAX_ADDRESSES);
-        if addresses.is_empty() {
-            return Err(Error::Invalid {
-                key: key.to_owned(),
-                value: "not set, and this machine has no address to take".to_owned(),
-                allowed,
-            });
-        }
-        return Ok(addresses);
+/// What is said to clients. An empty list stands for what is found when the gateway starts.
+fn addresses(value: Option<Value>) -> Result<Vec<Endpoint>, Error> {
+    let refuse = |value: &Value| {
+        let allowed = format!(
+            "a list of up to {MAX_ADDRESSES} addresses or names that clients can send to, such as 203.0.113.9 or \
+             live.example.org, with a port only if it is another one outside; an empty list finds them"
+        );
+        invalid("media.addresses", value, allowed)
     };
-    let shown = value.clone();
-    let refuse = || invalid(key, &shown, allowed.clone());
-    let mut addresses: Vec<IpAddr> = Vec::new();
-    for text in words(value).ok_or_else(refuse)? {
-        let address: IpAddr = text.parse().map_err(|_| refuse())?;
-        if address.is_unspecified() || address.is_multicast() {
-            return Err(refuse());
-        }
+    let Some(value) = value else {
+        return Ok(Vec::new());
+    };
+    let mut addresses: Vec<Endpoint> = Vec::new();
+    for text in words(value.clone()).ok_or_else(|| refuse(&value))? {
+        let address = text.parse().map_err(|_| refuse(&value))?;
         if !addresses.contains(&address) {
             addresses.push(address);
         }
     }
-    if addresses.is_empty() || addresses.len() > MAX_ADDRESSES {
-        return Err(refuse());
+    if addresses.len() > MAX_ADDRESSES {
+        return Err(refuse(&value));
     }
     Ok(addresses)
 }
 
-fn auth(raw: raw::Auth) -> Result<Auth, Error> {
-    let mut streams = BTreeMap::new();
-    for (index, stream) in raw.stream.into_iter().enumerate() {
-        let key = |name: &str| format!("auth.stream[{index}].{name}");
-        let allowed = "a stream name (letters, digits and - _ . ~), each only once";
-        let missing = || invalid(&key("name"), &Value::String(String::new()), allowed);
-        let shown = stream.name.clone().ok_or_else(missing)?;
-        let name: StreamName = parsed(&key("name"), stream.name, allowed)?.ok_or_else(missing)?;
-        let tokens = StreamAuth {
-            publish_token: token(&key("publish_token"), stream.publish_token)?,
-            play_token: token(&key("play_token"), stream.play_token)?,
-        };
-        if streams.insert(name, tokens).is_some() {
-            return Err(invalid(&key("name"), &shown, allowed));
-        }
+fn interfaces(value: Option<Value>) -> Result<Vec<String>, Error> {
+    let Some(value) = value else {
+        return Ok(Vec::new());
+    };
+    words(value.clone()).ok_or_else(|| {
+        let allowed = "a list of interfaces by name or address, such as eth0 or 192.0.2.7; an empty list takes all";
+        invalid("media.interfaces", &value, allowed)
+    })
+}
+
+/// Empty text is how `tidegate config` writes that there is none.
+fn stun(value: Option<Value>) -> Result<Option<Endpoint>, Error> {
+    let Some(value) = value else {
+        return Ok(None);
+    };
+    let text = value.as_str().map(str::trim);
+    if text == Some("") {
+        return Ok(None);
     }
-    Ok(Auth {
-        publish_token: token("auth.publish_token", raw.publish_token)?,
-        play_token: token("auth.play_token", raw.play_token)?,
-        allow_query_token: flag("auth.allow_query_token", raw.allow_query_token, false)?,
-        streams,
+    let server = text.and_then(|text| text.strip_prefix("stun:").unwrap_or(text).parse().ok());
+    server.map(Some).ok_or_else(|| {
+        invalid(
+            "media.stun",
+            &value,
+            "a STUN server such as stun.example.org:3478, or empty for none",
+        )
     })
 }
 
@@ -233,6 +233,24 @@ fn limits(raw: raw::Limits) -> Result<Limits, Error> {
             raw.half_open_sessions_per_address,
             default.half_open_sessions_per_address,
             many.clone(),
+        )?,
+        opening_connections: whole(
+            "limits.opening_connections",
+            raw.opening_connections,
+            default.opening_connections,
+            many.clone(),
+        )?,
+        opening_connections_per_address: whole(
+            "limits.opening_connections_per_address",
+            raw.opening_connections_per_address,
+            default.opening_connections_per_address,
+            many.clone(),
+        )?,
+        opening_timeout: time(
+            "limits.opening_timeout",
+            raw.opening_timeout,
+            default.opening_timeout,
+            Duration::from_secs(1)..=Duration::from_secs(120),
         )?,
         sdp_bytes: whole(
             "limits.sdp_bytes",
@@ -370,7 +388,7 @@ mod tests {
     #[test]
     fn nothing_needs_to_be_configured() {
         let settings = settings("").unwrap();
-        assert_eq!(settings.listen.to_string(), "0.0.0.0:8080");
+        assert_eq!(settings.listen.to_string(), "[::]:8080");
         assert_eq!(settings.media.listen, settings.listen);
         assert_eq!(settings.media.shards, 4);
     }
@@ -408,9 +426,14 @@ mod tests {
                 ["`media.addresses`", "0.0.0.0", "up to 8"],
             ),
             (
-                "media.addresses = []",
-                ["`media.addresses`", "[]", "up to 8"],
+                "media.addresses = [\"203.0.113\"]",
+                ["`media.addresses`", "203.0.113", "live.example.org"],
             ),
+            (
+                "media.stun = \"a b\"",
+                ["`media.stun`", "a b", "stun.example.org:3478"],
+            ),
+            ("media.interfaces = 1", ["`media.interfaces`", "1", "eth0"]),
             (
                 "media.retransmission_packets.video = 1000",
                 [
@@ -486,41 +509,39 @@ mod tests {
     }
 
     #[test]
-    fn the_addresses_fit_what_is_listened_on() {
-        for (listen, addresses) in [
-            ("0.0.0.0:1", vec!["198.51.100.7", "127.0.0.1"]),
-            ("[::]:1", vec!["198.51.100.7", "2001:db8::7", "127.0.0.1"]),
-            ("127.0.0.1:1", vec!["127.0.0.1"]),
-            ("203.0.113.9:1", vec!["203.0.113.9"]),
-        ] {
-            let found = settings(&format!("listen = \"{listen}\""))
-                .unwrap()
-                .media
-                .addresses;
-            assert_eq!(
-                found.iter().map(IpAddr::to_string).collect::<Vec<_>>(),
-                addresses,
-                "{listen}"
-            );
-        }
+    fn a_machine_without_ipv6_listens_by_ipv4() {
+        let host = Host {
+            ipv6: false,
+            ..Host::example()
+        };
+        assert_eq!(Settings::defaults(&host).listen.to_string(), "0.0.0.0:8080");
     }
 
     #[test]
-    fn loopback_stands_alone_when_there_is_nothing_else() {
-        let host = Host {
-            cores: 1,
-            addresses: vec![IpAddr::from([127, 0, 0, 1])],
+    fn a_stun_server_may_be_written_as_a_uri_and_unset_by_empty_text() {
+        let stun = |text: &str| {
+            let stun = settings(&format!("media.stun = \"{text}\""))
+                .unwrap()
+                .media
+                .stun;
+            stun.map(|server| server.to_string())
         };
-        assert_eq!(Settings::defaults(&host).media.addresses, host.addresses);
+        assert_eq!(
+            stun("stun:stun.example.org"),
+            Some("stun.example.org".to_owned())
+        );
+        assert_eq!(stun("192.0.2.1:3479"), Some("192.0.2.1:3479".to_owned()));
+        assert_eq!(stun(""), None);
     }
 
     #[test]
     fn configured_addresses_keep_their_order_and_stand_once() {
-        let text = "media.addresses = \"203.0.113.9, 2001:db8::9,203.0.113.9\"";
+        let text =
+            "media.addresses = \"203.0.113.9, 2001:db8::9,203.0.113.9, live.example.org:443\"";
         let found = settings(text).unwrap().media.addresses;
         assert_eq!(
-            found.iter().map(IpAddr::to_string).collect::<Vec<_>>(),
-            ["203.0.113.9", "2001:db8::9"]
+            found.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            ["203.0.113.9", "2001:db8::9", "live.example.org:443"]
         );
     }
 }

@@ -1,4 +1,8 @@
 //! What leaves: subscribers of a stream. They know the stream, the stream does not know them.
 
 pub mod hls;
+mod sender_clock;
+pub mod splice;
 pub mod whep;
+
+pub use sender_clock::SenderClock;

@@ -1,17 +1,15 @@
-//! Sessions from their offer to their deletion: what requests lead to.
+//! How publishers get in, and what requests do to sessions of both kinds.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use super::credentials::{distinct, new_credentials, new_etag, new_ssrc};
+use super::credentials::{new_credentials, new_etag};
 use super::directory::{Place, Session};
-use super::reception::Reception;
 use super::task::Task;
 use super::{
     Client, CreateError, Created, Description, IfMatch, Patched, SessionError, SessionId,
     SessionKind,
 };
-use crate::sdp::{self, DtlsRole, Fingerprint, IceCredentials};
+use crate::sdp::{self, Candidate, DtlsRole, Fingerprint, IceCredentials};
 use crate::shard::{Message, OpenSession, Role, SessionKey, ShardId};
 use crate::stream::{StreamName, TrackInfo};
 use crate::transport;
@@ -26,7 +24,7 @@ impl Task {
         self.directory.may_publish(name, client)?;
         let shard = self.directory.least_loaded();
         let ice = new_credentials(shard);
-        let accepted = self.answer(name, &ice, |local| {
+        let accepted = self.answer(name, client, &ice, |local| {
             sdp::accept_publisher(offer, local, &self.config.codecs)
         })?;
         let tracks: Arc<[TrackInfo]> = accepted
@@ -36,8 +34,9 @@ impl Task {
             .map(|track| track.info.clone())
             .collect();
         let codecs = codecs(&tracks);
-        let (session, created) =
+        let (mut session, created) =
             self.new_session(SessionKind::Whip, name, client, shard, accepted.answer);
+        session.peer_ufrag = Some(offer.ice.ufrag.clone());
         let key = session.place.key;
         let (stream, displaced) = self.directory.add_publisher(session, tracks);
         self.close(displaced);
@@ -58,66 +57,40 @@ impl Task {
         Ok(created)
     }
 
-    pub(super) fn subscribe(
-        &mut self,
-        name: &StreamName,
-        offer: &sdp::Offer,
-        client: Client,
-    ) -> Result<Created, CreateError> {
-        let live = self.directory.may_subscribe(name, client)?;
-        let live = live.ok_or_else(|| CreateError::Offline {
-            stream: name.clone(),
-            retry_after: Duration::from_secs(2),
-        })?;
-        let shard = self.directory.least_loaded();
-        let ice = new_credentials(shard);
-        let mut ssrcs = distinct(new_ssrc);
-        let accepted = self.answer(name, &ice, |local| {
-            sdp::accept_subscriber(offer, local, &live.tracks, &mut ssrcs)
-        })?;
-        let (session, created) =
-            self.new_session(SessionKind::Whep, name, client, shard, accepted.answer);
-        let key = session.place.key;
-        let reception = Reception::new(offer, &accepted.spec, &live.tracks);
-        self.directory.add_subscriber(session, reception);
-        let transport = self.transport(ice, accepted.remote_fingerprint, accepted.dtls_role);
-        let role = Role::Subscriber {
-            stream: live.key,
-            origin: live.publisher.shard,
-            tracks: live.tracks,
-            spec: accepted.spec,
-            cname: name.as_str().into(),
-        };
-        self.send(
-            shard,
-            Message::Open(Box::new(OpenSession {
-                key,
-                transport,
-                role,
-            })),
-        );
-        tracing::debug!(stream = %name, session = key.0, "a subscriber has come");
-        Ok(created)
-    }
-
     /// Makes an answer with what is ours in it.
-    fn answer<S>(
+    pub(super) fn answer<S>(
         &self,
         name: &StreamName,
+        client: Client,
         ice: &IceCredentials,
         accept: impl FnOnce(&sdp::Local<'_>) -> Result<sdp::Accepted<S>, sdp::Refusal>,
     ) -> Result<sdp::Accepted<S>, CreateError> {
-        let local = sdp::Local {
-            ice,
-            fingerprint: &self.config.fingerprint,
-            candidates: &self.config.candidates,
-            session_id: rand::random(),
-            stream: name,
-        };
-        Ok(accept(&local)?)
+        Ok(accept(&self.local(name, ice, &self.candidates(client)))?)
     }
 
-    fn new_session(
+    /// Our side of a session.
+    pub(super) fn local<'a>(
+        &'a self,
+        stream: &'a StreamName,
+        ice: &'a IceCredentials,
+        candidates: &'a [Candidate],
+    ) -> sdp::Local<'a> {
+        sdp::Local {
+            ice,
+            fingerprint: &self.config.fingerprint,
+            candidates,
+            session_id: rand::random(),
+            stream,
+        }
+    }
+
+    /// Where `client` can reach us.
+    pub(super) fn candidates(&self, client: Client) -> Vec<Candidate> {
+        let candidates = self.config.candidates.borrow();
+        candidates.for_client(client.address)
+    }
+
+    pub(super) fn new_session(
         &mut self,
         kind: SessionKind,
         name: &StreamName,
@@ -138,7 +111,7 @@ impl Task {
         (session, created)
     }
 
-    fn transport(
+    pub(super) fn transport(
         &self,
         local: IceCredentials,
         remote_fingerprint: Fingerprint,
@@ -166,15 +139,26 @@ impl Task {
         {
             return Err(SessionError::Stale);
         }
+        if session.is_offered() {
+            // It has no ICE session yet that could be restarted.
+            return Ok(Patched::Candidates);
+        }
         // A lite agent sends no checks of its own, so the peer's candidates tell it nothing: it
         // answers wherever an authenticated check comes from (RFC 8445, section 2.5).
-        let (IfMatch::Any, Some(_)) = (if_match, &fragment.ice) else {
+        let (IfMatch::Any, Some(ice)) = (if_match, &fragment.ice) else {
             return Ok(Patched::Candidates);
         };
+        // Only other credentials than before ask for a restart (RFC 9725, section 4.3.3). Clients that
+        // know no `If-Match` send theirs with every candidate.
+        if session.peer_ufrag.as_deref() == Some(&ice.ufrag) {
+            return Ok(Patched::Candidates);
+        }
+        session.peer_ufrag = Some(ice.ufrag.clone());
         session.etag = new_etag();
         let (etag, Place { key, shard }) = (session.etag.clone(), session.place);
+        let client = session.client;
         let local = new_credentials(shard);
-        let fragment = fragment.restart_answer(&local, &self.config.candidates);
+        let fragment = fragment.restart_answer(&local, &self.candidates(client));
         self.send(
             shard,
             Message::RestartIce {

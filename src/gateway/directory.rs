@@ -5,6 +5,7 @@
 
 mod session;
 mod stream;
+mod succession;
 mod telling;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -13,8 +14,9 @@ use std::time::{Duration, Instant};
 
 pub(super) use session::{Place, Session};
 pub(super) use stream::Broadcast;
+pub(super) use succession::{Debut, Departure};
 
-use stream::{Air, Stream};
+use stream::Stream;
 
 use super::limits::Addresses;
 use super::reception::Reception;
@@ -22,12 +24,8 @@ use super::{
     Client, CreateError, Limits, SecondPublisher, SessionError, SessionId, SessionKind,
     StreamPolicy, StreamStatus,
 };
-use crate::sdp::SubscriberSpec;
 use crate::shard::{SessionKey, ShardId, StreamKey};
 use crate::stream::{StreamName, TrackInfo};
-
-/// When a viewer of a stream that nobody publishes may try again.
-const RETRY_OFFLINE: Duration = Duration::from_secs(2);
 
 /// All streams and sessions.
 #[derive(Debug)]
@@ -44,29 +42,10 @@ pub(super) struct Directory {
     last_key: u64,
     /// When gaps end, in this order: all are of one length. A gap that was closed is passed over.
     gaps: VecDeque<(Instant, StreamName)>,
+    /// When our offers lose their validity, in this order. One that was answered is passed over.
+    offers: VecDeque<(Instant, SessionKey)>,
     /// Whose viewers are to be told of a new count.
     recounted: BTreeSet<StreamName>,
-}
-
-/// A stream has become live.
-#[derive(Debug)]
-pub(super) struct Debut {
-    pub(super) name: StreamName,
-    pub(super) broadcast: Broadcast,
-    /// The viewers that were there already, and what they get.
-    pub(super) bound: Vec<(Place, SubscriberSpec)>,
-    /// Forgotten, and to be closed: the publisher before, and viewers that can't take this one.
-    pub(super) closed: Vec<Place>,
-}
-
-/// A session has gone.
-#[derive(Debug)]
-pub(super) struct Departure {
-    pub(super) session: Session,
-    /// Forgotten, and to be closed: those who could not be without it.
-    pub(super) closed: Vec<Place>,
-    /// So many viewers wait for another publisher.
-    pub(super) waiting: usize,
 }
 
 impl Directory {
@@ -82,6 +61,7 @@ impl Directory {
             addresses: Addresses::default(),
             last_key: 0,
             gaps: VecDeque::new(),
+            offers: VecDeque::new(),
             recounted: BTreeSet::new(),
         }
     }
@@ -114,10 +94,7 @@ impl Directory {
         let stream = self.streams.get(name);
         let live = stream.and_then(Stream::live);
         if live.is_none() && !self.policy.wait_for_publisher {
-            return Err(CreateError::Offline {
-                stream: name.clone(),
-                retry_after: RETRY_OFFLINE,
-            });
+            return Err(CreateError::offline(name));
         }
         self.room(
             "limits.sessions_per_stream",
@@ -185,6 +162,27 @@ impl Directory {
         self.add_session(session);
     }
 
+    /// A viewer has been made an offer. Returns how long it may take to answer.
+    pub(super) fn await_answer(&mut self, id: SessionId, now: Instant) -> Duration {
+        let valid = self.policy.answer_timeout;
+        if let Some(key) = self.keys.get(&id) {
+            self.offers.push_back((now + valid, *key));
+        }
+        valid
+    }
+
+    /// A viewer has answered our offer.
+    pub(super) fn settle(&mut self, key: SessionKey, reception: Reception) {
+        if let Some(session) = self.sessions.get_mut(&key) {
+            session.reception = Some(reception);
+        }
+    }
+
+    /// What is being broadcast under a name.
+    pub(super) fn live(&self, name: &StreamName) -> Option<&Broadcast> {
+        self.streams.get(name)?.live()
+    }
+
     fn add_session(&mut self, session: Session) {
         self.keys.insert(session.id, session.place.key);
         self.load[usize::from(session.place.shard.0)] += 1;
@@ -204,132 +202,6 @@ impl Directory {
         key.and_then(|key| self.sessions.get_mut(key))
             .filter(|session| session.kind == kind && session.stream == *stream)
             .ok_or(SessionError::NotFound)
-    }
-
-    /// ICE and DTLS of a session are done. With a publisher's its stream becomes live.
-    pub(super) fn connected(&mut self, key: SessionKey) -> Option<Debut> {
-        let session = self.sessions.get_mut(&key)?;
-        if std::mem::replace(&mut session.connected, true) {
-            return None;
-        }
-        self.half_open -= 1;
-        self.addresses.connected(session.client.address);
-        let (kind, name) = (session.kind, session.stream.clone());
-        let stream = self.streams.get_mut(&name)?;
-        match kind {
-            SessionKind::Whip => self.go_live(key, name),
-            SessionKind::Whep => {
-                stream.connected += 1;
-                self.recount(&name);
-                None
-            }
-        }
-    }
-
-    fn go_live(&mut self, publisher: SessionKey, name: StreamName) -> Option<Debut> {
-        let stream = self.streams.get_mut(&name)?;
-        let broadcast = stream
-            .next
-            .take_if(|next| next.publisher.key == publisher)?;
-        let before = std::mem::replace(&mut stream.air, Air::Live(broadcast.clone()));
-        stream.tell_active();
-        let (mut bound, mut unfit) = (Vec::new(), Vec::new());
-        for key in &stream.subscribers {
-            let Some(session) = self.sessions.get(key) else {
-                continue;
-            };
-            let reception = session.reception.as_ref();
-            match reception.and_then(|reception| reception.bind(&broadcast.tracks)) {
-                Some(spec) => bound.push((session.place, spec)),
-                None => unfit.push(*key),
-            }
-        }
-        if let Air::Live(before) = before {
-            unfit.push(before.publisher.key);
-        }
-        let mut closed = Vec::new();
-        for key in unfit {
-            if let Some(session) = self.sessions.get_mut(&key) {
-                session.send_away(None);
-            }
-            closed.extend(self.leave(key).map(|session| session.place));
-        }
-        Some(Debut {
-            name,
-            broadcast,
-            bound,
-            closed,
-        })
-    }
-
-    /// A session has ended or is to end.
-    pub(super) fn remove(&mut self, key: SessionKey, now: Instant) -> Option<Departure> {
-        let session = self.leave(key)?;
-        let name = &session.stream;
-        if session.kind == SessionKind::Whip {
-            self.lose_publisher(key, name, now);
-        }
-        let closed = match self.streams.get(name) {
-            Some(stream) if stream.is_over(now) => self.end(name),
-            _ => Vec::new(),
-        };
-        let stream = self.streams.get(name);
-        if stream.is_some_and(Stream::is_deserted) {
-            self.streams.remove(name);
-        }
-        let gap = self
-            .streams
-            .get(name)
-            .filter(|stream| stream.live().is_none());
-        Some(Departure {
-            waiting: gap.map_or(0, |stream| stream.subscribers.len()),
-            session,
-            closed,
-        })
-    }
-
-    /// The stream goes on without this publisher, if it has had to do with it.
-    fn lose_publisher(&mut self, key: SessionKey, name: &StreamName, now: Instant) {
-        let Some(stream) = self.streams.get_mut(name) else {
-            return;
-        };
-        stream.next.take_if(|next| next.publisher.key == key);
-        if stream.live().is_some_and(|live| live.publisher.key == key) {
-            let until = now + self.policy.reconnect_grace;
-            stream.air = Air::Gap { until };
-            stream.tell_active();
-            self.gaps.push_back((until, name.clone()));
-        }
-    }
-
-    /// When [`Self::handle_timeout`] is due.
-    pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.gaps.front().map(|(until, _)| *until)
-    }
-
-    /// Ends what has waited long enough. Returns who was forgotten and is to be closed.
-    pub(super) fn handle_timeout(&mut self, now: Instant) -> Vec<Place> {
-        let mut closed = Vec::new();
-        while let Some((_, name)) = self.gaps.pop_front_if(|(until, _)| *until <= now) {
-            if self
-                .streams
-                .get(&name)
-                .is_some_and(|stream| stream.is_over(now))
-            {
-                closed.extend(self.end(&name));
-            }
-        }
-        closed
-    }
-
-    /// A stream has no publisher and will have none in time: its viewers leave.
-    fn end(&mut self, name: &StreamName) -> Vec<Place> {
-        let Some(stream) = self.streams.remove(name) else {
-            return Vec::new();
-        };
-        let sessions = stream.subscribers.into_iter();
-        let sessions = sessions.filter_map(|key| self.forget(key));
-        sessions.map(|session| session.place).collect()
     }
 
     /// Forgets a session, also as a viewer of its stream.

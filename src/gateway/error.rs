@@ -45,11 +45,24 @@ pub enum CreateError {
         limit: usize,
     },
     /// The server makes no offers of its own (406 can't be followed).
-    #[error("this server makes no offers yet; send one of your own")]
+    #[error("this server makes no offers; send one of your own")]
     NoCounterOffers,
     /// The server ends (503).
     #[error("this server is shutting down")]
     ShuttingDown,
+}
+
+/// When a viewer of a stream that nobody publishes may try again.
+const RETRY_OFFLINE: Duration = Duration::from_secs(2);
+
+impl CreateError {
+    /// [`Self::Offline`], to be tried again soon.
+    pub(super) fn offline(stream: &StreamName) -> Self {
+        Self::Offline {
+            stream: stream.clone(),
+            retry_after: RETRY_OFFLINE,
+        }
+    }
 }
 
 /// Why a request to a session failed.

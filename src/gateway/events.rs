@@ -128,6 +128,38 @@ impl Told {
     }
 }
 
+/// For tests elsewhere: what a session's events tell.
+#[cfg(test)]
+pub(crate) struct Teller {
+    stream: watch::Sender<Presence>,
+    session: watch::Sender<Notice>,
+}
+
+#[cfg(test)]
+impl Teller {
+    /// Of a stream that is published or not, with `viewers` of them.
+    pub(crate) fn new(active: bool, viewers: usize) -> Self {
+        Self {
+            stream: watch::Sender::new(Presence { active, viewers }),
+            session: watch::Sender::default(),
+        }
+    }
+
+    pub(crate) fn events(&self) -> Events {
+        Events::new(self.stream.subscribe(), self.session.subscribe())
+    }
+
+    pub(crate) fn set(&self, active: bool, viewers: usize) {
+        self.stream.send_replace(Presence { active, viewers });
+    }
+
+    pub(crate) fn send_away(&self, url: &str) {
+        let url = Some(url.to_owned());
+        self.session
+            .send_modify(|notice| notice.reconnect = Some(Reconnect { url }));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

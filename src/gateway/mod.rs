@@ -8,7 +8,8 @@
 //! |---|---|
 //! | `handle` | the handle, and the requests it sends |
 //! | `task` | the loop: requests, what the shards tell, time |
-//! | `admission` | sessions from their offer to their deletion |
+//! | `admission` | publishers, and what is done to sessions of both kinds |
+//! | `subscription` | how viewers get in: by their offer, by ours, before the publisher |
 //! | `directory` | who publishes what, and who takes it: decides (pure) |
 //! | `reception` | what a viewer can be sent without being asked again (pure) |
 //! | `policy` | what happens when publishers come and go |
@@ -29,11 +30,14 @@ mod limits;
 mod policy;
 mod reception;
 mod session;
+mod subscription;
 mod task;
 
 use std::net::IpAddr;
 
 pub use error::{CreateError, SessionError};
+#[cfg(test)]
+pub(crate) use events::Teller;
 pub use events::{Events, StreamEvent};
 pub use handle::Gateway;
 pub(crate) use handle::Request;

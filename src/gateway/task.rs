@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::directory::{Debut, Departure, Directory, Place};
 use super::{CreateError, Gateway, Limits, Request, SessionError, SessionKind, StreamPolicy};
 use crate::egress::hls::Library;
 use crate::media::{HlsBranch, HlsSettings};
-use crate::sdp::{Candidate, CodecPolicy, Fingerprint};
+use crate::network::Candidates;
+use crate::sdp::{CodecPolicy, Fingerprint};
 use crate::shard::{Event, Message, Rebinding, SessionKey, ShardHandle, ShardId};
 use crate::transport;
 
@@ -30,8 +31,8 @@ pub struct Config {
     /// Where viewers go when this server ends; `{stream}` stands for the name of their stream. None:
     /// to the same URL again.
     pub drain_url: Option<String>,
-    /// Our addresses, best first.
-    pub candidates: Vec<Candidate>,
+    /// Our addresses as they are now.
+    pub candidates: watch::Receiver<Candidates>,
     /// Which codecs publishers are asked for.
     pub codecs: CodecPolicy,
     /// How long connecting and silence may last.
@@ -143,14 +144,26 @@ impl Task {
             } => {
                 let _ = reply.send(self.directory.session(kind, &stream, id).map(|_| ()));
             }
-            Request::CounterOffer { reply, .. } => {
-                let _ = reply.send(Err(CreateError::NoCounterOffers));
+            Request::CounterOffer {
+                stream,
+                client,
+                reply,
+            } => {
+                let created = match self.draining {
+                    true => Err(CreateError::ShuttingDown),
+                    false => self.counter_offer(&stream, client),
+                };
+                if let Err(Ok(unwanted)) = reply.send(created) {
+                    let _ = self.delete(SessionKind::Whep, &stream, unwanted.id);
+                }
             }
             Request::Accept {
-                stream, id, reply, ..
+                stream,
+                id,
+                answer,
+                reply,
             } => {
-                let session = self.directory.session(SessionKind::Whep, &stream, id);
-                let _ = reply.send(session.and(Err(SessionError::NotWaiting)));
+                let _ = reply.send(self.accept(&stream, id, &answer));
             }
             Request::Events { stream, id, reply } => {
                 let _ = reply.send(self.directory.events(&stream, id));
@@ -181,6 +194,7 @@ impl Task {
                     reason.map_or_else(|| "it was closed".to_owned(), |reason| reason.to_string());
                 self.forget(*session, &reason);
             }
+            Event::Layers { .. } => {}
         }
     }
 
@@ -211,7 +225,7 @@ impl Task {
         self.close(closed);
         if let Some((settings, library)) = &self.config.hls {
             let handle = self.shards[usize::from(origin.0)].clone();
-            let ask = move |track| handle.send(Message::RequestKeyframe(stream, track));
+            let ask = move |track| handle.send(Message::RequestHlsKeyframe(stream, track));
             let tracks = broadcast.tracks.to_vec();
             let feed = HlsBranch::start(settings.clone(), name, tracks, library, ask);
             self.send(origin, Message::AttachHls(stream, feed));
@@ -242,7 +256,9 @@ impl Task {
 
     fn handle_timeout(&mut self) {
         let closed = self.directory.handle_timeout(self.now());
-        tracing::info!(closed = closed.len(), "no publisher came back in time");
+        if !closed.is_empty() {
+            tracing::info!(closed = closed.len(), "nobody came in time: sessions end");
+        }
         self.close(closed);
     }
 
@@ -254,7 +270,7 @@ impl Task {
     }
 
     /// Time as tokio sees it, which tests can make go.
-    fn now(&self) -> std::time::Instant {
+    pub(super) fn now(&self) -> std::time::Instant {
         Instant::now().into_std()
     }
 

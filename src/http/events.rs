@@ -30,9 +30,6 @@ use crate::gateway::{Events, LayerStatus, MediaLayers, SessionError, SessionKind
 /// After this much silence a comment shows that the stream is alive.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
-/// The shortest time between two counts of viewers: each of many viewers that come makes one.
-const COUNT_PAUSE: Duration = Duration::from_secs(1);
-
 /// The routes.
 pub(super) fn routes() -> Router<AppState> {
     let entry = post(create)
@@ -58,7 +55,7 @@ impl EventNames {
     pub(super) const ANNOUNCED: Self = Self((1 << Self::NAMES.len()) - 1);
 
     /// Reads the body of a request for a stream.
-    fn parse(text: &[u8]) -> Result<Self, Problem> {
+    pub(super) fn parse(text: &[u8]) -> Result<Self, Problem> {
         if text.is_empty() {
             return Ok(Self::ANNOUNCED);
         }
@@ -218,8 +215,8 @@ async fn pump(
     mut reading: Reading,
     to: mpsc::Sender<Result<Event, Infallible>>,
 ) {
-    let mut begun = false;
-    let mut counted = false;
+    // "inactive" is news only for who was told "active" before.
+    let mut news = !reading.first;
     loop {
         let event = tokio::select! {
             biased;
@@ -228,21 +225,11 @@ async fn pump(
             event = events.next() => event,
         };
         let Some(event) = event else { return };
-        // "inactive" is news only for who was told "active" before.
-        let no_news = reading.first && !begun && event == StreamEvent::Inactive;
-        begun = true;
-        if let Some(text) = written(&event, reading.names).filter(|_| !no_news)
+        let told = std::mem::replace(&mut news, true) || event != StreamEvent::Inactive;
+        if let Some(text) = written(&event, reading.names).filter(|_| told)
             && to.send(Ok(text)).await.is_err()
         {
             return;
-        }
-        // While this waits the newest state is kept, and nothing else.
-        if matches!(event, StreamEvent::ViewerCount(_)) && std::mem::replace(&mut counted, true) {
-            tokio::select! {
-                _ = &mut reading.over => return,
-                () = to.closed() => return,
-                () = tokio::time::sleep(COUNT_PAUSE) => {}
-            }
         }
     }
 }

@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use super::problem::{ACCEPT_POST, JSON, Problem};
 use super::{AppState, body, path};
@@ -45,63 +45,72 @@ async fn try_select(
     Ok(StatusCode::OK.into_response())
 }
 
-/// What a viewer may wish. Members with other names are passed over: players send back what the event
-/// `layers` told them, with all that it held.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Selection {
-    media_id: Option<MediaId>,
-    /// Older drafts, and the players made after them, say `encodingId`.
-    #[serde(alias = "encodingId")]
-    rid: Option<String>,
-    spatial_layer_id: Option<u8>,
-    temporal_layer_id: Option<u8>,
-    max_width: Option<u32>,
-    max_height: Option<u32>,
-    max_spatial_layer_id: Option<u8>,
-    max_temporal_layer_id: Option<u8>,
-}
-
-/// The index of an m-line is a text of digits; a number means the same.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum MediaId {
-    Text(String),
-    Index(u8),
-}
-
-fn parse(text: &[u8]) -> Result<LayerChoice, Problem> {
-    let wrong = |reason: String| {
+/// Reads what a viewer wishes. Members with other names are passed over: players send back what the
+/// event `layers` told them, with all that it held.
+pub(super) fn parse(text: &[u8]) -> Result<LayerChoice, Problem> {
+    choice(text).map_err(|reason| {
         Problem::Json(format!(
             "this is no layer selection: {reason}; send an object such as {{\"rid\": \"h\"}}, \
              or {{}} to leave the choice to the server"
         ))
-    };
-    // A structure would be read from an array as well.
-    if text.trim_ascii_start().first() != Some(&b'{') {
-        return Err(wrong("the body is no JSON object".to_owned()));
-    }
-    let selection: Selection =
-        serde_json::from_slice(text).map_err(|error| wrong(error.to_string()))?;
-    if selection.rid.as_deref() == Some("") {
-        return Err(wrong("rid is empty".to_owned()));
-    }
-    if selection.max_width == Some(0) || selection.max_height == Some(0) {
-        return Err(wrong("maxWidth and maxHeight begin at 1".to_owned()));
-    }
-    Ok(LayerChoice {
-        media_id: selection.media_id.map(|id| match id {
-            MediaId::Text(id) => id,
-            MediaId::Index(index) => index.to_string(),
-        }),
-        rid: selection.rid,
-        spatial: selection.spatial_layer_id,
-        temporal: selection.temporal_layer_id,
-        max_width: selection.max_width,
-        max_height: selection.max_height,
-        max_spatial: selection.max_spatial_layer_id,
-        max_temporal: selection.max_temporal_layer_id,
     })
+}
+
+fn choice(text: &[u8]) -> Result<LayerChoice, String> {
+    let members = match serde_json::from_slice(text) {
+        Ok(Value::Object(members)) => members,
+        Ok(_) => return Err("the body is no JSON object".to_owned()),
+        Err(error) => return Err(format!("the body is no JSON ({error})")),
+    };
+    // The index of an m-line is a text of digits; a number means the same.
+    let media_id = match members.get("mediaId") {
+        Some(Value::Number(index)) => Some(index.to_string()),
+        _ => word(&members, "mediaId")?,
+    };
+    // Older drafts, and the players made after them, say encodingId.
+    let rid = match word(&members, "rid")? {
+        None => word(&members, "encodingId")?,
+        rid => rid,
+    };
+    let size = |name| match number(&members, name)? {
+        Some(0) => Err(format!("{name} is 0, and no picture is that small")),
+        size => Ok(size),
+    };
+    Ok(LayerChoice {
+        media_id,
+        rid,
+        spatial: number(&members, "spatialLayerId")?,
+        temporal: number(&members, "temporalLayerId")?,
+        max_width: size("maxWidth")?,
+        max_height: size("maxHeight")?,
+        max_spatial: number(&members, "maxSpatialLayerId")?,
+        max_temporal: number(&members, "maxTemporalLayerId")?,
+    })
+}
+
+/// No name of an encoding or a media section is longer (RFC 8851, section 4; RFC 5888, section 5).
+const MAX_WORD: usize = 255;
+
+fn word(members: &Map<String, Value>, name: &str) -> Result<Option<String>, String> {
+    match members.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) if (1..=MAX_WORD).contains(&text.len()) => Ok(Some(text.clone())),
+        Some(_) => Err(format!(
+            "{name} must be a text of 1 to {MAX_WORD} characters"
+        )),
+    }
+}
+
+fn number<T: TryFrom<u64>>(members: &Map<String, Value>, name: &str) -> Result<Option<T>, String> {
+    match members.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(value) => {
+            let number = value.as_u64().and_then(|number| number.try_into().ok());
+            let most = u64::MAX >> (64 - 8 * size_of::<T>());
+            let wrong = || format!("{name} must be a whole number from 0 to {most}");
+            number.map(Some).ok_or_else(wrong)
+        }
+    }
 }
 
 #[cfg(test)]
@@ -145,14 +154,22 @@ mod tests {
     #[test]
     fn a_refusal_says_what_is_wrong() {
         for (text, part) in [
-            ("", "no JSON object"),
+            ("", "no JSON"),
             ("[]", "no JSON object"),
             ("null", "no JSON object"),
-            ("{\"rid\":1}", "expected a string"),
-            ("{\"rid\":\"\"}", "rid is empty"),
-            ("{\"spatialLayerId\":-1}", "expected u8"),
-            ("{\"maxWidth\":\"640\"}", "expected u32"),
-            ("{\"maxHeight\":0}", "begin at 1"),
+            ("{\"rid\":1}", "rid must be a text"),
+            ("{\"rid\":\"\"}", "rid must be a text of 1"),
+            ("{\"mediaId\":[]}", "mediaId must be a text"),
+            (
+                "{\"spatialLayerId\":-1}",
+                "spatialLayerId must be a whole number from 0 to 255",
+            ),
+            ("{\"temporalLayerId\":256}", "temporalLayerId must"),
+            (
+                "{\"maxWidth\":\"640\"}",
+                "maxWidth must be a whole number from 0 to 4294967295",
+            ),
+            ("{\"maxHeight\":0}", "maxHeight is 0"),
             ("{\"rid\":\"h\"", "EOF"),
             ("{} {}", "trailing"),
         ] {

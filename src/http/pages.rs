@@ -48,6 +48,7 @@ const ASSETS: &[Page] = &[
         include_str!("../web/hls-player.js"),
     ),
     page("index.js", SCRIPT, include_str!("../web/index.js")),
+    page("links.js", SCRIPT, include_str!("../web/links.js")),
     page("page.js", SCRIPT, include_str!("../web/page.js")),
     page("publish.js", SCRIPT, include_str!("../web/publish.js")),
     page("session.js", SCRIPT, include_str!("../web/session.js")),

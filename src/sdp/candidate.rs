@@ -3,35 +3,61 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-/// One of our host candidates: UDP, component 1.
+/// One of our candidates: component 1, and of the type host, the only one that a lite agent has
+/// (RFC 8445, section 2.5), also where a NAT gives us the address. FFmpeg takes no other type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Candidate {
+    /// How clients reach it.
+    pub protocol: Protocol,
     /// Where we listen, as clients see it.
     pub address: SocketAddr,
     /// The foundation, counted from 1: other addresses have other ones.
     foundation: u16,
 }
 
+/// How a candidate is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    /// By datagrams.
+    Udp,
+    /// By a connection that the client opens (RFC 6544, section 3).
+    TcpPassive,
+}
+
 impl Candidate {
-    /// The candidates of `addresses`, with priorities that fall in their order. Put the most useful
-    /// one first: FFmpeg tries no other.
-    pub fn list(addresses: impl IntoIterator<Item = SocketAddr>) -> Vec<Self> {
-        addresses
+    /// Candidates with priorities that fall in this order. Put the most useful one first: FFmpeg tries no
+    /// other. UDP has to stand before TCP.
+    pub fn in_order(candidates: impl IntoIterator<Item = (Protocol, SocketAddr)>) -> Vec<Self> {
+        candidates
             .into_iter()
             .zip(1..)
-            .map(|(address, foundation)| Self {
+            .map(|((protocol, address), foundation)| Self {
+                protocol,
                 address,
                 foundation,
             })
             .collect()
     }
 
-    /// RFC 8445, section 5.1.2.1: a host candidate of component 1.
+    /// As [`Self::in_order`], all of them UDP.
+    pub fn list(addresses: impl IntoIterator<Item = SocketAddr>) -> Vec<Self> {
+        Self::in_order(
+            addresses
+                .into_iter()
+                .map(|address| (Protocol::Udp, address)),
+        )
+    }
+
+    /// RFC 8445, section 5.1.2.1, and for TCP RFC 6544, section 4.2: below all of UDP, and with the
+    /// direction preference of a passive host candidate in the upper bits of the local preference.
     fn priority(self) -> u32 {
-        const HOST: u32 = 126;
         const COMPONENT: u32 = 1;
-        let preference = u32::from(u16::MAX - (self.foundation - 1));
-        (HOST << 24) | (preference << 8) | (256 - COMPONENT)
+        let order = u32::from(self.foundation - 1);
+        let (kind, preference) = match self.protocol {
+            Protocol::Udp => (126, u32::from(u16::MAX) - order),
+            Protocol::TcpPassive => (90, (4 << 13) | 0x1FFF_u32.saturating_sub(order)),
+        };
+        (kind << 24) | (preference << 8) | (256 - COMPONENT)
     }
 }
 
@@ -39,11 +65,19 @@ impl fmt::Display for Candidate {
     /// As in `a=candidate:…`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
+            protocol,
             address,
             foundation,
         } = self;
         let (ip, port, priority) = (address.ip(), address.port(), self.priority());
-        write!(f, "{foundation} 1 udp {priority} {ip} {port} typ host")
+        let (name, kind) = match protocol {
+            Protocol::Udp => ("udp", ""),
+            Protocol::TcpPassive => ("tcp", " tcptype passive"),
+        };
+        write!(
+            f,
+            "{foundation} 1 {name} {priority} {ip} {port} typ host{kind}"
+        )
     }
 }
 
@@ -68,21 +102,29 @@ mod tests {
 
     #[test]
     fn our_candidates_fall_in_priority() {
-        let addresses = ["192.0.2.1:8443", "[2001:db8::1]:8443"].map(|text| text.parse().unwrap());
-        let text: Vec<_> = Candidate::list(addresses)
-            .iter()
-            .map(ToString::to_string)
-            .collect();
+        let address = |text: &str| text.parse::<SocketAddr>().unwrap();
+        let text: Vec<_> = Candidate::in_order([
+            (Protocol::Udp, address("192.0.2.1:8443")),
+            (Protocol::Udp, address("[2001:db8::1]:8443")),
+            (Protocol::TcpPassive, address("192.0.2.1:443")),
+        ])
+        .iter()
+        .map(ToString::to_string)
+        .collect();
         assert_eq!(
             text,
             [
                 "1 1 udp 2130706431 192.0.2.1 8443 typ host",
                 "2 1 udp 2130706175 2001:db8::1 8443 typ host",
+                "3 1 tcp 1520434687 192.0.2.1 443 typ host tcptype passive",
             ]
         );
-        for (text, address) in text.iter().zip(addresses) {
-            assert_eq!(usable_address(text), Some(address));
-        }
+        assert_eq!(usable_address(&text[0]), Some(address("192.0.2.1:8443")));
+        assert_eq!(
+            usable_address(&text[1]),
+            Some(address("[2001:db8::1]:8443"))
+        );
+        assert_eq!(usable_address(&text[2]), None);
     }
 
     #[test]

@@ -66,6 +66,14 @@ counters! {
     queue_overflow,
     /// Packets that did not fit into the queue of the HLS branch.
     hls_overflow,
+    /// Sessions taken.
+    sessions_opened,
+    /// Sessions that have ended.
+    sessions_closed,
+    /// Streams, or replicas of streams, with their rings.
+    streams_opened,
+    /// Streams and replicas that were let go.
+    streams_closed,
     /// Packets allocated; stands still in the steady state.
     packets_allocated,
 }

@@ -163,8 +163,11 @@ impl State {
                     targets: Vec::new(),
                     hls: None,
                 };
-                self.streams
-                    .insert(stream, LocalStream::new(&tracks, source, &self.config));
+                let mut local = LocalStream::new(&tracks, source, &self.config);
+                for (local, track) in local.tracks.iter_mut().zip(&spec.tracks) {
+                    local.is_layered = track.layers.iter().any(|layer| layer.rid.is_some());
+                }
+                self.add_stream(stream, local);
                 let publisher =
                     Publisher::new(now, spec, self.config.ingest.clone(), rand::random());
                 (stream, Media::Publisher(Box::new(publisher)))
@@ -194,6 +197,7 @@ impl State {
         };
         let publishes = matches!(session.media, Media::Publisher(_));
         let slot = self.sessions.insert(session);
+        self.me().counters().sessions_opened.add(1);
         if publishes
             && let Some(LocalStream {
                 source:
@@ -305,7 +309,7 @@ impl State {
             }
         }
         self.send_transmits(slot);
-        self.drain_publisher(slot, &mut ended);
+        self.drain_publisher(now, slot, &mut ended);
         if let Some(reason) = ended {
             if let Some(session) = self.sessions.get_mut(slot) {
                 session.transport.close(now); // without effect where it ended by itself
@@ -366,12 +370,13 @@ impl State {
         let Some(session) = self.sessions.remove(slot) else {
             return;
         };
+        self.me().counters().sessions_closed.add(1);
         for path in &session.paths {
             self.close_path(*path);
         }
         match session.media {
             Media::Publisher(_) => {
-                self.streams.remove(&session.stream);
+                self.remove_stream(session.stream);
             }
             Media::Subscriber(_) => self.detach_subscriber(slot, session.stream),
         }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::network::Weather;
-use super::viewer::Reception;
+use super::publisher::{FOLLOWING, Sent};
+use super::viewer::{Got, Reception, Report, WatchingPeer};
 use super::world::World;
 use super::{AUDIO, VIDEO};
 
@@ -153,9 +154,9 @@ fn given_up(world: &World) -> u64 {
     world
         .gateway
         .stats()
-        .tracks
+        .layers
         .iter()
-        .map(|track| track.lost)
+        .map(|layer| layer.lost)
         .sum()
 }
 
@@ -560,9 +561,9 @@ fn new_sources_of_the_publisher_are_one_stream_for_viewers() {
             world
                 .gateway
                 .stats()
-                .tracks
+                .layers
                 .iter()
-                .all(|track| track.restarts == 3)
+                .all(|layer| layer.restarts == 3)
         );
     });
     assert_eq!(lost, 0);
@@ -586,9 +587,9 @@ fn jumps_of_the_publishers_numbers_are_one_stream_for_viewers() {
             world
                 .gateway
                 .stats()
-                .tracks
+                .layers
                 .iter()
-                .all(|track| track.restarts == 3)
+                .all(|layer| layer.restarts == 3)
         );
     });
     assert_eq!(lost, 0);
@@ -602,9 +603,9 @@ fn viewers_that_ask_for_keyframes_all_the_time_cost_a_bounded_number_of_them() {
             let now = world.now;
             world.viewers[index].next_request = Some(now + millis(100 * index as u64));
         }
-        let before = world.gateway.stats().tracks[0].keyframe_requests;
+        let before = world.gateway.stats().layers[0].keyframe_requests;
         world.run(seconds(6));
-        let asked = world.gateway.stats().tracks[0].keyframe_requests - before;
+        let asked = world.gateway.stats().layers[0].keyframe_requests - before;
         assert!((6..=12).contains(&asked), "{asked} in 6 s");
         all_is_well(world, 0);
     });
@@ -620,4 +621,103 @@ fn a_minute_goes_by() {
     world.viewer_weather(Weather::FAIR);
     world.run(seconds(4));
     everything_is_repaired(&world);
+}
+
+/// What a viewer has of a track through several publishers: numbers without a gap, and time that goes on as
+/// it does for those who send. Returns how many publishers were seen.
+fn one_line(world: &World, reception: &Reception) -> usize {
+    let rate = if reception.track == VIDEO { 90 } else { 48 };
+    let mut publishers = 1;
+    let mut last: Option<(u64, Got, Sent)> = None;
+    for (number, got, sent) in world.compare(reception) {
+        if let Some((number_before, got_before, sent_before)) = last.replace((number, got, sent)) {
+            assert_eq!(number, number_before + 1, "{:?}", reception.track);
+            let ticks = got.timestamp.wrapping_sub(got_before.timestamp);
+            if got.id - got_before.id == 1 {
+                assert_eq!(ticks, sent.media_time.wrapping_sub(sent_before.media_time));
+                continue;
+            }
+            assert!(got.id - got_before.id >= FOLLOWING);
+            publishers += 1;
+            let elapsed = (sent.at - sent_before.at).as_millis() as u32 * rate;
+            // What the ways of the two packets differ by.
+            let tolerance = 60 * rate;
+            assert!(ticks.abs_diff(elapsed) < tolerance, "{ticks} for {elapsed}");
+        }
+    }
+    publishers
+}
+
+#[test]
+fn a_viewer_sees_one_stream_when_a_publisher_follows_another() {
+    let lost = for_seeds(|world| {
+        world.add_viewer();
+        world.add_viewer();
+        world.run(seconds(4));
+        // A restart, and a takeover: the next one is there as the first one goes.
+        for pause in [seconds(5), Duration::ZERO] {
+            world.replace_publisher(pause);
+            world.run(pause + seconds(6));
+        }
+        for viewer in &world.viewers {
+            for reception in &viewer.tracks {
+                assert_eq!(one_line(world, reception), 3);
+            }
+            steady_clock(&viewer.reports);
+            in_step(world, viewer);
+        }
+    });
+    assert_eq!(lost, 0);
+}
+
+#[test]
+fn in_bad_weather_too_nothing_comes_twice_or_out_of_order_when_publishers_change() {
+    for_seeds(|world| {
+        stage(world, storm(), storm());
+        world.run(seconds(2));
+        world.replace_publisher(seconds(1));
+        world.publisher_weather(storm());
+        world.run(seconds(4));
+        world.publisher_weather(Weather::FAIR);
+        world.viewer_weather(Weather::FAIR);
+        world.run(seconds(4));
+        for reception in world.viewers.iter().flat_map(|viewer| &viewer.tracks) {
+            let ids: Vec<_> = world.compare(reception).map(|(_, got, _)| got.id).collect();
+            assert!(ids.is_sorted_by(|before, after| before < after));
+            let last = world.compare(reception).last().unwrap();
+            assert!(last.1.id >= FOLLOWING && world.now - last.2.at < millis(100));
+        }
+    });
+}
+
+/// The wall clock that the reports tell goes as fast as time, whoever publishes.
+fn steady_clock(reports: &[Report]) {
+    assert!(reports.len() >= 8);
+    for pair in reports.windows(2) {
+        let [before, after] = pair else { continue };
+        let elapsed = (after.at - before.at).as_secs_f64();
+        let told = after.ntp.wrapping_sub(before.ntp) as i64 as f64 / 2f64.powi(32);
+        assert!((told - elapsed).abs() < 0.5, "{told} s in {elapsed} s");
+    }
+}
+
+/// Sound and picture that were sent at one time are for one time, by the newest reports.
+fn in_step(world: &World, viewer: &WatchingPeer) {
+    let ahead = viewer.tracks.each_ref().map(|reception| {
+        let rate = if reception.track == VIDEO {
+            90_000.0
+        } else {
+            48_000.0
+        };
+        let mut reports = viewer.reports.iter().rev();
+        let report = reports
+            .find(|report| report.track == reception.track)
+            .unwrap();
+        let (_, got, sent) = world.compare(reception).last().unwrap();
+        let ticks = got.timestamp.wrapping_sub(report.timestamp) as i32;
+        let told = report.ntp as f64 / 2f64.powi(32) + f64::from(ticks) / rate;
+        told - (sent.at - viewer.reports[0].at).as_secs_f64()
+    });
+    let apart = (ahead[0] - ahead[1]).abs();
+    assert!(apart < 0.06, "{apart} s apart");
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use rtc::rtcp;
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
 use rtc::rtcp::receiver_report::ReceiverReport;
+use rtc::rtcp::sender_report::SenderReport;
 use rtc::rtcp::transport_feedbacks::transport_layer_nack::{
     TransportLayerNack, nack_pairs_from_sequence_numbers,
 };
@@ -38,6 +39,7 @@ pub(super) struct WatchingPeer {
     pub(super) nominates: bool,
     next_check: Instant,
     pub(super) tracks: [Reception; 2],
+    pub(super) reports: Vec<Report>,
     /// When a keyframe is asked for by mistake, to disturb.
     pub(super) next_request: Option<Instant>,
     rtx_ssrc: u32,
@@ -52,6 +54,15 @@ pub(super) struct Reception {
     pub(super) packets: BTreeMap<u64, Got>,
     pub(super) repaired: u64,
     pub(super) duplicates: u64,
+}
+
+/// A sender report that came.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Report {
+    pub(super) at: Instant,
+    pub(super) track: TrackId,
+    pub(super) ntp: u64,
+    pub(super) timestamp: u32,
 }
 
 /// A packet that came.
@@ -89,6 +100,7 @@ impl WatchingPeer {
                 reception(VIDEO, admission.ssrcs[0]),
                 reception(AUDIO, admission.ssrcs[2]),
             ],
+            reports: Vec::new(),
             next_request: None,
             rtx_ssrc: admission.ssrcs[1],
         }
@@ -167,7 +179,12 @@ impl WatchingPeer {
                 self.connected = true;
                 self.peer.start_dtls(now);
             }
-            [128..=191, 192..=223, ..] => {}
+            [128..=191, 192..=223, ..] if self.peer.is_connected() => {
+                let compound = self.peer.unprotect_rtcp(datagram);
+                for packet in rtcp::packet::unmarshal(&mut &compound[..]).unwrap() {
+                    self.handle_report(now, &*packet);
+                }
+            }
             [128..=191, ..] if self.peer.is_connected() => {
                 let packet = self.peer.unprotect_rtp(datagram);
                 self.handle_rtp(now, &packet);
@@ -175,6 +192,19 @@ impl WatchingPeer {
             _ => self.peer.handle_datagram(now, datagram),
         }
         self.flush();
+    }
+
+    fn handle_report(&mut self, now: Instant, packet: &dyn rtcp::Packet) {
+        let Some(report) = packet.as_any().downcast_ref::<SenderReport>() else {
+            return;
+        };
+        let track = self.tracks.iter().find(|track| track.ssrc == report.ssrc);
+        self.reports.push(Report {
+            at: now,
+            track: track.expect("a report of a track").track,
+            ntp: report.ntp_time,
+            timestamp: report.rtp_time,
+        });
     }
 
     fn handle_rtp(&mut self, now: Instant, packet: &[u8]) {

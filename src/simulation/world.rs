@@ -27,16 +27,22 @@ pub(super) struct World {
     connections: BTreeMap<usize, [Stream; 2]>,
     opened: u32,
     rtx: bool,
+    layers: usize,
 }
 
 impl World {
     pub(super) fn new(seed: u64, rtx: bool) -> Self {
+        Self::with_layers(seed, rtx, 1)
+    }
+
+    /// A publisher that sends so many layers of video.
+    pub(super) fn with_layers(seed: u64, rtx: bool, layers: usize) -> Self {
         let now = Instant::now();
         let mut dice = Dice::new(seed);
         let mut peer = Peer::new(DtlsRole::Client, &[Profile::AeadAes128Gcm]);
-        let (gateway, admission) = Gateway::new(now, rtx, peer.fingerprint);
+        let (gateway, admission) = Gateway::new(now, rtx, layers, peer.fingerprint);
         peer.server = admission.credentials;
-        let publisher = PublishingPeer::new(now, &mut dice, peer, rtx);
+        let publisher = PublishingPeer::new(now, &mut dice, peer, rtx, layers);
         Self {
             now,
             dice,
@@ -48,7 +54,21 @@ impl World {
             connections: BTreeMap::new(),
             opened: 0,
             rtx,
+            layers,
         }
+    }
+
+    /// The publisher is gone; another one comes after some time.
+    pub(super) fn replace_publisher(&mut self, pause: Duration) {
+        let mut peer = Peer::new(DtlsRole::Client, &[Profile::AeadAes128Gcm]);
+        let (dice, fingerprint) = (&mut self.dice, peer.fingerprint);
+        let admission =
+            self.gateway
+                .replace_publisher(self.now, dice, self.rtx, self.layers, fingerprint);
+        peer.server = admission.credentials;
+        let next = PublishingPeer::new(self.now, dice, peer, self.rtx, self.layers);
+        let before = std::mem::replace(&mut self.publisher, next);
+        self.publisher.follow(before, self.now + pause);
     }
 
     pub(super) fn add_viewer(&mut self) {

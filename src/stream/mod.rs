@@ -2,6 +2,7 @@
 //!
 //! Knows neither its publisher ([`crate::ingest`]) nor its subscribers ([`crate::egress`]).
 
+pub mod layer;
 pub mod name;
 pub mod packet;
 pub mod ring;
@@ -9,6 +10,9 @@ pub mod ring;
 pub(crate) mod testing;
 pub mod track;
 
+pub use layer::{
+    LayerChoice, LayerChoiceError, LayerId, LayerSet, LayerStatus, LayersByTrack, RankedLayer,
+};
 pub use name::{StreamName, StreamNameError};
 pub use packet::{ExtensionValues, Packet};
 pub use ring::{Recycler, Ring};

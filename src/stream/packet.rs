@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
-use super::TrackId;
-use crate::rtp::Extension;
+use super::{LayerId, TrackId};
+use crate::rtp::{Extension, PictureCounters};
 
 /// A packet of a publisher, decrypted and taken apart once, then shared by every subscriber.
 ///
@@ -12,6 +12,8 @@ use crate::rtp::Extension;
 pub struct Packet {
     /// The track that it belongs to.
     pub track: TrackId,
+    /// The layer of that track: each has numbers and timestamps of its own.
+    pub layer: LayerId,
     /// The publisher's sequence number, unwrapped: strictly one a packet, gaps are losses.
     /// It begins at 2^16 or above, so that a packet before the first one has a number too.
     pub sequence: u64,
@@ -21,12 +23,32 @@ pub struct Packet {
     pub marker: bool,
     /// A decoder can begin with this packet: it holds the start of a keyframe (or its parameter sets).
     pub keyframe: bool,
+    /// The counters that are part of the payload, where there are some.
+    pub picture: Option<PictureCounters>,
     /// When the shard read it from its socket.
     pub received: Instant,
     /// The payload without padding.
     pub payload: Vec<u8>,
     /// The end-to-end header extensions that came with it.
     pub extensions: ExtensionValues,
+}
+
+impl Packet {
+    /// A packet with nothing in it yet, which allocates nothing.
+    pub fn empty(received: Instant) -> Self {
+        Self {
+            track: TrackId(0),
+            layer: LayerId(0),
+            sequence: 0,
+            timestamp: 0,
+            marker: false,
+            keyframe: false,
+            picture: None,
+            received,
+            payload: Vec::new(),
+            extensions: ExtensionValues::default(),
+        }
+    }
 }
 
 /// The values of the header extensions of a packet, in a buffer of fixed size so that none is allocated.

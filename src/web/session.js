@@ -1,16 +1,19 @@
 // What WHIP and WHEP clients have in common: one session, made again when it is lost.
 //
-// The offer waits a short time for candidates and goes with those that are there. Later ones follow
-// by PATCH, so that neither a slow network interface nor a silent STUN server delays the start.
+// The offer goes before candidates are looked for, so that the STUN and TURN servers which come with
+// the answer are asked for some, and neither a slow network interface nor a silent server delays the
+// start. Candidates follow by PATCH, unless the server can do without: a lite one waits for checks.
 
-/** How long the offer waits for candidates, in milliseconds. */
-const GATHERING = 300;
+import { linksOf } from "./links.js";
 
 /** How long a connection may be interrupted before it is made anew, in milliseconds. */
 const PATIENCE = 3000;
 
 /** How long a connection is kept for the answer to its DELETE, in milliseconds. */
 const GOODBYE = 500;
+
+/** Over how long those are spread who were told to begin anew, in milliseconds. */
+const SPREAD = 1000;
 
 /** The longest pause between two attempts, in milliseconds. */
 const LONGEST_PAUSE = 15000;
@@ -29,6 +32,7 @@ const FRAGMENT = "application/trickle-ice-sdpfrag";
  *   client tries on unless it is stopped.
  */
 export class SessionClient extends EventTarget {
+  #home;
   #url;
   #token;
   #connectTime;
@@ -50,7 +54,8 @@ export class SessionClient extends EventTarget {
    */
   constructor(url, { token = "", connectTime = 6000 } = {}) {
     super();
-    this.#url = new URL(url, location.href).href;
+    this.#home = new URL(url, location.href).href;
+    this.#url = this.#home;
     this.#token = token;
     this.#connectTime = connectTime;
   }
@@ -67,6 +72,16 @@ export class SessionClient extends EventTarget {
   /** The session's URL, once there is one. */
   get sessionUrl() {
     return this.#session?.url ?? null;
+  }
+
+  /** The links of the session, once there is one: see `linksOf`. */
+  get links() {
+    return this.#session?.links ?? [];
+  }
+
+  /** Headers that show the right to use the session. */
+  get authorization() {
+    return this.#token ? { Authorization: `Bearer ${this.#token}` } : {};
   }
 
   /** Starts, and tries again until `stop`. */
@@ -86,6 +101,17 @@ export class SessionClient extends EventTarget {
     await closed;
   }
 
+  /**
+   * Begins anew at `url`, or at the endpoint of its own. Many may be told so at once; they don't come
+   * back at once. If it is not to be had there, the next attempt is made at home.
+   */
+  moveTo(url = "") {
+    quietly(this.#close());
+    this.#url = url ? new URL(url, this.#url).href : this.#home;
+    this.#retryTimer = setTimeout(() => this.#connect(), Math.random() * SPREAD);
+    this.#setState("connecting");
+  }
+
   /** For the two kinds: adds the transceivers to offer. */
   prepare(_peer) {}
 
@@ -102,6 +128,9 @@ export class SessionClient extends EventTarget {
   /** For the two kinds: the answer is in place. */
   async established(_peer) {}
 
+  /** For the two kinds: the session is over, or has never begun. */
+  released() {}
+
   async #connect() {
     quietly(this.#close());
     const attempt = this.#attempt;
@@ -114,21 +143,23 @@ export class SessionClient extends EventTarget {
         if (current()) this.#onConnection(peer, current);
       });
       this.prepare(peer);
-      const late = new Candidates(peer);
       const offer = await peer.createOffer();
-      await peer.setLocalDescription({ type: "offer", sdp: this.offered(offer.sdp) });
-      await gathered(peer, GATHERING);
-      if (!current()) return;
-      late.restart();
-      const answer = await exchange(this.#url, this.#token, peer.localDescription.sdp);
+      offer.sdp = this.offered(offer.sdp);
+      const answer = await exchange(this.#url, this.authorization, offer.sdp);
       if (!current()) {
         quietly(end(answer.session));
         return;
       }
       this.#session = answer.session;
+      const iceServers = iceServersOf(answer.session.links);
+      if (iceServers.length > 0) peer.setConfiguration({ ...peer.getConfiguration(), iceServers });
+      const found = new Candidates(peer);
+      await peer.setLocalDescription(offer);
       await peer.setRemoteDescription({ type: "answer", sdp: this.received(answer.sdp) });
       if (!current()) return;
-      late.each((candidates) => current() && this.#trickle(peer, candidates));
+      if (!/^a=ice-lite\b/m.test(answer.sdp)) {
+        found.each((candidates) => current() && this.#trickle(peer, candidates));
+      }
       this.#watchClose(peer, current);
       setTimeout(() => {
         if (current() && this.#state === "connecting") this.#unreachable(NO_MEDIA, current);
@@ -193,6 +224,7 @@ export class SessionClient extends EventTarget {
     const asked = problem.retryAfter ?? Math.min(LONGEST_PAUSE, 500 * 2 ** this.#failures);
     const retryIn = asked * (0.75 + Math.random() / 2);
     this.#failures += 1;
+    this.#url = this.#home;
     this.#retryTimer = setTimeout(() => this.#connect(), retryIn);
     this.#setState(problem.status === 409 ? "offline" : "waiting", { problem, retryIn });
   }
@@ -203,6 +235,7 @@ export class SessionClient extends EventTarget {
     const [session, peer] = [this.#session, this.#peer];
     this.#session = null;
     this.#peer = null;
+    this.released();
     // The request goes first, so that the server hears a good-bye rather than a loss.
     const ended = quietly(end(session, keepalive));
     if (session && !keepalive) await Promise.race([ended, pause(GOODBYE)]);
@@ -255,7 +288,7 @@ export function problemOf(error) {
   return { text: error.message, status, retryAfter: error.retryAfter, final: !passing };
 }
 
-/** The candidates of a connection as they are found. Their end changes nothing for a server. */
+/** The candidates of a connection as they are found, one or more at a time. */
 class Candidates {
   #found = [];
   #take = null;
@@ -267,12 +300,7 @@ class Candidates {
     });
   }
 
-  /** Forgets what was found until now, as the offer holds it. */
-  restart() {
-    this.#found = [];
-  }
-
-  /** Hands over what was found since, and all that will be. */
+  /** Hands over what was found until now, and all that will be. */
   each(take) {
     this.#take = take;
     this.#flush();
@@ -283,31 +311,34 @@ class Candidates {
   }
 }
 
-async function exchange(url, token, offer) {
-  const authorization = token ? { Authorization: `Bearer ${token}` } : {};
-  const headers = { ...authorization, "Content-Type": "application/sdp" };
+async function exchange(url, authorization, offer) {
+  const headers = {
+    ...authorization,
+    "Content-Type": "application/sdp",
+    // A reason is of more use here than an offer of the server's: this browser offered all it has.
+    Accept: "application/problem+json, application/sdp;q=0.9",
+  };
   const response = await request(url, { method: "POST", headers, body: offer });
+  const from = response.url || url;
   const place = response.headers.get("Location");
   const session = {
-    url: place && new URL(place, response.url || url).href,
+    url: place && new URL(place, from).href,
     etag: response.headers.get("ETag") ?? "*",
+    links: linksOf(response.headers, from),
     authorization,
   };
   return { sdp: await response.text(), session };
 }
 
+/** The STUN and TURN servers that the answer came with (RFC 9725, section 4.6). */
+function iceServersOf(links) {
+  const servers = links.filter(({ rel }) => rel === "ice-server");
+  return servers.map(({ url, username, credential }) => ({ urls: url, username, credential }));
+}
+
 async function end(session, keepalive = false) {
   if (!session?.url) return;
   await fetch(session.url, { method: "DELETE", headers: session.authorization, keepalive });
-}
-
-async function gathered(peer, time) {
-  await new Promise((resolve) => {
-    const look = () => peer.iceGatheringState === "complete" && resolve();
-    peer.addEventListener("icegatheringstatechange", look);
-    setTimeout(resolve, time);
-    look();
-  });
 }
 
 /** A trickle fragment (RFC 8840) for the one transport of a bundle. */

@@ -24,6 +24,8 @@ const video = byId("video");
 let client = null;
 /** Why HLS plays although WHEP was tried, or nothing. */
 let fallback = "";
+/** The publisher is away, and the session waits for it. */
+let paused = false;
 
 /** For tests: the client of now, and which of the two it is. */
 window.tidegate = {
@@ -48,6 +50,7 @@ byId("form").addEventListener("submit", (event) => {
   start();
 });
 byId("way").addEventListener("change", start);
+byId("layer").addEventListener("change", selectLayer);
 byId("play").addEventListener("click", play);
 byId("unmute").addEventListener("click", () => {
   video.muted = false;
@@ -64,6 +67,7 @@ start();
 function start() {
   client?.stop();
   fallback = "";
+  forgetEvents();
   showNotice(byId("notice"), "");
   showMessage("Connecting…");
   if (byId("way").value === "hls" || !("RTCPeerConnection" in window)) startHls();
@@ -79,6 +83,12 @@ function startWhep() {
     video.srcObject = detail.stream;
     play();
   });
+  const on = (name, take) => {
+    whep.addEventListener(name, ({ detail }) => whep === client && take(detail));
+  };
+  on("presence", onPresence);
+  on("viewers", ({ count }) => showNumbers(byId("numbers"), { viewers: count }));
+  on("layers", ({ layers }) => showLayers(layers));
   whep.addEventListener("unreachable", ({ detail }) => {
     if (byId("way").value === "") fallBack(detail.problem.text);
   });
@@ -101,6 +111,7 @@ function fallBack(reason) {
 }
 
 function onWhepState({ state, problem, retryIn }) {
+  if (state !== "connected") forgetEvents();
   if (state === "connecting") {
     showState(byId("state"), "Connecting", "busy");
   } else if (state === "connected") {
@@ -118,6 +129,57 @@ function onWhepState({ state, problem, retryIn }) {
   } else if (problem) {
     showRefusal(problem);
   }
+}
+
+function onPresence({ active }) {
+  const ended = !active && !paused;
+  paused = !active;
+  if (ended) {
+    showState(byId("state"), "Paused", "busy");
+    showMessage("The broadcast paused. It will go on here by itself.");
+  } else if (active) {
+    byId("over").hidden = video.readyState >= HTMLMediaElement.HAVE_CURRENT_DATA;
+  }
+}
+
+/** What an event told is true of its session only. */
+function forgetEvents() {
+  paused = false;
+  showNumbers(byId("numbers"), { viewers: "–" });
+  showLayers([]);
+}
+
+/** Shows the choice of layers where there is one. */
+function showLayers(layers) {
+  const active = layers.filter(({ bitrate }) => bitrate > 0);
+  const select = byId("layer");
+  const known = [...select.options].slice(1).map(({ value }) => value);
+  const values = active.map(({ mediaId, rid, spatialLayerId, temporalLayerId }) => {
+    return JSON.stringify({ mediaId, rid, spatialLayerId, temporalLayerId });
+  });
+  byId("layers").hidden = active.length < 2;
+  active.forEach((layer, index) => {
+    const option = known.includes(values[index])
+      ? [...select.options].find(({ value }) => value === values[index])
+      : select.appendChild(new Option("", values[index]));
+    option.textContent = layerText(layer);
+  });
+  for (const option of [...select.options].slice(1)) {
+    if (!values.includes(option.value) && option.value !== select.value) option.remove();
+  }
+  if (active.length === 0) select.value = "";
+}
+
+function layerText({ rid, spatialLayerId, temporalLayerId, width, height, bitrate }) {
+  const name = [rid, spatialLayerId, temporalLayerId].filter((part) => part !== undefined).join("/");
+  const size = width && height ? `${width} × ${height}` : name;
+  return `${size}, ${bitrateText(bitrate)}`;
+}
+
+async function selectLayer() {
+  const wanted = byId("layer").value;
+  const select = client?.selectLayer?.(wanted ? JSON.parse(wanted) : {});
+  await select?.catch(({ message }) => showNotice(byId("notice"), sentence(message), "bad"));
 }
 
 function onHlsState({ state, problem }) {
@@ -211,7 +273,7 @@ function newStats() {
     });
     const bytes = all.filter(({ type }) => type === "inbound-rtp");
     const total = bytes.reduce((sum, { bytesReceived = 0 }) => sum + bytesReceived, 0);
-    if (client?.state === "connected") {
+    if (client?.state === "connected" && !paused) {
       if (inbound?.framesDecoded !== lastPicture.count) {
         lastPicture = { count: inbound?.framesDecoded, time: now };
       }

@@ -118,7 +118,10 @@ test("the watch page falls back to HLS where codecs don't meet, and says so when
 
 /** A gateway with short segments and a broadcast whose playlist can be played. */
 async function startBroadcast(t, args = []) {
-  const gateway = await startGateway(t, { "hls.segment_duration": "1s" });
+  const gateway = await startGateway(t, {
+    "hls.segment_duration": "1s",
+    "streams.reconnect_grace": "0s",
+  });
   const publisher = startPublisher(t, gateway, "demo", [...PUBLISHER, ...args]);
   const playlist = `${gateway.url}/hls/demo/index.m3u8`;
   await until("there is a playlist", async () => {

@@ -11,7 +11,10 @@ import { until } from "./support/wait.js";
 const browser = browserOfFile();
 
 test("a killed publisher's stream ends, and viewers wait for the next one", async (t) => {
-  const gateway = await startGateway(t, { "limits.consent_timeout": "5s" });
+  const gateway = await startGateway(t, {
+    "limits.consent_timeout": "5s",
+    "streams.reconnect_grace": "0s",
+  });
   const publisher = startPublisher(t, gateway, "demo", ["--size", "640x360"]);
   await streamIsListed(gateway, "demo");
   const viewer = await browser.open(t, `${gateway.url}/watch/demo`);

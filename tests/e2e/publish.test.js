@@ -34,7 +34,7 @@ for (const [codec, source] of [["H264", "camera"], ["VP8", "test"], ["VP9", "tes
 }
 
 test("a stop ends the stream, and viewers come back with it", async (t) => {
-  const gateway = await startGateway(t);
+  const gateway = await startGateway(t, { "streams.reconnect_grace": "0s" });
   const options = "source=test&size=640x360&autostart=1";
   const publisher = await browser.open(t, `${gateway.url}/publish/demo#${options}`);
   await streamIsListed(gateway, "demo");

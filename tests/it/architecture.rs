@@ -24,10 +24,19 @@ const IMPORTERS: &[(&[&str], &[&str])] = &[
     (&["hls_m3u8"], &["src/egress/hls/playlist.rs"]),
     (
         &["webrtc"],
-        &["src/cli/watch/", "src/cli/watch.rs", "src/relay/"],
+        &[
+            "src/cli/watch/",
+            "src/cli/watch.rs",
+            "src/cli/check/conformance/media/",
+            "src/relay/",
+        ],
+    ),
+    (
+        &["rustls", "tokio_rustls", "rustls_acme", "rcgen"],
+        &["src/front/tls/"],
     ),
     (&["quinn_udp", "socket2", "mio"], &["src/shard/"]),
-    (&["if_addrs"], &["src/config/host.rs"]),
+    (&["if_addrs"], &["src/network/interface.rs"]),
     (&["clap"], &["src/cli/", "src/main.rs"]),
     (&["toml"], &["src/config/"]),
     (
@@ -44,6 +53,14 @@ const PURE: &[&str] = &[
     "src/ingest/",
     "src/stream/",
     "src/egress/",
+    "src/front/entrances.rs",
+    "src/front/first_bytes.rs",
+    "src/front/opening.rs",
+    "src/network/announcement.rs",
+    "src/network/candidates.rs",
+    "src/network/reason.rs",
+    "src/network/scope.rs",
+    "src/network/stun.rs",
 ];
 const IMPURE: &[&str] = &[
     "Instant::now",

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use reqwest::StatusCode;
+use tidegate::config::SecondPublisher;
 
 use crate::fan_out::broadcast_to;
 use crate::support::broadcast::Broadcast;
@@ -36,7 +37,12 @@ async fn is_live(server: &Server, name: &str) -> bool {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn delete_says_goodbye_to_the_peer_and_frees_the_name_at_once() {
-    let server = Server::start(|settings| settings.media.shards = 2).await;
+    let server = Server::start(|settings| {
+        settings.media.shards = 2;
+        settings.streams.reconnect_grace = Duration::ZERO;
+        settings.streams.second_publisher = SecondPublisher::Refuse;
+    })
+    .await;
     let mut publisher = Peer::publish(&server.whip("demo"), None).await;
     let mut leaving = Peer::subscribe(&server.whep("demo"), None).await;
     let mut staying = Peer::subscribe(&server.whep("demo"), None).await;
@@ -71,6 +77,7 @@ async fn a_publisher_that_dies_frees_its_stream_within_the_consent_timeout() {
     let server = Server::start(|settings| {
         settings.media.shards = 2;
         settings.limits.consent_timeout = CONSENT;
+        settings.streams.reconnect_grace = Duration::ZERO;
     })
     .await;
     let publisher = Peer::publish(&server.whip("demo"), None).await;
@@ -90,7 +97,7 @@ async fn a_publisher_that_dies_frees_its_stream_within_the_consent_timeout() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_publisher_that_says_goodbye_in_dtls_frees_its_stream_at_once() {
-    let server = Server::start(|_| {}).await;
+    let server = Server::start(|settings| settings.streams.reconnect_grace = Duration::ZERO).await;
     let mut publisher = Peer::publish(&server.whip("demo"), None).await;
     let mut subscriber = Peer::subscribe(&server.whep("demo"), None).await;
     publisher.link.say_goodbye().await;

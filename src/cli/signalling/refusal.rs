@@ -24,7 +24,7 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    pub(super) fn new(status: StatusCode, headers: &HeaderMap, body: &str) -> Self {
+    pub(in crate::cli) fn new(status: StatusCode, headers: &HeaderMap, body: &str) -> Self {
         let detail = match content_type(headers) {
             Some("application/problem+json" | "application/json") => {
                 serde_json::from_str::<Problem>(body)

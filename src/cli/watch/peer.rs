@@ -209,7 +209,7 @@ impl PeerConnectionEventHandler for Handler {
 ///
 /// A wildcard stands for every interface but loopback, and for an unusable `0.0.0.0` candidate when
 /// there is no other. So it is asked for only where there is a way out.
-fn local_addresses(loopback: &[IpAddr]) -> Vec<SocketAddr> {
+pub(in crate::cli) fn local_addresses(loopback: &[IpAddr]) -> Vec<SocketAddr> {
     let mut addresses: Vec<SocketAddr> = Vec::new();
     addresses.extend(loopback.iter().map(|ip| SocketAddr::new(*ip, 0)));
     // Connecting a UDP socket sends nothing: it asks for a route. The addresses are for documentation.
@@ -230,7 +230,8 @@ fn local_addresses(loopback: &[IpAddr]) -> Vec<SocketAddr> {
     addresses
 }
 
-fn media_engine() -> Result<MediaEngine, webrtc::error::Error> {
+/// Every codec of [`OFFERED`], for a peer that receives.
+pub(in crate::cli) fn media_engine() -> Result<MediaEngine, webrtc::error::Error> {
     let mut engine = MediaEngine::default();
     let feedback = |typ: &str, parameter: &str| RTCPFeedback {
         typ: typ.to_owned(),

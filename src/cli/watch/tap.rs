@@ -29,9 +29,9 @@ const PLI_INTERVAL: Duration = Duration::from_secs(1);
 const MAX_SOURCES: usize = 8;
 
 /// A codec of our offer with the payload types that it has there.
-pub(super) struct Offered {
-    pub(super) codec: Codec,
-    pub(super) payload_type: u8,
+pub(in crate::cli) struct Offered {
+    pub(in crate::cli) codec: Codec,
+    pub(in crate::cli) payload_type: u8,
     /// The payload type of its retransmissions.
     pub(super) rtx: Option<u8>,
     pub(super) fmtp: &'static str,
@@ -47,7 +47,7 @@ const fn offered(codec: Codec, payload_type: u8, rtx: Option<u8>, fmtp: &'static
 }
 
 /// What we offer to receive, the preferred first.
-pub(super) const OFFERED: [Offered; 16] = [
+pub(in crate::cli) const OFFERED: [Offered; 16] = [
     offered(
         Codec::H264,
         106,

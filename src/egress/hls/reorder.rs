@@ -120,20 +120,13 @@ impl Reorder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stream::{ExtensionValues, TrackId};
 
     const PATIENCE: Duration = Duration::from_millis(250);
 
     fn packet(sequence: u64, at: Instant) -> Arc<Packet> {
         Arc::new(Packet {
-            track: TrackId(0),
             sequence,
-            timestamp: 0,
-            marker: false,
-            keyframe: false,
-            received: at,
-            payload: Vec::new(),
-            extensions: ExtensionValues::default(),
+            ..Packet::empty(at)
         })
     }
 

@@ -26,7 +26,10 @@ pub struct LibrarySettings {
     pub spare: usize,
     /// Bytes of a stream; the oldest segments go first.
     pub max_bytes: usize,
-    /// How long a stream stays after its publisher has gone.
+    /// How long a stream waits for another publisher before its playlists end. What comes then would
+    /// not be played: players take the end for good.
+    pub grace: Duration,
+    /// How long a stream stays after its end.
     pub linger: Duration,
 }
 
@@ -36,6 +39,7 @@ impl Default for LibrarySettings {
             window: 10,
             spare: 4,
             max_bytes: 64 << 20,
+            grace: Duration::ZERO,
             linger: Duration::from_secs(30),
         }
     }
@@ -86,6 +90,11 @@ impl Library {
             .cloned()
     }
 
+    fn presentations(&self) -> Vec<Arc<Presentation>> {
+        let streams = self.streams.read().unwrap_or_else(PoisonError::into_inner);
+        streams.values().cloned().collect()
+    }
+
     /// Begins to record a stream. A presentation that is there goes on with a discontinuity.
     ///
     /// `first_number` is that of the first segment of a new presentation. Seconds since 1970 make it one that
@@ -104,8 +113,12 @@ impl Library {
         }
     }
 
-    /// Forgets the streams whose time is over. Call it about once a second.
+    /// Ends the streams that got no other publisher, and forgets those whose time is over. Call it
+    /// about once a second.
     pub fn handle_timeout(&self, now: Instant) {
+        for presentation in self.presentations() {
+            presentation.handle_timeout(now);
+        }
         let over = |presentation: &Presentation| presentation.ends().is_some_and(|end| now >= end);
         let any = self
             .streams
@@ -171,11 +184,26 @@ impl Presentation {
         state.generation += 1;
         state.fresh = true;
         state.unavailable = None;
+        state.abandoned = None;
         let ended = state.ended.take().is_some();
         if ended && let Err(error) = state.write_playlists(self.settings.window) {
             tracing::error!(%error, "hls playlist");
         }
         state.generation
+    }
+
+    fn handle_timeout(&self, now: Instant) {
+        let mut state = self.lock();
+        if state
+            .abandoned
+            .is_some_and(|since| now >= since + self.settings.grace)
+        {
+            state.abandoned = None;
+            state.ended = Some(now);
+            if let Err(error) = state.write_playlists(self.settings.window) {
+                tracing::error!(%error, "hls playlist");
+            }
+        }
     }
 
     fn ends(&self) -> Option<Instant> {
@@ -219,13 +247,14 @@ impl Recording {
         }
     }
 
-    /// The publisher has gone: the playlists end, and after the linger time the stream is removed.
+    /// The publisher has gone: after the grace the playlists end, unless another recording has begun,
+    /// and after the linger time the stream is removed.
     pub fn end(&self, now: Instant) {
         if let Some(mut state) = self.state() {
-            state.ended = Some(now);
-            if let Err(error) = state.write_playlists(self.presentation.settings.window) {
-                tracing::error!(%error, "hls playlist");
-            }
+            state.abandoned = Some(now);
+        }
+        if self.presentation.settings.grace.is_zero() {
+            self.presentation.handle_timeout(now);
         }
     }
 

@@ -1,32 +1,36 @@
-//! One track on its way to one subscriber: begins at a keyframe, then rewrites each header.
+//! One track on its way to one subscriber: begins at a keyframe, then rewrites each header. Which of
+//! the track's layers it is, and what becomes of numbers and timestamps, is up to a [`Splice`].
 
 use std::time::Instant;
 
+use super::choice::Choice;
 use super::outlet::Outlet;
 use super::retransmission::Retransmitter;
-use crate::rtp::{ExtensionMap, MediaKind, header, sequence};
+use crate::egress::SenderClock;
+use crate::egress::splice::{Passed, Shift, Splice};
+use crate::rtp::{Extension, ExtensionMap, header};
 use crate::sdp::SubscribedTrack;
-use crate::stream::{ExtensionValues, Packet, Ring, TrackId};
+use crate::stream::{ExtensionValues, LayerId, Packet, RankedLayer, Ring, TrackId};
 
 /// The state of one (subscriber, track).
 #[derive(Debug)]
 pub(super) struct Forwarder {
-    /// None while the broadcast has nothing for it.
+    /// None while the stream has nothing for this m-line.
     track: Option<TrackId>,
-    clock_rate: u32,
-    kind: MediaKind,
+    mid: Box<str>,
+    choice: Choice,
+    splice: Splice,
+    rewriter: Rewriter,
+    retransmitter: Retransmitter,
+    tally: Tally,
+}
+
+/// What this subscriber's headers look like.
+#[derive(Debug)]
+struct Rewriter {
     extensions: ExtensionMap,
     payload_type: u8,
     ssrc: u32,
-    retransmitter: Retransmitter,
-    /// How the publisher's numbers become ours; none before the first packet.
-    mapping: Option<Mapping>,
-    /// Where our numbers begin, with the first source or with the next.
-    next_sequence: u64,
-    timestamp_offset: u32,
-    /// The timestamp of the newest packet, as it left, and when it came.
-    newest: Option<(u32, Instant)>,
-    tally: Tally,
 }
 
 /// What a forwarder sent, and what its receiver said of it.
@@ -48,48 +52,24 @@ pub struct Tally {
     pub cumulative_lost: i32,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Mapping {
-    /// The publisher's number of the first packet that was sent on.
-    source: u64,
-    /// Ours for the same packet.
-    own: u64,
-    /// The highest of ours so far.
-    highest: u64,
-}
-
 impl Forwarder {
     pub(super) fn new(track: &SubscribedTrack, first_sequence: u32, timestamp_offset: u32) -> Self {
+        // Below 2^15, so that a loss right at the start can't confuse the receiver's
+        // guess of the roll-over counter (RFC 3711, section 3.3.1).
+        let first_sequence = u64::from(first_sequence & 0x7FFF);
         Self {
             track: Some(track.track),
-            clock_rate: track.clock_rate,
-            kind: track.kind,
-            extensions: track.extensions,
-            payload_type: track.payload_type,
-            ssrc: track.ssrc,
+            mid: track.mid.as_str().into(),
+            choice: Choice::default(),
+            splice: Splice::new(
+                track.kind,
+                track.clock_rate,
+                first_sequence,
+                timestamp_offset,
+            ),
+            rewriter: Rewriter::new(track, track.ssrc),
             retransmitter: Retransmitter::new(track.rtx_payload_type.zip(track.rtx_ssrc)),
-            mapping: None,
-            // Below 2^15, so that a loss right at the start can't confuse the receiver's
-            // guess of the roll-over counter (RFC 3711, section 3.3.1).
-            next_sequence: u64::from(first_sequence & 0x7FFF),
-            timestamp_offset,
-            newest: None,
             tally: Tally::default(),
-        }
-    }
-
-    /// Takes another source from its next keyframe on: a track of another broadcast, or none. For the
-    /// receiver it is the same one: numbers go on by one, timestamps by the time that has passed.
-    pub(super) fn rebind(&mut self, track: Option<&SubscribedTrack>) {
-        self.track = track.map(|track| track.track);
-        if let Some(mapping) = self.mapping.take() {
-            self.next_sequence = mapping.highest + 1;
-        }
-        if let Some(track) = track {
-            self.clock_rate = track.clock_rate;
-            self.extensions = track.extensions;
-            self.payload_type = track.payload_type;
-            self.retransmitter.set_payload_type(track.rtx_payload_type);
         }
     }
 
@@ -97,8 +77,41 @@ impl Forwarder {
         self.track
     }
 
+    /// The m-line that it is for.
+    pub(super) fn mid(&self) -> &str {
+        &self.mid
+    }
+
+    /// Another publisher's track comes from now on, or none. The SSRC stays, and with it the sequence
+    /// numbers: under one SSRC, none may ever be used twice.
+    pub(super) fn rebind(&mut self, track: Option<&SubscribedTrack>) {
+        let clock_rate = track.map(|track| track.clock_rate);
+        self.splice.rebind(clock_rate);
+        self.track = track.map(|track| track.track);
+        if let Some(track) = track {
+            self.rewriter = Rewriter::new(track, self.rewriter.ssrc);
+            self.retransmitter.set_payload_type(track.rtx_payload_type);
+        }
+    }
+
     pub(super) fn ssrc(&self) -> u32 {
-        self.ssrc
+        self.rewriter.ssrc
+    }
+
+    /// What decides on the layer; [`Self::choose`] lets it.
+    pub(super) fn choice_mut(&mut self) -> &mut Choice {
+        &mut self.choice
+    }
+
+    /// Aims at the layer that the choice falls on.
+    pub(super) fn choose(&mut self, layers: &[RankedLayer]) {
+        if let Some(layer) = self.choice.of(layers) {
+            self.splice.aim(layer);
+        }
+    }
+
+    pub(super) fn splice(&self) -> &Splice {
+        &self.splice
     }
 
     pub(super) fn tally(&self) -> &Tally {
@@ -109,41 +122,40 @@ impl Forwarder {
         &mut self.tally
     }
 
-    pub(super) fn waits_for_keyframe(&self) -> bool {
-        self.kind == MediaKind::Video && self.track.is_some() && self.mapping.is_none()
+    /// Sends on what is to be sent of some packets of a layer.
+    pub(super) fn forward<'a>(
+        &mut self,
+        layer: LayerId,
+        packets: impl IntoIterator<Item = &'a Packet>,
+        clock: impl Fn(LayerId) -> Option<SenderClock>,
+        outlet: &mut impl Outlet,
+    ) -> Passed {
+        let (rewriter, mut bytes) = (&self.rewriter, 0);
+        let passed = self
+            .splice
+            .pass(layer, packets, clock, |packet, own, shift| {
+                rewriter.send(packet, own, shift, outlet);
+                bytes += packet.payload.len() as u64;
+            });
+        self.tally.packets += u64::from(passed.packets);
+        self.tally.bytes += bytes;
+        passed
     }
 
-    /// What is added to the publisher's timestamps, once something was sent.
-    pub(super) fn timestamp_offset(&self) -> Option<u32> {
-        self.mapping.map(|_| self.timestamp_offset)
-    }
-
-    /// Sends a packet on; returns whether it did.
-    pub(super) fn forward(&mut self, packet: &Packet, outlet: &mut impl Outlet) -> bool {
-        let Some(own) = self.own_sequence(packet) else {
-            return false;
-        };
-        self.send(packet, own, outlet);
-        self.tally.packets += 1;
-        self.tally.bytes += packet.payload.len() as u64;
-        true
-    }
-
-    /// Answers a NACK for our sequence `number`.
-    pub(super) fn retransmit(
+    /// Answers a NACK for our sequence `number` out of the rings of the layers.
+    pub(super) fn retransmit<'r>(
         &mut self,
         now: Instant,
         number: u16,
-        ring: &Ring,
+        ring: impl Fn(LayerId) -> Option<&'r Ring>,
         outlet: &mut impl Outlet,
     ) {
-        let found = self.mapping.and_then(|mapping| {
-            let own = sequence::nearest(mapping.highest, number);
-            let source = own.checked_sub(mapping.own)? + mapping.source;
-            (own <= mapping.highest).then_some(())?;
-            ring.get(source).map(|packet| (own, packet))
+        let found = self.splice.origin(number).and_then(|origin| {
+            let packet = ring(origin.layer)?.get(origin.source)?;
+            Some((origin, packet))
         });
-        let Some((own, packet)) = found.filter(|(own, _)| self.retransmitter.may_repeat(now, *own))
+        let Some((origin, packet)) =
+            found.filter(|(origin, _)| self.retransmitter.may_repeat(now, origin.own))
         else {
             self.tally.retransmissions_missed += 1;
             return;
@@ -156,64 +168,35 @@ impl Forwarder {
                     ssrc: rtx.ssrc,
                     sequence: rtx.sequence,
                 };
-                let original = (own as u16).to_be_bytes();
-                self.write(packet, header, &original, outlet);
+                let original = (origin.own as u16).to_be_bytes();
+                self.rewriter
+                    .write(packet, header, &original, &origin.shift, outlet);
             }
             // The very same packet again: the same bytes at the same index, so that nothing new is
             // encrypted under an index that was used before.
-            None => self.send(packet, own, outlet),
+            None => self
+                .rewriter
+                .send(packet, origin.own, &origin.shift, outlet),
+        }
+    }
+}
+
+impl Rewriter {
+    fn new(track: &SubscribedTrack, ssrc: u32) -> Self {
+        Self {
+            extensions: track.extensions,
+            payload_type: track.payload_type,
+            ssrc,
         }
     }
 
-    /// Our number of a packet, or none where it is not to be sent: before the first keyframe.
-    fn own_sequence(&mut self, packet: &Packet) -> Option<u64> {
-        match &mut self.mapping {
-            Some(mapping) => {
-                let own = packet.sequence.checked_sub(mapping.source)? + mapping.own;
-                if own > mapping.highest {
-                    mapping.highest = own;
-                    self.follow(packet);
-                }
-                Some(own)
-            }
-            None if self.kind == MediaKind::Video && !packet.keyframe => None,
-            None => {
-                let own = self.next_sequence;
-                self.begin(packet);
-                self.mapping = Some(Mapping {
-                    source: packet.sequence,
-                    own,
-                    highest: own,
-                });
-                Some(own)
-            }
-        }
-    }
-
-    /// A source begins with this packet: as much later than the one before as it came later.
-    fn begin(&mut self, packet: &Packet) {
-        if let Some((timestamp, arrived)) = self.newest {
-            let elapsed = packet.received.saturating_duration_since(arrived);
-            let ticks = elapsed.as_micros() * u128::from(self.clock_rate) / 1_000_000;
-            // Two pictures never share a timestamp.
-            let timestamp = timestamp.wrapping_add((ticks as u32).max(1));
-            self.timestamp_offset = timestamp.wrapping_sub(packet.timestamp);
-        }
-        self.follow(packet);
-    }
-
-    fn follow(&mut self, packet: &Packet) {
-        let timestamp = packet.timestamp.wrapping_add(self.timestamp_offset);
-        self.newest = Some((timestamp, packet.received));
-    }
-
-    fn send(&self, packet: &Packet, own: u64, outlet: &mut impl Outlet) {
+    fn send(&self, packet: &Packet, own: u64, shift: &Shift, outlet: &mut impl Outlet) {
         let header = HeaderFields {
             payload_type: self.payload_type,
             ssrc: self.ssrc,
             sequence: own,
         };
-        self.write(packet, header, &[], outlet);
+        self.write(packet, header, &[], shift, outlet);
     }
 
     /// Writes a packet: our header, the extensions under the subscriber's ids, `prefix`, the payload.
@@ -222,12 +205,13 @@ impl Forwarder {
         packet: &Packet,
         header: HeaderFields,
         prefix: &[u8],
+        shift: &Shift,
         outlet: &mut impl Outlet,
     ) {
-        let extensions = ExtensionBlock::of(&packet.extensions, &self.extensions);
+        let extensions = ExtensionBlock::of(&packet.extensions, &self.extensions, shift.frame);
         let header_len = header::FIXED_LEN + extensions.len();
         let len = header_len + prefix.len() + packet.payload.len();
-        let timestamp = packet.timestamp.wrapping_add(self.timestamp_offset);
+        let timestamp = packet.timestamp.wrapping_add(shift.timestamp);
         outlet.send(len, header_len, header.sequence, |buffer| {
             buffer[0] = if extensions.is_empty() { 0x80 } else { 0x90 };
             buffer[1] = u8::from(packet.marker) << 7 | header.payload_type;
@@ -238,6 +222,11 @@ impl Forwarder {
             let (head, payload) = buffer[header_len..].split_at_mut(prefix.len());
             head.copy_from_slice(prefix);
             payload.copy_from_slice(&packet.payload);
+            if let Some(counters) = &packet.picture
+                && (shift.picture, shift.base_layer) != (0, 0)
+            {
+                counters.shift(payload, shift.picture, shift.base_layer);
+            }
         });
     }
 }
@@ -260,7 +249,8 @@ impl ExtensionBlock {
     const CAPACITY: usize = ExtensionValues::CAPACITY + 8;
 
     /// The values that the subscriber has ids for. One-byte form where ids and lengths allow it.
-    fn of(values: &ExtensionValues, ids: &ExtensionMap) -> Self {
+    /// `frame` is added to the frame number of a dependency descriptor.
+    fn of(values: &ExtensionValues, ids: &ExtensionMap, frame: u16) -> Self {
         let mut block = Self {
             buffer: [0; Self::CAPACITY],
             len: 0,
@@ -271,14 +261,15 @@ impl ExtensionBlock {
         let known = || {
             values
                 .iter()
-                .filter_map(|(extension, value)| ids.id(extension).map(|id| (id, value)))
+                .filter_map(|(extension, value)| ids.id(extension).map(|id| (id, value, extension)))
         };
         if known().next().is_none() {
             return block;
         }
-        let two_byte = known().any(|(id, value)| id > 14 || value.is_empty() || value.len() > 16);
+        let two_byte =
+            known().any(|(id, value, _)| id > 14 || value.is_empty() || value.len() > 16);
         let mut len = 4;
-        for (id, value) in known() {
+        for (id, value, extension) in known() {
             if two_byte {
                 block.buffer[len..len + 2].copy_from_slice(&[id, value.len() as u8]);
                 len += 2;
@@ -287,6 +278,10 @@ impl ExtensionBlock {
                 len += 1;
             }
             block.buffer[len..len + value.len()].copy_from_slice(value);
+            if extension == Extension::DependencyDescriptor && value.len() >= 3 {
+                let number = u16::from_be_bytes([value[1], value[2]]).wrapping_add(frame);
+                block.buffer[len + 1..len + 3].copy_from_slice(&number.to_be_bytes());
+            }
             len += value.len();
         }
         block.len = len.next_multiple_of(4);

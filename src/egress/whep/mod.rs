@@ -3,25 +3,25 @@
 //! Pure. Where packets go is an [`Outlet`], which seals and sends them; what it wants from the
 //! publisher comes out of [`Subscriber::handle_rtcp`].
 
+mod choice;
 mod forwarder;
 mod outlet;
 mod retransmission;
-mod sender_clock;
 mod wall_clock;
 
 use std::time::{Duration, Instant};
 
 pub use forwarder::Tally;
 pub use outlet::Outlet;
-pub use sender_clock::SenderClock;
 
 use forwarder::Forwarder;
 use retransmission::Budget;
 use wall_clock::WallClock;
 
+use super::SenderClock;
 use crate::rtp::rtcp::{ReceiverFeedback, ReceptionReport, SenderReport, read_feedback};
 use crate::sdp::SubscriberSpec;
-use crate::stream::{Packet, Ring, TrackId};
+use crate::stream::{LayerChoice, LayerId, LayersByTrack, Packet, RankedLayer, Ring, TrackId};
 
 /// The time between two sender reports of a track. The first one goes out with the track's first
 /// packet, since a player can't align audio and video before it.
@@ -38,26 +38,6 @@ pub struct Subscriber {
     report_at: Option<Instant>,
     wall: WallClock,
     cname: Box<str>,
-}
-
-/// What a subscriber's RTCP asked for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Wanted {
-    /// Tracks that it needs a keyframe of: bit n is track n.
-    keyframes: u8,
-}
-
-impl Wanted {
-    /// The tracks that it needs a keyframe of.
-    pub fn keyframes(self) -> impl Iterator<Item = TrackId> {
-        (0..8)
-            .filter(move |bit| self.keyframes & (1 << bit) != 0)
-            .map(TrackId)
-    }
-
-    fn add_keyframe(&mut self, track: TrackId) {
-        self.keyframes |= 1u8.checked_shl(u32::from(track.0)).unwrap_or(0);
-    }
 }
 
 impl Subscriber {
@@ -77,66 +57,139 @@ impl Subscriber {
         }
     }
 
-    /// The video tracks that can't begin before a keyframe comes.
-    pub fn waiting_for_keyframe(&self) -> impl Iterator<Item = TrackId> + '_ {
-        self.forwarders
-            .iter()
-            .filter(|forwarder| forwarder.waits_for_keyframe())
-            .filter_map(Forwarder::track)
+    /// The layers that go nowhere before they begin a keyframe.
+    pub fn waiting_for_keyframe(&self) -> LayersByTrack {
+        let mut waiting = LayersByTrack::default();
+        for forwarder in &self.forwarders {
+            if let (Some(track), true) =
+                (forwarder.track(), forwarder.splice().waits_for_keyframe())
+            {
+                waiting.insert(track, forwarder.splice().target());
+            }
+        }
+        waiting
     }
 
-    /// Goes on with another broadcast: what has an SSRC in `spec` takes its track there, the rest waits
-    /// for a broadcast that has something for it. Players see one stream. `entropy` is as in [`Self::new`].
+    /// The layers whose packets it has a use for: what it sends on now, and what it turns to.
+    pub fn needs(&self) -> LayersByTrack {
+        let mut needs = LayersByTrack::default();
+        for forwarder in &self.forwarders {
+            let splice = forwarder.splice();
+            for layer in splice.current().into_iter().chain([splice.target()]) {
+                if let Some(track) = forwarder.track() {
+                    needs.insert(track, layer);
+                }
+            }
+        }
+        needs
+    }
+
+    /// The layers of a track are these now, the best first: goes over to the one that the viewer is to
+    /// have, from its next keyframe on.
+    pub fn set_layers(&mut self, track: TrackId, layers: &[RankedLayer]) {
+        for forwarder in &mut self.forwarders {
+            if forwarder.track() == Some(track) {
+                forwarder.choose(layers);
+            }
+        }
+    }
+
+    /// The viewer wants other layers. `layers` knows those of each track, the best first.
+    pub fn select<'l>(
+        &mut self,
+        choice: &LayerChoice,
+        layers: impl Fn(TrackId) -> Option<&'l [RankedLayer]>,
+    ) {
+        for forwarder in &mut self.forwarders {
+            let media_id = choice.media_id.as_deref();
+            if media_id.is_some_and(|mid| mid != forwarder.mid()) {
+                continue;
+            }
+            forwarder.choice_mut().want(&LayerChoice {
+                media_id: None,
+                ..choice.clone()
+            });
+            if let Some(layers) = forwarder.track().and_then(&layers) {
+                forwarder.choose(layers);
+            }
+        }
+    }
+
+    /// No layer of `track` above this bitrate (bit/s), unless the viewer asked for it by name; none
+    /// lifts the limit. For whoever estimates what the way to the viewer carries; it takes effect with
+    /// the next [`Self::set_layers`].
+    pub fn limit_bitrate(&mut self, track: TrackId, bitrate: Option<u64>) {
+        for forwarder in &mut self.forwarders {
+            if forwarder.track() == Some(track) {
+                forwarder.choice_mut().limit(bitrate);
+            }
+        }
+    }
+
+    /// The publisher was replaced by another, or the viewer waited for one. M-lines (told by their
+    /// `mid`) go on with the first keyframe of the track that `spec` gives them, each under the SSRC
+    /// that it has, its sequence numbers and timestamps continued. Those without a track rest.
+    ///
+    /// `spec` must not have other SSRCs than the one before, for m-lines that were in it.
     pub fn rebind(&mut self, spec: &SubscriberSpec, mut entropy: impl FnMut() -> u32) {
         for forwarder in &mut self.forwarders {
-            let ssrc = forwarder.ssrc();
-            forwarder.rebind(spec.tracks.iter().find(|track| track.ssrc == ssrc));
+            let track = spec
+                .tracks
+                .iter()
+                .find(|track| *track.mid == *forwarder.mid());
+            forwarder.rebind(track);
         }
         for track in &spec.tracks {
-            let is_known = |forwarder: &Forwarder| forwarder.ssrc() == track.ssrc;
-            if !self.forwarders.iter().any(is_known) {
+            if !self
+                .forwarders
+                .iter()
+                .any(|known| *known.mid() == *track.mid)
+            {
                 self.forwarders
                     .push(Forwarder::new(track, entropy(), entropy()));
             }
         }
     }
 
-    /// Sends the packets of one track on. The hot path: for each packet one header, one copy, one sealing.
+    /// Sends the packets of one layer on, if the subscriber takes that. The hot path: for each packet
+    /// one header, one copy, one sealing. `clock` knows the layers of this track.
+    ///
+    /// Returns whether the track goes on with another layer now.
     pub fn forward<'a>(
         &mut self,
         now: Instant,
         track: TrackId,
+        layer: LayerId,
         packets: impl IntoIterator<Item = &'a Packet>,
+        clock: impl Fn(LayerId) -> Option<SenderClock>,
         outlet: &mut impl Outlet,
-    ) {
+    ) -> bool {
         let Some(forwarder) = self
             .forwarders
             .iter_mut()
             .find(|forwarder| forwarder.track() == Some(track))
         else {
-            return;
+            return false;
         };
-        let begins = forwarder.timestamp_offset().is_none();
-        let mut sent = 0;
-        for packet in packets {
-            sent += u32::from(forwarder.forward(packet, outlet));
-        }
-        self.budget.earn(sent);
-        // Each track that begins is reported at once: players align them by their reports.
-        if sent > 0 && begins {
+        let passed = forwarder.forward(layer, packets, clock, outlet);
+        self.budget.earn(passed.packets);
+        // Each source that begins is reported at once: players align audio and video by the reports.
+        if passed.switched {
             self.report_at = Some(now);
         }
+        passed.switched
     }
 
-    /// Takes decrypted RTCP: answers NACKs out of the rings at once, says what the publisher must do.
+    /// Takes decrypted RTCP: answers NACKs out of the rings at once. Returns the layers that it needs a
+    /// keyframe of.
     pub fn handle_rtcp<'r>(
         &mut self,
         now: Instant,
         compound: &[u8],
-        ring: impl Fn(TrackId) -> Option<&'r Ring>,
+        ring: impl Fn(TrackId, LayerId) -> Option<&'r Ring>,
         outlet: &mut impl Outlet,
-    ) -> Wanted {
-        let mut wanted = Wanted::default();
+    ) -> LayersByTrack {
+        let mut wanted = LayersByTrack::default();
         let (forwarders, budget) = (&mut self.forwarders, &mut self.budget);
         let find = |forwarders: &[Forwarder], ssrc| {
             forwarders
@@ -149,7 +202,7 @@ impl Subscriber {
                     return;
                 };
                 let forwarder = &mut forwarders[index];
-                let Some(ring) = forwarder.track().and_then(&ring) else {
+                let Some(track) = forwarder.track() else {
                     return;
                 };
                 for number in lost.iter() {
@@ -157,14 +210,16 @@ impl Subscriber {
                         forwarder.tally_mut().retransmissions_refused += 1;
                         continue;
                     }
-                    forwarder.retransmit(now, number, ring, outlet);
+                    forwarder.retransmit(now, number, |layer| ring(track, layer), outlet);
                 }
             }
             ReceiverFeedback::KeyframeRequest { ssrc } => {
-                if let Some(track) =
-                    find(forwarders, ssrc).and_then(|index| forwarders[index].track())
-                {
-                    wanted.add_keyframe(track);
+                if let Some(index) = find(forwarders, ssrc) {
+                    // Of the target, where a switch is under way: the other is left at its keyframe.
+                    let forwarder = &forwarders[index];
+                    if let Some(track) = forwarder.track() {
+                        wanted.insert(track, forwarder.splice().target());
+                    }
                 }
             }
             ReceiverFeedback::Report(report) => {
@@ -185,7 +240,7 @@ impl Subscriber {
     pub fn handle_timeout<'c>(
         &mut self,
         now: Instant,
-        clocks: impl Fn(TrackId) -> Option<&'c SenderClock>,
+        clocks: impl Fn(TrackId, LayerId) -> Option<&'c SenderClock>,
         compound: &mut Vec<u8>,
     ) -> bool {
         if self.report_at.is_none_or(|at| now < at) {
@@ -194,8 +249,12 @@ impl Subscriber {
         self.report_at = Some(now + REPORT_INTERVAL);
         let before = compound.len();
         for forwarder in &self.forwarders {
-            let clock = forwarder.track().and_then(&clocks);
-            let Some((clock, started)) = clock.zip(forwarder.timestamp_offset()) else {
+            let splice = forwarder.splice();
+            let clock = forwarder
+                .track()
+                .zip(splice.current())
+                .and_then(|(track, layer)| clocks(track, layer));
+            let Some((clock, started)) = clock.zip(splice.timestamp_offset()) else {
                 continue;
             };
             let (ntp, rtp_timestamp) = clock.at(now);
@@ -213,7 +272,7 @@ impl Subscriber {
         compound.len() > before
     }
 
-    /// What was sent and lost so far, by track.
+    /// What was sent and lost so far, by track; over all publishers.
     pub fn tallies(&self) -> impl Iterator<Item = (TrackId, &Tally)> {
         self.forwarders
             .iter()

@@ -12,10 +12,18 @@ const REMEMBERED: usize = 32;
 /// The RTX stream of one forwarder, if there is one, and what it repeated of late.
 #[derive(Debug)]
 pub(super) struct Retransmitter {
-    rtx: Option<Rtx>,
+    rtx: Option<Stream>,
     /// Our numbers with the time of their repetition, in the order of use; made at the first loss.
     repeated: Vec<(u64, Instant)>,
     oldest: usize,
+}
+
+/// An RTX stream (RFC 4588). It outlives the codec that it repeats, since its SSRC has numbers too.
+#[derive(Clone, Copy, Debug)]
+struct Stream {
+    payload_type: Option<u8>,
+    ssrc: u32,
+    sequence: u64,
 }
 
 /// The header of the next RTX packet.
@@ -28,8 +36,8 @@ pub(super) struct Rtx {
 
 impl Retransmitter {
     pub(super) fn new(rtx: Option<(u8, u32)>) -> Self {
-        let rtx = rtx.map(|(payload_type, ssrc)| Rtx {
-            payload_type,
+        let rtx = rtx.map(|(payload_type, ssrc)| Stream {
+            payload_type: Some(payload_type),
             ssrc,
             sequence: 0,
         });
@@ -40,9 +48,10 @@ impl Retransmitter {
         }
     }
 
-    /// Another payload type for the same sequence of retransmissions.
+    /// The codec is another one: so is what repeats it. Without a payload type packets themselves are
+    /// repeated, as they are where no SSRC was agreed on.
     pub(super) fn set_payload_type(&mut self, payload_type: Option<u8>) {
-        if let (Some(rtx), Some(payload_type)) = (&mut self.rtx, payload_type) {
+        if let Some(rtx) = &mut self.rtx {
             rtx.payload_type = payload_type;
         }
     }
@@ -50,8 +59,13 @@ impl Retransmitter {
     /// The header of the next retransmission, none where the packet itself is to be repeated.
     pub(super) fn next(&mut self) -> Option<Rtx> {
         let rtx = self.rtx.as_mut()?;
+        let payload_type = rtx.payload_type?;
         rtx.sequence += 1;
-        Some(*rtx)
+        Some(Rtx {
+            payload_type,
+            ssrc: rtx.ssrc,
+            sequence: rtx.sequence,
+        })
     }
 
     /// Whether `sequence` was not repeated just now; if so it is noted as repeated.

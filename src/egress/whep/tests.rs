@@ -9,6 +9,7 @@ use crate::stream::testing::packet;
 use crate::stream::{ExtensionValues, Ring};
 
 const VIDEO: TrackId = TrackId(0);
+const LAYER: LayerId = LayerId(0);
 
 /// Keeps what was sent, unsealed.
 #[derive(Default)]
@@ -51,6 +52,10 @@ fn subscriber(rtx: bool, entropy: u32) -> Subscriber {
     )
 }
 
+fn send(subscriber: &mut Subscriber, now: Instant, packets: &[Packet], sent: &mut Sent) {
+    subscriber.forward(now, VIDEO, LAYER, packets, |_| None, sent);
+}
+
 fn keyframe(sequence: u64) -> Packet {
     Packet {
         keyframe: true,
@@ -80,12 +85,12 @@ fn video_begins_at_a_keyframe_and_numbers_stay_dense() {
     let (mut sent, now) = (Sent::default(), Instant::now());
     let mut subscriber = subscriber(false, 7);
     assert_eq!(
-        subscriber.waiting_for_keyframe().collect::<Vec<_>>(),
-        [VIDEO]
+        subscriber.waiting_for_keyframe().iter().collect::<Vec<_>>(),
+        [(VIDEO, LAYER)]
     );
-    subscriber.forward(
+    send(
+        &mut subscriber,
         now,
-        VIDEO,
         &[
             packet(70_000),
             keyframe(70_001),
@@ -94,12 +99,12 @@ fn video_begins_at_a_keyframe_and_numbers_stay_dense() {
         ],
         &mut sent,
     );
-    assert_eq!(subscriber.waiting_for_keyframe().count(), 0);
+    assert_eq!(subscriber.waiting_for_keyframe().iter().count(), 0);
     let numbers: Vec<_> = sent.0.iter().map(|(index, _)| *index).collect();
     // A gap of the publisher stays a gap, so that the player can ask for it.
     assert_eq!(numbers, [7, 8, 10]);
     // What came before the keyframe stays out, also when it comes late.
-    subscriber.forward(now, VIDEO, &[packet(70_000)], &mut sent);
+    send(&mut subscriber, now, &[packet(70_000)], &mut sent);
     assert_eq!(sent.0.len(), 3);
 }
 
@@ -116,9 +121,9 @@ fn the_header_is_the_subscribers_own() {
         payload: vec![1, 2, 3, 4],
         ..keyframe(65_600)
     };
-    subscriber.forward(
+    send(
+        &mut subscriber,
         Instant::now(),
-        VIDEO,
         std::slice::from_ref(&packet),
         &mut sent,
     );
@@ -143,22 +148,27 @@ fn a_lost_packet_is_repeated_over_rtx() {
     let mut ring = Ring::new(64);
     for sequence in 0..10 {
         ring.insert(keyframe(70_000 + sequence).into());
-        subscriber.forward(now, VIDEO, &[keyframe(70_000 + sequence)], &mut sent);
+        send(
+            &mut subscriber,
+            now,
+            &[keyframe(70_000 + sequence)],
+            &mut sent,
+        );
     }
     sent.0.clear();
-    subscriber.handle_rtcp(now, &nack(1111, 103), |_| Some(&ring), &mut sent);
+    subscriber.handle_rtcp(now, &nack(1111, 103), |_, _| Some(&ring), &mut sent);
     let (_, bytes) = &sent.0[0];
     let header = Header::parse(bytes).unwrap();
     assert_eq!((header.payload_type, header.ssrc), (103, 2222));
     assert_eq!(header.payload(bytes).unwrap()[..2], 103u16.to_be_bytes());
     assert_eq!(header.payload(bytes).unwrap()[2..], packet(0).payload);
     // Asked again at once: once is enough. After a while: again, under the next number.
-    subscriber.handle_rtcp(now, &nack(1111, 103), |_| Some(&ring), &mut sent);
+    subscriber.handle_rtcp(now, &nack(1111, 103), |_, _| Some(&ring), &mut sent);
     assert_eq!(sent.0.len(), 1);
     subscriber.handle_rtcp(
         now + Duration::from_millis(50),
         &nack(1111, 103),
-        |_| Some(&ring),
+        |_, _| Some(&ring),
         &mut sent,
     );
     assert_eq!(sent.0[1].0, sent.0[0].0 + 1);
@@ -170,8 +180,8 @@ fn without_rtx_the_very_same_bytes_are_repeated() {
     let mut subscriber = subscriber(false, 100);
     let mut ring = Ring::new(64);
     ring.insert(keyframe(70_000).into());
-    subscriber.forward(now, VIDEO, &[keyframe(70_000)], &mut sent);
-    subscriber.handle_rtcp(now, &nack(1111, 100), |_| Some(&ring), &mut sent);
+    send(&mut subscriber, now, &[keyframe(70_000)], &mut sent);
+    subscriber.handle_rtcp(now, &nack(1111, 100), |_, _| Some(&ring), &mut sent);
     assert_eq!(sent.0[0], sent.0[1]);
 }
 
@@ -181,12 +191,12 @@ fn nacks_for_what_was_never_sent_get_nothing() {
     let mut subscriber = subscriber(true, 100);
     let mut ring = Ring::new(64);
     ring.insert(keyframe(70_000).into());
-    subscriber.handle_rtcp(now, &nack(1111, 100), |_| Some(&ring), &mut sent);
-    subscriber.forward(now, VIDEO, &[keyframe(70_000)], &mut sent);
+    subscriber.handle_rtcp(now, &nack(1111, 100), |_, _| Some(&ring), &mut sent);
+    send(&mut subscriber, now, &[keyframe(70_000)], &mut sent);
     for number in [99, 101, 40_000] {
-        subscriber.handle_rtcp(now, &nack(1111, number), |_| Some(&ring), &mut sent);
+        subscriber.handle_rtcp(now, &nack(1111, number), |_, _| Some(&ring), &mut sent);
     }
-    subscriber.handle_rtcp(now, &nack(9999, 100), |_| Some(&ring), &mut sent);
+    subscriber.handle_rtcp(now, &nack(9999, 100), |_, _| Some(&ring), &mut sent);
     assert_eq!(sent.0.len(), 1);
 }
 
@@ -197,19 +207,122 @@ fn a_flood_of_nacks_is_bounded_by_what_is_sent() {
     let mut ring = Ring::new(1024);
     for sequence in 0..1000 {
         ring.insert(keyframe(70_000 + sequence).into());
-        subscriber.forward(now, VIDEO, &[keyframe(70_000 + sequence)], &mut sent);
+        send(
+            &mut subscriber,
+            now,
+            &[keyframe(70_000 + sequence)],
+            &mut sent,
+        );
     }
     sent.0.clear();
     for round in 0..20u16 {
         now += Duration::from_secs(1);
         for number in 0..1000 {
-            subscriber.handle_rtcp(now, &nack(1111, number), |_| Some(&ring), &mut sent);
+            subscriber.handle_rtcp(now, &nack(1111, number), |_, _| Some(&ring), &mut sent);
         }
         assert!(sent.0.len() <= 512, "round {round}: {}", sent.0.len());
     }
     let (_, tally) = subscriber.tallies().next().unwrap();
     assert_eq!(tally.retransmissions, 512);
     assert_eq!(tally.retransmissions_refused, 20_000 - 512);
+}
+
+#[test]
+fn another_publishers_track_goes_on_under_the_same_ssrc() {
+    let (mut sent, now) = (Sent::default(), Instant::now());
+    let mut subscriber = subscriber(true, 100);
+    send(&mut subscriber, now, &[keyframe(70_000)], &mut sent);
+    let other = TrackId(1);
+    let spec = SubscriberSpec {
+        tracks: vec![SubscribedTrack {
+            track: other,
+            payload_type: 96,
+            rtx_payload_type: None,
+            ..video(true)
+        }],
+    };
+    subscriber.rebind(&spec, || 0);
+    assert_eq!(
+        subscriber.waiting_for_keyframe().iter().collect::<Vec<_>>(),
+        [(other, LAYER)]
+    );
+    send(&mut subscriber, now, &[keyframe(70_001)], &mut sent);
+    assert_eq!(sent.0.len(), 1, "what still comes of the old one");
+    let packets = [packet(5), keyframe(6)];
+    subscriber.forward(now, other, LAYER, &packets, |_| None, &mut sent);
+    let header = Header::parse(&sent.0[1].1).unwrap();
+    assert_eq!(
+        (sent.0[1].0, header.payload_type, header.ssrc),
+        (101, 96, 1111)
+    );
+    assert_eq!(
+        subscriber.poll_timeout(),
+        Some(now),
+        "it is reported at once"
+    );
+    // Without RTX for this codec, the packet itself comes again.
+    let mut ring = Ring::new(8);
+    ring.insert(keyframe(6).into());
+    subscriber.handle_rtcp(now, &nack(1111, 101), |_, _| Some(&ring), &mut sent);
+    assert_eq!(sent.0[2], sent.0[1]);
+    // Nobody publishes video now; later somebody does.
+    subscriber.rebind(&SubscriberSpec { tracks: Vec::new() }, || 0);
+    assert_eq!(subscriber.waiting_for_keyframe().iter().count(), 0);
+    subscriber.rebind(
+        &SubscriberSpec {
+            tracks: vec![video(true)],
+        },
+        || 0,
+    );
+    send(&mut subscriber, now, &[keyframe(9)], &mut sent);
+    assert_eq!(sent.0[3].0, 102);
+}
+
+#[test]
+fn a_viewer_follows_the_layers_of_its_track() {
+    let (mut sent, now) = (Sent::default(), Instant::now());
+    let mut subscriber = subscriber(false, 10);
+    let layers = |high: bool| {
+        let layer = |id, rid: &str, is_active, bitrate| RankedLayer {
+            id: LayerId(id),
+            is_active,
+            status: crate::stream::LayerStatus {
+                encoding_id: rid.to_owned(),
+                bitrate,
+                ..Default::default()
+            },
+        };
+        [layer(1, "h", high, 900), layer(0, "l", true, 100)]
+    };
+    let all = |layers: LayersByTrack| layers.iter().map(|(_, layer)| layer.0).collect::<Vec<_>>();
+    subscriber.set_layers(VIDEO, &layers(true));
+    assert_eq!(all(subscriber.waiting_for_keyframe()), [1]);
+    subscriber.forward(now, VIDEO, LayerId(0), &[keyframe(9)], |_| None, &mut sent);
+    assert_eq!(sent.0.len(), 0);
+    assert!(subscriber.forward(now, VIDEO, LayerId(1), &[keyframe(7)], |_| None, &mut sent));
+    assert_eq!(all(subscriber.needs()), [1]);
+
+    subscriber.set_layers(VIDEO, &layers(false));
+    assert_eq!(all(subscriber.needs()), [0, 1]);
+    assert!(subscriber.forward(now, VIDEO, LayerId(0), &[keyframe(10)], |_| None, &mut sent));
+    subscriber.set_layers(VIDEO, &layers(true));
+    assert_eq!(all(subscriber.waiting_for_keyframe()), [1]);
+
+    let low = |media_id: &str| LayerChoice {
+        media_id: Some(media_id.to_owned()),
+        rid: Some("l".to_owned()),
+        ..LayerChoice::default()
+    };
+    let present = layers(true);
+    subscriber.select(&low("7"), |_| Some(&present));
+    assert_eq!(all(subscriber.needs()), [0, 1], "of another m-line");
+    subscriber.select(&low("0"), |_| Some(&present));
+    assert_eq!(all(subscriber.needs()), [0]);
+    subscriber.select(&LayerChoice::default(), |_| Some(&present));
+    assert_eq!(all(subscriber.needs()), [0, 1]);
+    subscriber.limit_bitrate(VIDEO, Some(500));
+    subscriber.set_layers(VIDEO, &present);
+    assert_eq!(all(subscriber.needs()), [0]);
 }
 
 #[test]
@@ -223,8 +336,8 @@ fn pictures_are_asked_for_by_track() {
     .marshal()
     .unwrap();
     let wanted =
-        subscriber(true, 0).handle_rtcp(Instant::now(), &pli, |_| None, &mut Sent::default());
-    assert_eq!(wanted.keyframes().collect::<Vec<_>>(), [VIDEO]);
+        subscriber(true, 0).handle_rtcp(Instant::now(), &pli, |_, _| None, &mut Sent::default());
+    assert_eq!(wanted.iter().collect::<Vec<_>>(), [(VIDEO, LAYER)]);
 }
 
 #[test]
@@ -232,12 +345,12 @@ fn sender_reports_are_on_the_publishers_clock() {
     let (mut sent, start) = (Sent::default(), Instant::now());
     let mut subscriber = subscriber(false, 1_000);
     assert_eq!(subscriber.poll_timeout(), None);
-    subscriber.forward(start, VIDEO, &[keyframe(70_000)], &mut sent);
+    send(&mut subscriber, start, &[keyframe(70_000)], &mut sent);
     assert_eq!(subscriber.poll_timeout(), Some(start));
     let clock = SenderClock::new(5 << 32, 90_000, start, 90_000);
     let mut compound = Vec::new();
     let later = start + Duration::from_millis(500);
-    assert!(subscriber.handle_timeout(later, |_| Some(&clock), &mut compound));
+    assert!(subscriber.handle_timeout(later, |_, _| Some(&clock), &mut compound));
     let ntp = u64::from_be_bytes(compound[8..16].try_into().unwrap());
     assert_eq!(ntp, 5 << 32 | 1 << 31);
     assert_eq!(
@@ -245,7 +358,7 @@ fn sender_reports_are_on_the_publishers_clock() {
         90_000 + 45_000 + 1_000
     );
     assert_eq!(u32::from_be_bytes(compound[20..24].try_into().unwrap()), 1);
-    assert!(!subscriber.handle_timeout(later, |_| Some(&clock), &mut compound));
+    assert!(!subscriber.handle_timeout(later, |_, _| Some(&clock), &mut compound));
 }
 
 proptest! {
@@ -269,7 +382,7 @@ proptest! {
             .collect();
         let mut sent = Sent::default();
         let mut subscriber = Subscriber::new(&SubscriberSpec { tracks: vec![track] }, "demo", || 0);
-        subscriber.forward(Instant::now(), VIDEO, &[Packet { extensions, ..keyframe(70_000) }], &mut sent);
+        send(&mut subscriber, Instant::now(), &[Packet { extensions, ..keyframe(70_000) }], &mut sent);
         let bytes = &sent.0[0].1;
         let header = Header::parse(bytes).unwrap();
         let read: Vec<(u8, Vec<u8>)> = header.extensions(bytes).map(|(id, value)| (id, value.to_vec())).collect();

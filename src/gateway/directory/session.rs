@@ -24,10 +24,12 @@ pub(in crate::gateway) struct Session {
     pub(in crate::gateway) stream: StreamName,
     /// The entity tag of its ICE generation.
     pub(in crate::gateway) etag: String,
-    pub(super) client: Client,
+    /// The other side's user name fragment, once it is known: a PATCH with another one restarts ICE.
+    pub(in crate::gateway) peer_ufrag: Option<String>,
+    pub(in crate::gateway) client: Client,
     pub(super) connected: bool,
     /// What a viewer can be sent; none for a publisher.
-    pub(super) reception: Option<Reception>,
+    pub(in crate::gateway) reception: Option<Reception>,
     /// What those who read its events see; none before the first.
     pub(super) notice: Option<watch::Sender<Notice>>,
 }
@@ -48,11 +50,17 @@ impl Session {
             kind,
             stream,
             etag,
+            peer_ufrag: None,
             client,
             connected: false,
             reception: None,
             notice: None,
         }
+    }
+
+    /// Whether it is a viewer that has not answered our offer yet.
+    pub(in crate::gateway) fn is_offered(&self) -> bool {
+        matches!(self.reception, Some(Reception::Offered(_)))
     }
 
     /// Tells its viewer to begin again, at `url` if there is one. There are no events after that.

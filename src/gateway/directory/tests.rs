@@ -1,7 +1,7 @@
 use super::*;
 use crate::gateway::StreamEvent;
 use crate::rtp::{Codec, ExtensionMap};
-use crate::sdp::{Feedback, SubscribedTrack};
+use crate::sdp::{Feedback, SubscribedTrack, SubscriberSpec};
 use crate::stream::TrackId;
 
 const LIMITS: Limits = Limits {
@@ -362,6 +362,65 @@ fn where_viewers_may_wait_they_are_bound_when_the_publisher_comes() {
         office.subscribe(stream);
     }
     assert!(office.directory.may_publish(&name("e"), CLIENT).is_ok());
+}
+
+#[test]
+fn an_offer_of_ours_without_an_answer_is_taken_back() {
+    let mut office = Office::new(LIMITS, POLICY);
+    let (publisher, _) = office.publish("demo");
+    let tracks: Arc<[TrackInfo]> = Arc::new([track(0, Codec::H264)]);
+    let offer = |office: &mut Office| {
+        let session = office.session(SessionKind::Whep, "demo");
+        let (id, key) = (session.id, session.place.key);
+        let offered = offered(Arc::clone(&tracks));
+        office.directory.add_subscriber(session, offered);
+        let valid = office.directory.await_answer(id, office.now);
+        assert_eq!(valid, POLICY.answer_timeout);
+        key
+    };
+    let unanswered = offer(&mut office);
+    assert_eq!(office.wait(Duration::from_secs(1)), []);
+    let answered = offer(&mut office);
+    office.directory.settle(answered, reception(7));
+
+    // It is on no shard yet, so that nothing can be sent to it.
+    let (second, debut) = office.publish("demo");
+    let bound: Vec<_> = debut.bound.iter().map(|(place, _)| place.key).collect();
+    assert_eq!(
+        (bound, keys(&debut.closed)),
+        (vec![answered], vec![publisher])
+    );
+
+    assert_eq!(
+        office.wait(POLICY.answer_timeout - Duration::from_secs(1)),
+        [unanswered]
+    );
+    assert_eq!(office.wait(POLICY.answer_timeout), []);
+    assert_eq!(office.directory.poll_timeout(), None);
+    office.remove(second);
+    office.remove(answered);
+    assert!(office.is_empty());
+}
+
+/// A viewer that was made an offer.
+fn offered(tracks: Arc<[TrackInfo]>) -> Reception {
+    let ice = crate::sdp::IceCredentials {
+        ufrag: "user".to_owned(),
+        pwd: "p".repeat(24),
+    };
+    let local = crate::sdp::Local {
+        ice: &ice,
+        fingerprint: &crate::sdp::Fingerprint([0; 32]),
+        candidates: &[],
+        session_id: 1,
+        stream: &name("demo"),
+    };
+    let offer = crate::sdp::counter_offer(&tracks, &local, None, &mut || 9).unwrap();
+    Reception::Offered(Box::new(crate::gateway::reception::Offered {
+        offer,
+        ice,
+        tracks,
+    }))
 }
 
 #[test]

@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::http::Rules;
-use double::WHIP_SESSION as SESSION;
 
 const REMOTE: (&str, &str) = ("test-remote", "yes");
 const NOBODY: (&str, &str) = ("authorization", "Bearer nobody");
@@ -10,30 +9,30 @@ const ALL: (&str, &str) = ("authorization", "Bearer all");
 const LIVE: (&str, &str) = ("authorization", "bearer live");
 const OTHER: (&str, &str) = ("authorization", "Bearer other");
 
-const CLOSED: &[Row] = &[
-    Row::new("E8: no token", "POST", "/whip/live", 401)
+pub(super) const CLOSED: &[Row] = &[
+    Row::new("E8: no token", "POST", "/{kind}/live", 401)
         .with(&[SDP])
         .body(OFFER)
         .answers(&[("www-authenticate", "Bearer realm=\"tidegate\"")]),
-    Row::new("E8: an unknown token", "POST", "/whep/live", 401)
+    Row::new("E8: an unknown token", "POST", "/{kind}/live", 401)
         .with(&[SDP, NOBODY])
         .body(OFFER)
         .answers(&[("www-authenticate", "error=\"invalid_token\"")]),
-    Row::new("E8: another scheme", "POST", "/whip/live", 401)
+    Row::new("E8: another scheme", "POST", "/{kind}/live", 401)
         .with(&[SDP, ("authorization", "Basic YWxsOmFsbA==")])
         .body(OFFER)
         .answers(&[("www-authenticate", "Bearer")]),
-    Row::new("E8: a token with a tail", "POST", "/whip/live", 401)
+    Row::new("E8: a token with a tail", "POST", "/{kind}/live", 401)
         .with(&[SDP, ("authorization", "Bearer all all")])
         .body(OFFER),
-    Row::new("E8: a token of another stream", "POST", "/whip/live", 403)
+    Row::new("E8: a token of another stream", "POST", "/{kind}/live", 403)
         .with(&[SDP, OTHER])
         .body(OFFER)
         .answers(&[("www-authenticate", "error=\"insufficient_scope\"")]),
-    Row::new("a token of this stream", "POST", "/whip/live", 201)
+    Row::new("E8: a token of this stream", "POST", "/{kind}/live", 201)
         .with(&[SDP, LIVE])
         .body(OFFER)
-        .holds("v=0"),
+        .holds(&["v=0"]),
     Row::new(
         "a token of every stream, from afar",
         "POST",
@@ -42,29 +41,51 @@ const CLOSED: &[Row] = &[
     )
     .with(&[SDP, ALL, REMOTE])
     .body(OFFER)
-    .holds("v=0"),
-    Row::new("E8 comes before E2", "POST", "/whip/live", 401).body(OFFER),
-    Row::new("E5: OPTIONS needs no token", "OPTIONS", "/whip/live", 200),
-    Row::new("E7: HEAD needs no token", "HEAD", "/whep/live", 200).answers(&[SDP]),
-    Row::new("S12: PATCH", "PATCH", SESSION, 401)
+    .holds(&["v=0"]),
+    Row::new("E8: it comes before E2", "POST", "/{kind}/live", 401).body(OFFER),
+    Row::new("E5: OPTIONS needs no token", "OPTIONS", "/{kind}/live", 200),
+    Row::new("E7: HEAD needs no token", "HEAD", "/{kind}/live", 200).answers(&[SDP]),
+    Row::new("S12: PATCH", "PATCH", "/{kind}{session}", 401)
         .with(&[FRAGMENT, ("if-match", "\"generation-1\"")])
         .body(CANDIDATES),
-    Row::new("S12: PATCH with the token", "PATCH", SESSION, 204)
-        .with(&[FRAGMENT, ("if-match", "\"generation-1\""), LIVE])
-        .body(CANDIDATES),
-    Row::new("S12: DELETE", "DELETE", SESSION, 401),
+    Row::new(
+        "S12: PATCH with the token",
+        "PATCH",
+        "/{kind}{session}",
+        204,
+    )
+    .with(&[FRAGMENT, ("if-match", "\"generation-1\""), LIVE])
+    .body(CANDIDATES),
+    Row::new(
+        "S12 X1: an event stream",
+        "POST",
+        "/whep{session}/events",
+        401,
+    ),
+    Row::new("S12 X2: a layer", "POST", "/whep{session}/layer", 401),
+    Row::new("S12: an answer", "PATCH", "/whep{session}", 401)
+        .with(&[SDP])
+        .body(OFFER),
+    Row::new("E8 E13: a counter-offer", "POST", "/whep/live", 401),
+    Row::new("S12: DELETE", "DELETE", "/{kind}{session}", 401),
     Row::new(
         "S12: DELETE with a token of another stream",
         "DELETE",
-        SESSION,
+        "/{kind}{session}",
         403,
     )
     .with(&[OTHER]),
-    Row::new("S12: DELETE with the token", "DELETE", SESSION, 200).with(&[LIVE]),
+    Row::new(
+        "S12: DELETE with the token",
+        "DELETE",
+        "/{kind}{session}",
+        200,
+    )
+    .with(&[LIVE]),
     Row::new(
         "S12: the unknown stays hidden",
         "DELETE",
-        "/whip/live/ffffffffffffffffffffffffffffffff",
+        "/{kind}/live/ffffffffffffffffffffffffffffffff",
         401,
     ),
     Row::new("HLS", "GET", "/hls/live/index.m3u8", 401).answers(&[
@@ -80,12 +101,12 @@ const CLOSED: &[Row] = &[
     Row::new("HLS with the token", "GET", "/hls/live/video-1.m4s", 200)
         .with(&[LIVE])
         .answers(&[("cache-control", "private, max-age=60")])
-        .holds("0123456789"),
+        .holds(&["0123456789"]),
     Row::new("the list", "GET", "/streams", 401).answers(&[("www-authenticate", "Bearer")]),
     Row::new("the list with an unknown token", "GET", "/streams", 401).with(&[NOBODY]),
     Row::new("the list for one stream", "GET", "/streams", 200)
         .with(&[OTHER])
-        .holds("[{\"name\":\"other\","),
+        .holds(&["[{\"name\":\"other\","]),
     Row::new(
         "the list of those without their own",
         "GET",
@@ -93,21 +114,21 @@ const CLOSED: &[Row] = &[
         200,
     )
     .with(&[ALL])
-    .holds("[]"),
+    .holds(&["[]"]),
     Row::new("the list for another", "GET", "/streams", 200)
         .with(&[LIVE])
-        .holds("[{\"name\":\"live\","),
+        .holds(&["[{\"name\":\"live\","]),
 ];
 
-const OPEN: &[Row] = &[
+pub(super) const OPEN: &[Row] = &[
     Row::new("publishing from here", "POST", "/whip/live", 201)
         .with(&[SDP])
         .body(OFFER)
-        .holds("v=0"),
+        .holds(&["v=0"]),
     Row::new("publishing from afar", "POST", "/whip/live", 403)
         .with(&[SDP, REMOTE])
         .body(OFFER)
-        .holds("auth.publish_token"),
+        .holds(&["auth.publish_token"]),
     Row::new(
         "publishing from afar through a proxy here",
         "POST",
@@ -124,7 +145,7 @@ const OPEN: &[Row] = &[
     )
     .with(&[SDP, ("test-own-address", "yes")])
     .body(OFFER)
-    .holds("v=0"),
+    .holds(&["v=0"]),
     Row::new("a page of another site", "POST", "/whip/live", 403)
         .with(&[
             SDP,
@@ -132,7 +153,7 @@ const OPEN: &[Row] = &[
             ("origin", "https://evil.example"),
         ])
         .body(OFFER)
-        .holds("auth.publish_token"),
+        .holds(&["auth.publish_token"]),
     Row::new(
         "a page without an origin of its own",
         "POST",
@@ -141,7 +162,7 @@ const OPEN: &[Row] = &[
     )
     .with(&[SDP, ("host", "localhost:8080"), ("origin", "null")])
     .body(OFFER)
-    .holds("auth.publish_token"),
+    .holds(&["auth.publish_token"]),
     Row::new("a page of another port", "POST", "/whip/live", 403)
         .with(&[
             SDP,
@@ -149,7 +170,7 @@ const OPEN: &[Row] = &[
             ("origin", "http://localhost:9999"),
         ])
         .body(OFFER)
-        .holds("auth.publish_token"),
+        .holds(&["auth.publish_token"]),
     Row::new("a page whose name leads here", "POST", "/whip/live", 403)
         .with(&[
             SDP,
@@ -157,7 +178,7 @@ const OPEN: &[Row] = &[
             ("origin", "http://evil.example:8080"),
         ])
         .body(OFFER)
-        .holds("auth.publish_token"),
+        .holds(&["auth.publish_token"]),
     Row::new("our page by name", "POST", "/whip/live", 201)
         .with(&[
             SDP,
@@ -165,7 +186,7 @@ const OPEN: &[Row] = &[
             ("origin", "http://localhost:8080"),
         ])
         .body(OFFER)
-        .holds("v=0"),
+        .holds(&["v=0"]),
     Row::new("our page by address", "POST", "/whip/live", 201)
         .with(&[
             SDP,
@@ -173,11 +194,11 @@ const OPEN: &[Row] = &[
             ("origin", "http://127.0.0.1:8080"),
         ])
         .body(OFFER)
-        .holds("v=0"),
+        .holds(&["v=0"]),
     Row::new("our page by IPv6 address", "POST", "/whip/live", 201)
         .with(&[SDP, ("host", "[::1]:8080"), ("origin", "http://[::1]:8080")])
         .body(OFFER)
-        .holds("v=0"),
+        .holds(&["v=0"]),
     Row::new(
         "our page by another address of this machine",
         "POST",
@@ -186,27 +207,33 @@ const OPEN: &[Row] = &[
     )
     .with(&[SDP, ("host", "192.0.2.1"), ("origin", "http://192.0.2.1")])
     .body(OFFER)
-    .holds("v=0"),
+    .holds(&["v=0"]),
     Row::new(
         "a page of another site ends no broadcast",
         "DELETE",
-        SESSION,
+        "/whip{session}",
         403,
     )
     .with(&[("origin", "https://evil.example")]),
     Row::new("a page of another site plays", "POST", "/whep/live", 201)
         .with(&[SDP, ("origin", "https://evil.example")])
         .body(OFFER)
-        .holds("v=0"),
-    Row::new("ending a broadcast from afar", "DELETE", SESSION, 403).with(&[REMOTE]),
+        .holds(&["v=0"]),
+    Row::new(
+        "ending a broadcast from afar",
+        "DELETE",
+        "/whip{session}",
+        403,
+    )
+    .with(&[REMOTE]),
     Row::new("playing from afar", "POST", "/whep/live", 201)
         .with(&[SDP, REMOTE])
         .body(OFFER)
-        .holds("v=0"),
+        .holds(&["v=0"]),
     Row::new("a token that isn't needed", "POST", "/whep/live", 201)
         .with(&[SDP, NOBODY])
         .body(OFFER)
-        .holds("v=0"),
+        .holds(&["v=0"]),
 ];
 
 #[tokio::test]
@@ -219,37 +246,74 @@ async fn without_tokens_all_may_play_and_this_machine_may_publish() {
     check_all(&open_app(), OPEN).await;
 }
 
+/// Where tokens in the URL are allowed.
+pub(super) const QUERY: &[Row] = &[
+    Row::new("right", "GET", "/hls/live/index.m3u8?a=b&token=live", 200).holds(&["#EXTM3U"]),
+    Row::new("wrong", "GET", "/hls/live/index.m3u8?token=nobody", 401),
+    Row::new(
+        "of another stream",
+        "GET",
+        "/hls/live/index.m3u8?token=other",
+        403,
+    ),
+    Row::new(
+        "the header decides",
+        "GET",
+        "/hls/live/index.m3u8?token=all",
+        401,
+    )
+    .with(&[NOBODY]),
+    Row::new(
+        "E8: a token in the URL",
+        "POST",
+        "/{kind}/live?token=live",
+        201,
+    )
+    .with(&[SDP])
+    .body(OFFER)
+    .holds(&["v=0"]),
+    Row::new(
+        "E8: one of another stream",
+        "POST",
+        "/{kind}/live?token=other",
+        403,
+    )
+    .with(&[SDP])
+    .body(OFFER),
+    Row::new(
+        "E8: the header decides",
+        "POST",
+        "/{kind}/live?token=live",
+        401,
+    )
+    .with(&[SDP, NOBODY])
+    .body(OFFER),
+    Row::new(
+        "S12: a token in the URL",
+        "DELETE",
+        "/{kind}{session}?token=live",
+        200,
+    ),
+    Row::new("the list", "GET", "/streams?token=other", 200).holds(&["[{\"name\":\"other\","]),
+];
+
 #[tokio::test]
-async fn a_token_in_the_query_must_be_allowed() {
+async fn a_token_in_the_url_must_be_allowed() {
     let settings = Settings {
         allow_query_token: true,
         ..Settings::default()
     };
-    let router = app(tokens(), settings);
+    check_all(&app(tokens(), settings), QUERY).await;
     let rows = [
-        Row::new("right", "GET", "/hls/live/index.m3u8?a=b&token=live", 200).holds("#EXTM3U"),
-        Row::new("wrong", "GET", "/hls/live/index.m3u8?token=nobody", 401),
-        Row::new(
-            "of another stream",
-            "GET",
-            "/hls/live/index.m3u8?token=other",
-            403,
-        ),
-        Row::new(
-            "the header decides",
-            "GET",
-            "/hls/live/index.m3u8?token=all",
-            401,
-        )
-        .with(&[NOBODY]),
-        Row::new("HLS only", "POST", "/whep/live?token=all", 401)
+        Row::new("E8: in the URL", "POST", "/{kind}/live?token=live", 401)
             .with(&[SDP])
             .body(OFFER),
+        Row::new("the list", "GET", "/streams?token=other", 401),
     ];
-    check_all(&router, &rows).await;
+    check_all(&app(tokens(), Settings::default()), &rows).await;
 }
 
-fn tokens() -> Tokens {
+pub(super) fn tokens() -> Tokens {
     let rules = || Rules {
         every_stream: vec!["all".parse().unwrap()],
         one_stream: ["live", "other"]

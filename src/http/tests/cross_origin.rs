@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::http::{Origins, Rules};
-use double::WHIP_SESSION as SESSION;
 
 const ORIGIN: (&str, &str) = ("origin", "https://page.test");
 const STRANGER: (&str, &str) = ("origin", "https://stranger.test");
@@ -21,14 +20,19 @@ const ALLOWED: &[(&str, &str)] = &[
     ("access-control-max-age", "86400"),
 ];
 
-const ANY_ORIGIN: &[Row] = &[
-    Row::new("the endpoint", "OPTIONS", "/whip/live", 204)
+pub(super) const ANY_ORIGIN: &[Row] = &[
+    Row::new("E5 E11: the endpoint", "OPTIONS", "/{kind}/live", 204)
         .with(&[ORIGIN, ASKS])
         .answers(ALLOWED),
-    Row::new("it still says what it takes", "OPTIONS", "/whep/live", 204)
-        .with(&[ORIGIN, ASKS])
-        .answers(&[("accept-post", "application/sdp")]),
-    Row::new("a session", "OPTIONS", SESSION, 204)
+    Row::new(
+        "E5: it still says what it takes",
+        "OPTIONS",
+        "/{kind}/live",
+        204,
+    )
+    .with(&[ORIGIN, ASKS])
+    .answers(&[("accept-post", "application/sdp")]),
+    Row::new("E5 E11: a session", "OPTIONS", "/{kind}{session}", 204)
         .with(&[ORIGIN, ASKS])
         .answers(ALLOWED),
     Row::new("a session that has ended", "OPTIONS", "/whip/live/x", 204)
@@ -37,7 +41,7 @@ const ANY_ORIGIN: &[Row] = &[
     Row::new("HLS", "OPTIONS", "/hls/live/index.m3u8", 204)
         .with(&[ORIGIN, ASKS])
         .answers(ALLOWED),
-    Row::new("an answer", "POST", "/whip/live", 201)
+    Row::new("E11: an answer", "POST", "/whip/live", 201)
         .with(&[ORIGIN, SDP, ("authorization", "Bearer all")])
         .body(OFFER)
         .answers(&[
@@ -48,8 +52,8 @@ const ANY_ORIGIN: &[Row] = &[
             ),
             ("access-control-allow-credentials", ""),
         ])
-        .holds("v=0"),
-    Row::new("a refusal is readable too", "POST", "/whip/live", 401)
+        .holds(&["v=0"]),
+    Row::new("E11: a refusal is readable too", "POST", "/whip/live", 401)
         .with(&[ORIGIN, SDP])
         .body(OFFER)
         .answers(&[("access-control-allow-origin", "*")]),
@@ -58,14 +62,14 @@ const ANY_ORIGIN: &[Row] = &[
         .answers(&[("access-control-allow-origin", "*")]),
 ];
 
-const ONE_ORIGIN: &[Row] = &[
-    Row::new("a known origin", "OPTIONS", "/whip/live", 204)
+pub(super) const ONE_ORIGIN: &[Row] = &[
+    Row::new("E11: a known origin", "OPTIONS", "/{kind}/live", 204)
         .with(&[ORIGIN, ASKS])
         .answers(&[
             ("access-control-allow-origin", ORIGIN.1),
             ("vary", "Origin"),
         ]),
-    Row::new("an unknown origin", "OPTIONS", "/whip/live", 204)
+    Row::new("E11: an unknown origin", "OPTIONS", "/{kind}/live", 204)
         .with(&[STRANGER, ASKS])
         .answers(&[("access-control-allow-origin", ""), ("vary", "Origin")]),
     Row::new(
@@ -76,7 +80,7 @@ const ONE_ORIGIN: &[Row] = &[
     )
     .with(&[STRANGER])
     .answers(&[("access-control-allow-origin", ""), ("vary", "Origin")])
-    .holds("#EXTM3U"),
+    .holds(&["#EXTM3U"]),
 ];
 
 #[tokio::test]

@@ -1,27 +1,43 @@
-//! Doubles of the control plane and of the HLS store: the stream's name says how they answer.
+//! Doubles of the control plane and of the HLS store: the stream's name says how they answer. Offers are
+//! answered by the real parser and writer.
 
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use crate::gateway::{
-    CreateError, Created, Description, Gateway, IfMatch, Patched, Request, SessionError, SessionId,
-    SessionKind, StreamStatus,
+    Client, CreateError, Created, Description, Gateway, IfMatch, LayerChoice, Patched, Request,
+    SessionError, SessionId, SessionKind, StreamStatus, Teller,
 };
 use crate::http::{HlsResource, HlsSource};
 use crate::rtp::Codec;
-use crate::sdp;
+use crate::sdp::{self, Candidate, CodecPolicy, Fingerprint, IceCredentials};
 use crate::stream::{StreamName, TrackId, TrackInfo};
 
 /// The one WHIP session that there is, of the stream `live`.
 pub(super) const WHIP_SESSION: &str = "/whip/live/000102030405060708090a0b0c0d0e0f";
-const KNOWN: &str = "000102030405060708090a0b0c0d0e0f";
+/// The one WHEP session.
+pub(super) const WHEP_SESSION: &str = "/whep/live/101112131415161718191a1b1c1d1e1f";
 
 pub(super) fn gateway() -> Gateway {
+    telling(Arc::new(Mutex::new(Some(Teller::new(true, 3)))))
+}
+
+/// A control plane whose WHEP session has the events of `teller`, and has ended when there is none.
+pub(super) fn telling(teller: Arc<Mutex<Option<Teller>>>) -> Gateway {
     let (gateway, mut inbox) = Gateway::channel(4);
     tokio::spawn(async move {
         while let Some(request) = inbox.recv().await {
-            answer(request);
+            if let Request::Events { stream, id, reply } = request {
+                let teller = teller.lock().unwrap();
+                let events = teller.as_ref().map(Teller::events);
+                let found = find(SessionKind::Whep, &stream, id);
+                let _ = reply.send(found.and(events.ok_or(SessionError::NotFound)));
+            } else {
+                answer(request);
+            }
         }
     });
     gateway
@@ -30,8 +46,14 @@ pub(super) fn gateway() -> Gateway {
 /// A caller that has gone away doesn't matter, so failed replies are passed over.
 fn answer(request: Request) {
     match request {
-        Request::Create { stream, reply, .. } => {
-            let _ = reply.send(create(stream));
+        Request::Create {
+            kind,
+            stream,
+            offer,
+            client,
+            reply,
+        } => {
+            let _ = reply.send(create(kind, stream, &offer, client));
         }
         Request::Patch {
             kind,
@@ -57,20 +79,25 @@ fn answer(request: Request) {
         } => {
             let _ = reply.send(find(kind, &stream, id));
         }
-        Request::CounterOffer { reply, .. } => {
-            let _ = reply.send(Err(CreateError::NoCounterOffers));
+        Request::CounterOffer { stream, reply, .. } => {
+            let _ = reply.send(counter_offer(stream));
         }
         Request::Accept {
-            stream, id, reply, ..
-        }
-        | Request::SelectLayer {
             stream, id, reply, ..
         } => {
             let _ = reply.send(find(SessionKind::Whep, &stream, id));
         }
-        Request::Events { reply, .. } => {
-            let _ = reply.send(Err(SessionError::NotFound));
+        Request::SelectLayer {
+            stream,
+            id,
+            choice,
+            reply,
+        } => {
+            let found = find(SessionKind::Whep, &stream, id);
+            let _ = reply.send(found.and_then(|()| select(&choice)));
         }
+        // Answered before.
+        Request::Events { .. } => {}
         Request::Drain { reply } => {
             let _ = reply.send(());
         }
@@ -80,25 +107,105 @@ fn answer(request: Request) {
     }
 }
 
-fn create(stream: StreamName) -> Result<Created, CreateError> {
+fn create(
+    kind: SessionKind,
+    stream: StreamName,
+    offer: &sdp::Offer,
+    client: Client,
+) -> Result<Created, CreateError> {
     match stream.as_str() {
-        "unfit" => Err(sdp::Refusal::NothingPublished.into()),
-        "offline" => Err(CreateError::Offline {
-            stream,
-            retry_after: Duration::from_secs(2),
-        }),
-        "taken" => Err(CreateError::AlreadyPublished(stream)),
-        "full" => Err(CreateError::Full {
+        "offline" => return Err(offline(stream)),
+        "taken" => return Err(CreateError::AlreadyPublished(stream)),
+        "full" => {
+            return Err(CreateError::Full {
+                setting: "limits.sessions",
+                limit: 3,
+            });
+        }
+        "crowded" => {
+            return Err(CreateError::TooManyFromAddress {
+                setting: "limits.sessions_per_address",
+                limit: 4,
+            });
+        }
+        "closing" => return Err(CreateError::ShuttingDown),
+        // Who asks is what the control plane is told.
+        "mirror" => return Err(CreateError::AlreadyPublished(mirrored(client))),
+        _ => {}
+    }
+    let tracks = tracks(&stream);
+    let mut ssrc = 0;
+    let mut next_ssrc = move || {
+        ssrc += 1;
+        ssrc
+    };
+    let ice = IceCredentials {
+        ufrag: "server".into(),
+        pwd: "p".repeat(24),
+    };
+    let places: [SocketAddr; 2] =
+        ["192.0.2.10:8080", "[2001:db8::10]:8080"].map(|place| place.parse().unwrap());
+    let local = sdp::Local {
+        ice: &ice,
+        fingerprint: &Fingerprint([7; 32]),
+        candidates: &Candidate::list(places),
+        session_id: 1,
+        stream: &stream,
+    };
+    let policy = CodecPolicy {
+        allowed: Codec::ALL.to_vec(),
+        deprioritized: Vec::new(),
+    };
+    let answer = match kind {
+        SessionKind::Whip => sdp::accept_publisher(offer, &local, &policy)?.answer,
+        SessionKind::Whep => sdp::accept_subscriber(offer, &local, &tracks, &mut next_ssrc)?.answer,
+    };
+    let path = match kind {
+        SessionKind::Whip => WHIP_SESSION,
+        SessionKind::Whep => WHEP_SESSION,
+    };
+    Ok(Created {
+        id: id(path),
+        etag: "generation-1".into(),
+        sdp: answer,
+        description: Description::Answer,
+    })
+}
+
+fn counter_offer(stream: StreamName) -> Result<Created, CreateError> {
+    match stream.as_str() {
+        "offline" => Err(offline(stream)),
+        "mute" => Err(CreateError::Full {
             setting: "limits.sessions",
             limit: 3,
         }),
-        "closing" => Err(CreateError::ShuttingDown),
         _ => Ok(Created {
-            id: KNOWN.parse().unwrap(),
+            id: id(WHEP_SESSION),
             etag: "generation-1".into(),
-            sdp: "v=0\r\n".into(),
-            description: Description::Answer,
+            sdp: "v=0\r\na=setup:actpass\r\n".into(),
+            description: Description::CounterOffer {
+                valid: Duration::from_secs(30),
+            },
         }),
+    }
+}
+
+fn offline(stream: StreamName) -> CreateError {
+    CreateError::Offline {
+        stream,
+        retry_after: Duration::from_secs(2),
+    }
+}
+
+fn mirrored(client: Client) -> StreamName {
+    let name = format!("from-{}", client.address).replace(':', "-");
+    name.parse().unwrap()
+}
+
+fn select(choice: &LayerChoice) -> Result<(), SessionError> {
+    match choice.rid.as_deref() {
+        None | Some("h") => Ok(()),
+        Some(_) => Err(SessionError::NoLayer),
     }
 }
 
@@ -113,24 +220,44 @@ fn patch(if_match: &IfMatch) -> Result<Patched, SessionError> {
     }
 }
 
-fn find(kind: SessionKind, stream: &StreamName, id: SessionId) -> Result<(), SessionError> {
-    let known = kind == SessionKind::Whip && stream.as_str() == "live" && id.to_string() == KNOWN;
-    known.then_some(()).ok_or(SessionError::NotFound)
+fn find(kind: SessionKind, stream: &StreamName, wanted: SessionId) -> Result<(), SessionError> {
+    let known = match kind {
+        SessionKind::Whip => id(WHIP_SESSION),
+        SessionKind::Whep => id(WHEP_SESSION),
+    };
+    let found = stream.as_str() == "live" && wanted == known;
+    found.then_some(()).ok_or(SessionError::NotFound)
+}
+
+fn id(path: &str) -> SessionId {
+    path.rsplit('/').next().unwrap().parse().unwrap()
+}
+
+/// VP8 and Opus, but of the streams `h264` and `mute`, which send High 4.0.
+fn tracks(stream: &StreamName) -> Vec<TrackInfo> {
+    let track = |id, codec, channels, fmtp: &str| TrackInfo {
+        id,
+        codec,
+        fmtp: fmtp.to_owned(),
+        channels,
+    };
+    let video = match stream.as_str() {
+        "h264" | "mute" => track(
+            TrackId(1),
+            Codec::H264,
+            1,
+            "profile-level-id=640028;packetization-mode=1",
+        ),
+        _ => track(TrackId(1), Codec::Vp8, 1, ""),
+    };
+    vec![track(TrackId(0), Codec::Opus, 2, ""), video]
 }
 
 fn status(name: &str) -> StreamStatus {
-    let track = |id, codec, channels| TrackInfo {
-        id,
-        codec,
-        fmtp: String::new(),
-        channels,
-    };
+    let name: StreamName = name.parse().unwrap();
     StreamStatus {
-        name: name.parse().unwrap(),
-        tracks: vec![
-            track(TrackId(0), Codec::Opus, 2),
-            track(TrackId(1), Codec::H264, 1),
-        ],
+        tracks: tracks(&"h264".parse().unwrap()),
+        name,
         subscribers: 2,
     }
 }

@@ -2,10 +2,17 @@
 //! double that answers by the stream's name.
 
 mod access;
+mod coverage;
 mod cross_origin;
 mod double;
 mod endpoint;
+mod events;
 mod files;
+mod ice_servers;
+mod leniency;
+mod log;
+mod offers;
+mod rate;
 mod session;
 mod wire;
 
@@ -16,17 +23,20 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::{HeaderMap, Request, StatusCode};
+use axum::response::Response;
 use http_body_util::BodyExt;
 use tower::ServiceExt;
 
 use super::auth::LocalAddress;
 use super::{AppState, Settings, Tokens, router};
+use crate::gateway::Gateway;
 use double::Library;
 
 const SDP: (&str, &str) = ("content-type", "application/sdp");
 const FRAGMENT: (&str, &str) = ("content-type", "application/trickle-ice-sdpfrag");
 const PROBLEM: (&str, &str) = ("content-type", "application/problem+json");
 
+/// A publisher's offer. For WHEP its direction is turned round.
 const OFFER: &str = "v=0\r\n\
     o=- 1 1 IN IP4 127.0.0.1\r\n\
     s=-\r\n\
@@ -42,7 +52,8 @@ const OFFER: &str = "v=0\r\n\
     a=mid:0\r\n\
     a=sendonly\r\n\
     a=rtcp-mux\r\n\
-    a=rtpmap:96 VP8/90000\r\n";
+    a=rtpmap:96 VP8/90000\r\n\
+    a=rtcp-fb:96 nack pli\r\n";
 
 const CANDIDATES: &str = "a=ice-ufrag:abcd\r\n\
     a=ice-pwd:0123456789012345678901\r\n\
@@ -51,18 +62,24 @@ const CANDIDATES: &str = "a=ice-ufrag:abcd\r\n\
     a=candidate:1 1 udp 2130706431 192.0.2.1 50000 typ host\r\n\
     a=end-of-candidates\r\n";
 
-/// A request and what must come back.
+/// A request and what must come back. In the path `{kind}` stands for both protocols, and
+/// `/{kind}{session}`, `/whip{session}` and `/whep{session}` for the sessions that there are.
 struct Row {
+    /// The lines of the digest that it shows, as in `E1 S3: what it is about`.
     name: &'static str,
     method: &'static str,
     path: &'static str,
     headers: &'static [(&'static str, &'static str)],
     body: &'static str,
+    /// Parts of the body, and what stands in their place.
+    edits: &'static [(&'static str, &'static str)],
     status: u16,
     /// A header and what it holds; an empty text stands for a header that must not be there.
     answer: &'static [(&'static str, &'static str)],
-    /// A part of the body.
-    holds: &'static str,
+    /// Parts of the body that comes back.
+    holds: &'static [&'static str],
+    /// What the body does not hold.
+    lacks: &'static [&'static str],
 }
 
 impl Row {
@@ -78,9 +95,11 @@ impl Row {
             path,
             headers: &[],
             body: "",
+            edits: &[],
             status,
             answer: &[],
-            holds: "",
+            holds: &[],
+            lacks: &[],
         }
     }
 
@@ -94,31 +113,96 @@ impl Row {
         self
     }
 
+    const fn edit(mut self, edits: &'static [(&'static str, &'static str)]) -> Self {
+        self.edits = edits;
+        self
+    }
+
     const fn answers(mut self, answer: &'static [(&'static str, &'static str)]) -> Self {
         self.answer = answer;
         self
     }
 
-    const fn holds(mut self, text: &'static str) -> Self {
-        self.holds = text;
+    const fn holds(mut self, parts: &'static [&'static str]) -> Self {
+        self.holds = parts;
         self
     }
 
+    const fn lacks(mut self, parts: &'static [&'static str]) -> Self {
+        self.lacks = parts;
+        self
+    }
+
+    /// The protocols that the row is for.
+    fn kinds(&self) -> &'static [&'static str] {
+        match self.path {
+            path if path.starts_with("/{kind}") => &["whip", "whep"],
+            path if path.starts_with("/whip") => &["whip"],
+            path if path.starts_with("/whep") => &["whep"],
+            _ => &[""],
+        }
+    }
+
+    /// The lines of the digest that the row shows.
+    fn lines(&self) -> impl Iterator<Item = &'static str> {
+        let lines = self.name.split_once(": ").map_or("", |(lines, _)| lines);
+        lines.split(' ').filter(|line| !line.is_empty())
+    }
+
     async fn check(&self, router: &Router) {
-        let name = self.name;
-        let answer = send(router, self.method, self.path, self.headers, self.body).await;
+        for kind in self.kinds() {
+            self.check_kind(router, kind).await;
+        }
+    }
+
+    async fn check_kind(&self, router: &Router, kind: &str) {
+        let name = format!("{} ({kind})", self.name);
+        let session = match kind {
+            "whep" => double::WHEP_SESSION,
+            _ => double::WHIP_SESSION,
+        };
+        let of_kind = format!("/{kind}");
+        let fill = |text: &str| {
+            text.replace("/{kind}{session}", session)
+                .replace(&format!("{of_kind}{{session}}"), session)
+                .replace("{session}", session)
+                .replace("{kind}", kind)
+        };
+        let mut body = self.body.to_owned();
+        if kind == "whep" {
+            body = body.replace("a=sendonly", "a=recvonly");
+        }
+        for (part, other) in self.edits {
+            assert!(body.contains(part), "{name}: {part} is not in the body");
+            body = body.replace(part, other);
+        }
+        let answer = send(router, self.method, &fill(self.path), self.headers, body).await;
         assert_eq!(answer.status, self.status, "{name}: {answer:?}");
         for (header, expected) in self.answer {
-            let value = answer.headers.get(*header).map(|v| v.to_str().unwrap());
-            let holds = match value {
-                Some(value) => !expected.is_empty() && value.contains(expected),
-                None => expected.is_empty(),
+            let values = answer.headers.get_all(*header).iter();
+            let values: Vec<_> = values.map(|value| value.to_str().unwrap()).collect();
+            let expected = fill(expected);
+            let holds = match expected.as_str() {
+                "" => values.is_empty(),
+                expected => values.iter().any(|value| value.contains(expected)),
             };
-            assert!(holds, "{name}: {header} is {value:?}, not {expected:?}");
+            assert!(holds, "{name}: {header} is {values:?}, not {expected:?}");
         }
-        assert!(answer.body.contains(self.holds), "{name}: {answer:?}");
-        if self.status >= 400 && self.method != "HEAD" {
-            answer.assert_problem(name);
+        for part in self.holds {
+            assert!(
+                answer.body.contains(part),
+                "{name}: no {part} in {answer:?}"
+            );
+        }
+        for part in self.lacks {
+            assert!(!answer.body.contains(part), "{name}: {part} in {answer:?}");
+        }
+        let offered = answer
+            .headers
+            .get("content-type")
+            .is_some_and(|v| v.to_str().unwrap().starts_with(SDP.1) && self.status == 406);
+        if self.status >= 400 && self.method != "HEAD" && !offered {
+            answer.assert_problem(&name);
         } else if self.holds.is_empty() {
             assert_eq!(answer.body, "", "{name}");
         }
@@ -164,6 +248,24 @@ async fn send(
     headers: &[(&str, &str)],
     body: impl Into<Body>,
 ) -> Answer {
+    let response = respond(router, method, path, headers, body).await;
+    let (parts, body) = response.into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    Answer {
+        status: parts.status,
+        headers: parts.headers,
+        body: String::from_utf8_lossy(&body).into_owned(),
+    }
+}
+
+/// The answer whose body may still go on.
+async fn respond(
+    router: &Router,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: impl Into<Body>,
+) -> Response {
     let mut request = Request::builder().method(method).uri(path);
     let given = |name: &str| headers.iter().any(|(n, _)| *n == name);
     if !given("host") {
@@ -178,6 +280,8 @@ async fn send(
         "192.0.2.7:1"
     } else if given("test-own-address") {
         "192.0.2.1:1"
+    } else if given("test-proxy") {
+        "10.0.0.1:1"
     } else {
         "[::ffff:127.0.0.1]:1"
     };
@@ -186,18 +290,16 @@ async fn send(
     let mut request = request.body(body.into()).unwrap();
     request.extensions_mut().insert(ConnectInfo(peer));
     request.extensions_mut().insert(local);
-    let (parts, body) = router.clone().oneshot(request).await.unwrap().into_parts();
-    let body = body.collect().await.unwrap().to_bytes();
-    Answer {
-        status: parts.status,
-        headers: parts.headers,
-        body: String::from_utf8_lossy(&body).into_owned(),
-    }
+    router.clone().oneshot(request).await.unwrap()
 }
 
 fn app(tokens: Tokens, settings: Settings) -> Router {
+    app_of(double::gateway(), tokens, settings)
+}
+
+fn app_of(gateway: Gateway, tokens: Tokens, settings: Settings) -> Router {
     router(AppState {
-        gateway: double::gateway(),
+        gateway,
         hls: Arc::new(Library),
         tokens: Arc::new(tokens),
         settings: Arc::new(settings),

@@ -1,94 +1,138 @@
-//! The session: rows S1 to S8, S11 and E18.
+//! The session, for both protocols: rows E17, E18, S1 to S8 and S11.
 
 use super::*;
-use crate::config::{Compatibility, LenientPatch};
-use double::WHIP_SESSION as SESSION;
 
 const CURRENT: (&str, &str) = ("if-match", "\"generation-1\"");
-const OTHER: &str = "/whip/live/ffffffffffffffffffffffffffffffff";
+const OTHER: &str = "/{kind}/live/ffffffffffffffffffffffffffffffff";
 
-const ROWS: &[Row] = &[
-    Row::new("S1: the end", "DELETE", SESSION, 200),
+pub(super) const ROWS: &[Row] = &[
+    Row::new("S1: the end", "DELETE", "/{kind}{session}", 200),
     Row::new(
         "S1: the precondition doesn't matter",
         "DELETE",
-        SESSION,
+        "/{kind}{session}",
         200,
     )
     .with(&[("if-match", "\"old\"")]),
     Row::new("S2: a session that is unknown", "DELETE", OTHER, 404),
     Row::new(
-        "S2: one of the other kind",
+        "S2 E17: one of the other kind",
         "DELETE",
         "/whep/live/000102030405060708090a0b0c0d0e0f",
         404,
     ),
     Row::new(
-        "S2: one of another stream",
+        "S2 E17: and the other way round",
+        "DELETE",
+        "/whip/live/101112131415161718191a1b1c1d1e1f",
+        404,
+    ),
+    Row::new(
+        "S2 E17: one of another stream",
         "DELETE",
         "/whip/other/000102030405060708090a0b0c0d0e0f",
         404,
     ),
-    Row::new("S2: no id at all", "DELETE", "/whip/live/x", 404),
+    Row::new("S2: no id at all", "DELETE", "/{kind}/live/x", 404),
     Row::new("S2: PATCH of one that is unknown", "PATCH", OTHER, 404).with(&[FRAGMENT, CURRENT]),
     Row::new("S2: even without a precondition", "PATCH", OTHER, 404).with(&[FRAGMENT]),
     Row::new("S2: GET of one that is unknown", "GET", OTHER, 404),
     Row::new("S2: OPTIONS of one that is unknown", "OPTIONS", OTHER, 404),
-    Row::new("S4: candidates", "PATCH", SESSION, 204)
+    Row::new("S4: candidates", "PATCH", "/{kind}{session}", 204)
         .with(&[FRAGMENT, CURRENT])
         .body(CANDIDATES)
         .answers(&[("etag", ""), ("content-type", "")]),
-    Row::new("S4: a tag without quotes", "PATCH", SESSION, 204)
-        .with(&[FRAGMENT, ("if-match", "generation-1")])
-        .body(CANDIDATES),
-    Row::new("S4: a list of tags", "PATCH", SESSION, 204)
+    Row::new(
+        "S4: candidates that nobody can reach",
+        "PATCH",
+        "/{kind}{session}",
+        204,
+    )
+    .with(&[FRAGMENT, CURRENT])
+    .body(CANDIDATES)
+    .edit(&[(
+        "a=candidate:1 1 udp 2130706431 192.0.2.1 50000 typ host\r\n",
+        "a=candidate:1 1 udp 2130706431 8e2f.local 50000 typ host\r\n\
+             a=candidate:2 1 sctp 2130706431 192.0.2.1 50000 typ host\r\na=candidate:nonsense\r\n",
+    )]),
+    Row::new("S4: a list of tags", "PATCH", "/{kind}{session}", 204)
         .with(&[FRAGMENT, ("if-match", "\"old\", \"generation-1\"")])
         .body(CANDIDATES),
-    Row::new("S5: a restart", "PATCH", SESSION, 200)
+    Row::new("S4 R: only the end", "PATCH", "/{kind}{session}", 204)
+        .with(&[FRAGMENT, CURRENT])
+        .body("a=end-of-candidates\r\n"),
+    Row::new("S5: a restart", "PATCH", "/{kind}{session}", 200)
         .with(&[FRAGMENT, ("if-match", "\"*\"")])
         .body(CANDIDATES)
         .answers(&[FRAGMENT, ("etag", "\"generation-2\"")])
-        .holds("a=ice-ufrag:new1"),
-    Row::new("S5: a restart, as HTTP has it", "PATCH", SESSION, 200)
+        .holds(&["a=ice-ufrag:new1"]),
+    Row::new("S5: as HTTP has it", "PATCH", "/{kind}{session}", 200)
         .with(&[FRAGMENT, ("if-match", "*")])
         .body(CANDIDATES)
         .answers(&[FRAGMENT, ("etag", "\"generation-2\"")])
-        .holds("a=ice-ufrag:new1"),
-    Row::new("S6: no precondition", "PATCH", SESSION, 428)
-        .with(&[FRAGMENT])
-        .body(CANDIDATES),
-    Row::new("S7: an old tag", "PATCH", SESSION, 412)
+        .holds(&["a=ice-ufrag:new1"]),
+    Row::new("S7: an old tag", "PATCH", "/{kind}{session}", 412)
         .with(&[FRAGMENT, ("if-match", "\"generation-0\"")])
-        .body(CANDIDATES),
-    Row::new("S7: a weak tag", "PATCH", SESSION, 412)
+        .body(CANDIDATES)
+        .holds(&["restarted"]),
+    Row::new("S7: a weak tag", "PATCH", "/{kind}{session}", 412)
         .with(&[FRAGMENT, ("if-match", "W/\"generation-1\"")])
         .body(CANDIDATES)
-        .holds("weak"),
-    Row::new("S8: a broken precondition", "PATCH", SESSION, 400)
-        .with(&[FRAGMENT, ("if-match", "\"generation-1")])
-        .body(CANDIDATES),
-    Row::new("S8: another type", "PATCH", SESSION, 415)
-        .with(&[SDP, CURRENT])
+        .holds(&["weak"]),
+    Row::new(
+        "S8: a broken precondition",
+        "PATCH",
+        "/{kind}{session}",
+        400,
+    )
+    .with(&[FRAGMENT, ("if-match", "\"generation-1")])
+    .body(CANDIDATES),
+    Row::new("S8: another type", "PATCH", "/{kind}{session}", 415)
+        .with(&[("content-type", "application/json"), CURRENT])
         .body(CANDIDATES)
-        .answers(&[("accept-patch", "application/trickle-ice-sdpfrag")]),
-    Row::new("S8: no fragment", "PATCH", SESSION, 400)
+        .answers(&[("accept-patch", "application/trickle-ice-sdpfrag")])
+        .holds(&["application/trickle-ice-sdpfrag"]),
+    Row::new(
+        "S8: a publisher makes no second offer",
+        "PATCH",
+        "/whip{session}",
+        415,
+    )
+    .with(&[SDP, CURRENT])
+    .body(OFFER),
+    Row::new("S8: no fragment", "PATCH", "/{kind}{session}", 400)
         .with(&[FRAGMENT, CURRENT])
         .body("{\"candidate\": \"\"}"),
-    Row::new("S11: GET has no content", "GET", SESSION, 204),
-    Row::new("S11: HEAD", "HEAD", SESSION, 204),
+    Row::new("S8: nothing", "PATCH", "/{kind}{session}", 400)
+        .with(&[FRAGMENT, CURRENT])
+        .holds(&["says nothing"]),
+    Row::new("S11: GET has no content", "GET", "/{kind}{session}", 204),
+    Row::new("S11: HEAD", "HEAD", "/{kind}{session}", 204),
+    Row::new("S11 R: a slash at the end", "GET", "/{kind}{session}/", 204),
     Row::new(
-        "a slash at the end",
-        "GET",
-        "/whip/live/000102030405060708090a0b0c0d0e0f/",
-        204,
-    ),
-    Row::new("what is taken", "OPTIONS", SESSION, 200)
-        .answers(&[("accept-patch", "application/trickle-ice-sdpfrag")]),
-    Row::new("E18: POST", "POST", SESSION, 405)
+        "E5: what a session takes",
+        "OPTIONS",
+        "/{kind}{session}",
+        200,
+    )
+    .answers(&[("accept-patch", "application/trickle-ice-sdpfrag")]),
+    Row::new("E18: POST to a session", "POST", "/{kind}{session}", 405)
         .with(&[SDP])
         .body(OFFER)
         .answers(&[("allow", "GET,HEAD,PATCH,DELETE,OPTIONS")]),
-    Row::new("E18: PUT", "PUT", SESSION, 405).answers(&[("allow", "PATCH")]),
+    Row::new("E18: PUT to a session", "PUT", "/{kind}{session}", 405)
+        .answers(&[("allow", "PATCH")]),
+];
+
+/// The digest's rules about the missing precondition, with no leniency.
+pub(super) const STRICT: &[Row] = &[
+    Row::new("S6: no precondition", "PATCH", "/{kind}{session}", 428)
+        .with(&[FRAGMENT])
+        .body(CANDIDATES)
+        .holds(&["If-Match is missing"]),
+    Row::new("S8: a tag without quotes", "PATCH", "/{kind}{session}", 400)
+        .with(&[FRAGMENT, ("if-match", "generation-1")])
+        .body(CANDIDATES),
 ];
 
 #[tokio::test]
@@ -97,17 +141,6 @@ async fn the_session_keeps_its_promises() {
 }
 
 #[tokio::test]
-async fn a_missing_precondition_can_be_allowed() {
-    let settings = Settings {
-        compatibility: Compatibility {
-            patch_without_if_match: LenientPatch::Always,
-            ..Compatibility::default()
-        },
-        ..Settings::default()
-    };
-    let row = Row::new("lenient", "PATCH", SESSION, 200)
-        .with(&[FRAGMENT])
-        .body(CANDIDATES)
-        .holds("a=ice-ufrag:new1");
-    row.check(&app(Tokens::default(), settings)).await;
+async fn without_leniency_the_precondition_is_asked_for_to_the_letter() {
+    check_all(&app(Tokens::default(), leniency::strict()), STRICT).await;
 }

@@ -13,7 +13,6 @@ use gstreamer_app::AppSink;
 use super::*;
 use crate::egress::hls::{LibrarySettings, Resource};
 use crate::rtp::Codec;
-use crate::stream::ExtensionValues;
 
 const FRAMES: usize = 150;
 const VIDEO: TrackId = TrackId(0);
@@ -123,10 +122,8 @@ fn packets(recordings: Vec<Vec<Recorded>>) -> Vec<Arc<Packet>> {
                 sequence: *last,
                 timestamp: u32::from_be_bytes([rtp[4], rtp[5], rtp[6], rtp[7]]),
                 marker: rtp[1] & 0x80 != 0,
-                keyframe: false,
-                received: start + *time,
                 payload: rtp[12..].to_vec(),
-                extensions: ExtensionValues::default(),
+                ..Packet::empty(start + *time)
             })
         })
         .collect()

@@ -17,6 +17,8 @@ pub(super) struct State {
     pub(super) generation: u64,
     /// The recording has not written yet.
     pub(super) fresh: bool,
+    /// Since when its recording has ended, while it may get another.
+    pub(super) abandoned: Option<Instant>,
     pub(super) ended: Option<Instant>,
     pub(super) unavailable: Option<String>,
     segments: VecDeque<Stored>,
@@ -46,6 +48,7 @@ impl State {
         Self {
             generation: 0,
             fresh: true,
+            abandoned: None,
             ended: None,
             unavailable: None,
             segments: VecDeque::new(),

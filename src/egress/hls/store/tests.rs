@@ -246,3 +246,38 @@ fn a_rendition_that_paused_lists_only_what_is_new() {
     );
     assert_eq!(list.matches("#EXTINF").count(), 1);
 }
+
+#[test]
+fn a_publisher_that_comes_back_within_the_grace_goes_on_with_the_same_playlist() {
+    const GRACE: Duration = Duration::from_secs(10);
+    let library = Library::new(LibrarySettings {
+        grace: GRACE,
+        ..LibrarySettings::default()
+    });
+    let (now, init) = (Instant::now(), init());
+    let first = library.record(&stream(), FIRST);
+    for _ in 0..3 {
+        first.push(segment(&init, 10)).unwrap();
+    }
+    first.end(now);
+    library.handle_timeout(now + GRACE / 2);
+    assert!(!text(&library, "video.m3u8").contains("#EXT-X-ENDLIST"));
+
+    let second = library.record(&stream(), FIRST + 100);
+    library.handle_timeout(now + 2 * GRACE);
+    second.push(segment(&init, 10)).unwrap();
+    let playlist = text(&library, "video.m3u8");
+    assert!(!playlist.contains("#EXT-X-ENDLIST"), "{playlist}");
+    assert_eq!(playlist.matches("#EXT-X-DISCONTINUITY\n").count(), 1);
+    assert_eq!(playlist.matches("#EXTINF").count(), 4);
+
+    // What the first one says late changes nothing.
+    first.end(now + 2 * GRACE);
+    second.end(now + 3 * GRACE);
+    library.handle_timeout(now + 4 * GRACE - Duration::from_secs(1));
+    assert!(!text(&library, "video.m3u8").contains("#EXT-X-ENDLIST"));
+    library.handle_timeout(now + 4 * GRACE);
+    assert!(text(&library, "video.m3u8").contains("#EXT-X-ENDLIST"));
+    library.handle_timeout(now + 4 * GRACE + LibrarySettings::default().linger);
+    assert!(library.get(&stream()).is_none());
+}

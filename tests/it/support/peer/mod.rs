@@ -236,6 +236,43 @@ impl Session {
         })
     }
 
+    /// Makes a session by an offer of the server, which is answered.
+    pub(crate) async fn accept_offer(url: &str, options: &Options) -> Self {
+        let http = reqwest::Client::new();
+        let request = http.post(url).header(CONTENT_TYPE, "application/sdp");
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::NOT_ACCEPTABLE);
+        let header = |name| response.headers()[name].to_str().unwrap().to_owned();
+        assert!(header(CONTENT_TYPE).starts_with("application/sdp; valid-until="));
+        let location = response.url().join(&header(LOCATION)).unwrap();
+        let etag = header(ETAG);
+        let offer = response.text().await.unwrap();
+        let request = http
+            .patch(location.clone())
+            .header(CONTENT_TYPE, "application/sdp")
+            .header(IF_MATCH, &etag)
+            .body(options.answer(&offer, keys::fingerprint()));
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::NO_CONTENT);
+        Self {
+            http,
+            token: None,
+            url: location.into(),
+            etag,
+            answer: Answer::parse(&offer),
+        }
+    }
+
+    /// Reads the events of the session from now on.
+    pub(crate) async fn events(&self) -> reqwest::Response {
+        let request = self.http.post(format!("{}/events", self.url));
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::CREATED);
+        let location = response.headers()[LOCATION].to_str().unwrap();
+        let location = response.url().join(location).unwrap();
+        self.http.get(location).send().await.unwrap()
+    }
+
     /// Ends it.
     pub(crate) async fn delete(&self) -> StatusCode {
         let request = self.authorized(self.http.delete(&self.url));

@@ -98,6 +98,40 @@ impl Options {
         offer
     }
 
+    /// The answer to an offer of the server: takes all of it.
+    pub(crate) fn answer(&self, offer: &str, fingerprint: &str) -> String {
+        const OURS_ALONE: [&str; 9] = [
+            "i=",
+            "a=candidate:",
+            "a=end-of-candidates",
+            "a=ice-lite",
+            "a=ice-ufrag:",
+            "a=ice-pwd:",
+            "a=fingerprint:",
+            "a=ssrc",
+            "a=msid",
+        ];
+        let mut answer = String::new();
+        for line in offer.lines() {
+            if OURS_ALONE.iter().any(|name| line.starts_with(name)) || line == "a=rtcp-mux-only" {
+                continue;
+            }
+            match line {
+                "a=sendonly" => answer.push_str("a=recvonly"),
+                "a=setup:actpass" => {
+                    let _ = write!(
+                        answer,
+                        "a=setup:active\r\na=ice-ufrag:peer\r\na=ice-pwd:the-password-of-a-peer-1\r\n\
+                         a=fingerprint:sha-256 {fingerprint}"
+                    );
+                }
+                _ => answer.push_str(line),
+            }
+            answer.push_str("\r\n");
+        }
+        answer
+    }
+
     fn section(&self, offer: &mut String, mid: u8, kind: &str, formats: &str, fingerprint: &str) {
         let setup = match self.setup {
             Setup::ActPass => "actpass",
@@ -122,7 +156,8 @@ impl Answer {
             ufrag,
             pwd,
             server: SocketAddr::new(fields[4].parse().unwrap(), fields[5].parse().unwrap()),
-            peer_begins: value(text, "a=setup:") == Some("passive"),
+            // To an offer that leaves the choice, a peer answers that it begins.
+            peer_begins: value(text, "a=setup:") != Some("active"),
             media: text.split("m=").skip(1).map(MediaAnswer::parse).collect(),
         }
     }

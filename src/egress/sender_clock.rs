@@ -32,6 +32,17 @@ impl SenderClock {
             .wrapping_sub(other.ntp.wrapping_add(elapsed as u64))
     }
 
+    /// What to add to this clock's RTP timestamps for those that `other`, another source of the same
+    /// publisher, has at the same instants.
+    pub fn offset_to(&self, other: &Self) -> u32 {
+        let ahead = i128::from(self.ntp.wrapping_sub(other.ntp) as i64);
+        let ticks = (ahead * i128::from(self.clock_rate)) >> 32;
+        other
+            .rtp_timestamp
+            .wrapping_add(ticks as u32)
+            .wrapping_sub(self.rtp_timestamp)
+    }
+
     /// The same clock, this much later.
     #[must_use]
     pub fn moved(self, ahead: u64) -> Self {
@@ -61,6 +72,16 @@ fn ntp_duration(duration: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn two_sources_meet_at_the_publishers_time() {
+        let start = Instant::now();
+        let low = SenderClock::new(100 << 32, 1_000, start, 90_000);
+        // A second later, under another offset.
+        let high = SenderClock::new(101 << 32, 5_000, start, 90_000);
+        assert_eq!(5_000u32.wrapping_add(high.offset_to(&low)), 91_000);
+        assert_eq!(91_000u32.wrapping_add(low.offset_to(&high)), 5_000);
+    }
 
     #[test]
     fn a_clock_moves_by_what_another_is_ahead() {

@@ -1,0 +1,349 @@
+//! One line of packets out of several sources: the layers of a track, or one publisher after another.
+//!
+//! Whoever follows the line sees one source: numbers go on by one and timestamps by the time that
+//! passed, and where a picture counter is known, it goes on as well. Pure. Knows nothing of headers,
+//! keys and viewers.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use super::SenderClock;
+use crate::rtp::{Extension, MediaKind, sequence};
+use crate::stream::{LayerId, Packet};
+
+/// Sources before the current one whose packets can be asked for again. Older ones have left the
+/// rings, unless somebody switches several times a second.
+const MAX_EARLIER: usize = 4;
+
+/// Clocks of two sources that say something else than the arrival times by more than this are not
+/// believed: some publishers report another clock for each of their sources.
+const MAX_CLOCK_ERROR: Duration = Duration::from_secs(1);
+
+/// Follows one source at a time and begins another at a keyframe.
+#[derive(Debug)]
+pub struct Splice {
+    kind: MediaKind,
+    clock_rate: u32,
+    /// What is followed, or will be from its next keyframe on.
+    target: LayerId,
+    current: Option<Segment>,
+    /// Oldest first. Nothing is allocated before the first switch.
+    earlier: VecDeque<Segment>,
+    /// Of the newest packet, as it left; before the first one, where the line begins.
+    newest: Newest,
+}
+
+/// A run of packets of one source.
+#[derive(Clone, Copy, Debug)]
+struct Segment {
+    layer: LayerId,
+    /// The source's number of its first packet.
+    source: u64,
+    /// Ours for the same packet.
+    own: u64,
+    /// The highest of ours so far.
+    highest: u64,
+    shift: Shift,
+    /// What to add to the source's timestamps by the clocks alone: more than that was added where two
+    /// pictures would have had one timestamp.
+    by_clock: u32,
+}
+
+/// What to add to the values of a packet. They wrap.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shift {
+    /// To the RTP timestamp.
+    pub timestamp: u32,
+    /// To the picture id of a VP8 descriptor.
+    pub picture: u16,
+    /// To its `TL0PICIDX`.
+    pub base_layer: u8,
+    /// To the frame number of a dependency descriptor.
+    pub frame: u16,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Newest {
+    sequence: u64,
+    timestamp: u32,
+    /// None before the first packet.
+    arrived: Option<Instant>,
+    picture: Option<u16>,
+    base_layer: Option<u8>,
+    frame: Option<u16>,
+}
+
+/// What became of the packets of one call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[must_use]
+pub struct Passed {
+    /// How many are part of the line.
+    pub packets: u32,
+    /// Another source than before is followed now.
+    pub switched: bool,
+}
+
+/// A packet that is part of the line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The layer that it came from.
+    pub layer: LayerId,
+    /// Its number there.
+    pub source: u64,
+    /// Its number in the line.
+    pub own: u64,
+    /// What was added to its values.
+    pub shift: Shift,
+}
+
+impl Splice {
+    /// A line that begins with number `first_sequence`, and with the source's timestamp plus
+    /// `timestamp_offset`. It takes layer 0, until it is aimed at another.
+    pub fn new(
+        kind: MediaKind,
+        clock_rate: u32,
+        first_sequence: u64,
+        timestamp_offset: u32,
+    ) -> Self {
+        Self {
+            kind,
+            clock_rate,
+            target: LayerId::default(),
+            current: None,
+            earlier: VecDeque::new(),
+            newest: Newest {
+                sequence: first_sequence.wrapping_sub(1),
+                timestamp: timestamp_offset,
+                arrived: None,
+                picture: None,
+                base_layer: None,
+                frame: None,
+            },
+        }
+    }
+
+    /// What is followed, or will be from its next keyframe on.
+    pub fn target(&self) -> LayerId {
+        self.target
+    }
+
+    /// What is followed now.
+    pub fn current(&self) -> Option<LayerId> {
+        self.current.map(|segment| segment.layer)
+    }
+
+    /// Whether nothing goes on before the target begins a picture.
+    pub fn waits_for_keyframe(&self) -> bool {
+        self.kind == MediaKind::Video && self.current() != Some(self.target)
+    }
+
+    /// What is added to the source's timestamps now.
+    pub fn timestamp_offset(&self) -> Option<u32> {
+        self.current.map(|segment| segment.shift.timestamp)
+    }
+
+    /// Follows `layer` from its next keyframe on; until then the line goes on as it is.
+    pub fn aim(&mut self, layer: LayerId) {
+        self.target = layer;
+    }
+
+    /// The source is gone. The line goes on with the first keyframe of whatever comes next, whose
+    /// numbers and timestamps need have nothing to do with those before; nor need its clock
+    /// have the same rate.
+    pub fn rebind(&mut self, clock_rate: Option<u32>) {
+        self.clock_rate = clock_rate.unwrap_or(self.clock_rate);
+        self.target = LayerId::default();
+        self.earlier.clear();
+        if let Some(segment) = self.current.take() {
+            self.newest.sequence = segment.highest;
+        }
+    }
+
+    /// Takes packets of `layer`, and gives those that are part of the line to `send`, with their
+    /// number. `clock` knows the layers' clocks; it is asked at a switch alone.
+    pub fn pass<'p>(
+        &mut self,
+        layer: LayerId,
+        packets: impl IntoIterator<Item = &'p Packet>,
+        clock: impl Fn(LayerId) -> Option<SenderClock>,
+        mut send: impl FnMut(&Packet, u64, &Shift),
+    ) -> Passed {
+        let mut packets = packets.into_iter();
+        let mut passed = Passed::default();
+        if self.current() != Some(layer) {
+            if self.target != layer {
+                return passed;
+            }
+            let starts = |packet: &&Packet| self.kind == MediaKind::Audio || packet.keyframe;
+            let Some(first) = packets.find(starts) else {
+                return passed;
+            };
+            let segment = self.begin(layer, first, clock);
+            send(first, segment.own, &segment.shift);
+            self.newest.follow(first, &segment);
+            passed = Passed {
+                packets: 1,
+                switched: true,
+            };
+        }
+        let Some(segment) = &mut self.current else {
+            return passed;
+        };
+        let mut newest = None;
+        for packet in packets {
+            let Some(ahead) = packet.sequence.checked_sub(segment.source) else {
+                continue; // before the keyframe
+            };
+            let own = segment.own + ahead;
+            if own > segment.highest {
+                segment.highest = own;
+                newest = Some(packet);
+            }
+            send(packet, own, &segment.shift);
+            passed.packets += 1;
+        }
+        if let Some(packet) = newest {
+            self.newest.follow(packet, segment);
+        }
+        passed
+    }
+
+    /// Where our packet with these 16 bits came from; none when none of that number was sent, or too
+    /// long ago.
+    pub fn origin(&self, number: u16) -> Option<Origin> {
+        let current = self.current?;
+        let own = sequence::nearest(current.highest, number);
+        let mut segments = std::iter::once(&current).chain(self.earlier.iter().rev());
+        let segment = segments.find(|segment| segment.own <= own)?;
+        (own <= segment.highest).then(|| Origin {
+            layer: segment.layer,
+            source: own - segment.own + segment.source,
+            own,
+            shift: segment.shift,
+        })
+    }
+
+    /// A source begins with this packet.
+    fn begin(
+        &mut self,
+        layer: LayerId,
+        packet: &Packet,
+        clock: impl Fn(LayerId) -> Option<SenderClock>,
+    ) -> Segment {
+        let before = self.current.take();
+        if let Some(before) = before {
+            self.newest.sequence = before.highest;
+            if self.earlier.len() == MAX_EARLIER {
+                self.earlier.pop_front();
+            }
+            self.earlier.push_back(before);
+        }
+        let by_clock = self.by_clock(layer, packet, before, clock);
+        let own = self.newest.sequence.wrapping_add(1);
+        let segment = Segment {
+            layer,
+            source: packet.sequence,
+            own,
+            highest: own,
+            shift: self.newest.shift_to(packet, by_clock),
+            by_clock,
+        };
+        self.current = Some(segment);
+        segment
+    }
+
+    /// What to add to the timestamps of a source, so that its pictures have those of the source before.
+    fn by_clock(
+        &self,
+        layer: LayerId,
+        packet: &Packet,
+        before: Option<Segment>,
+        clock: impl Fn(LayerId) -> Option<SenderClock>,
+    ) -> u32 {
+        let Some(arrived) = self.newest.arrived else {
+            return self.newest.timestamp;
+        };
+        let elapsed = packet.received.saturating_duration_since(arrived);
+        let expected = self.newest.timestamp.wrapping_add(self.ticks(elapsed));
+        let by_arrival = expected.wrapping_sub(packet.timestamp);
+        let by_clock = before.and_then(|before| {
+            let (from, to) = (clock(layer)?, clock(before.layer)?);
+            Some(from.offset_to(&to).wrapping_add(before.by_clock))
+        });
+        let is_sound = |offset: &u32| {
+            let error = (offset.wrapping_sub(by_arrival) as i32).unsigned_abs();
+            error <= self.ticks(MAX_CLOCK_ERROR)
+        };
+        by_clock.filter(is_sound).unwrap_or(by_arrival)
+    }
+
+    fn ticks(&self, time: Duration) -> u32 {
+        (time.as_micros() * u128::from(self.clock_rate) / 1_000_000) as u32
+    }
+}
+
+impl Newest {
+    fn follow(&mut self, packet: &Packet, segment: &Segment) {
+        let Shift {
+            timestamp,
+            picture,
+            base_layer,
+            frame,
+        } = segment.shift;
+        self.timestamp = packet.timestamp.wrapping_add(timestamp);
+        self.arrived = Some(packet.received);
+        if let Some(counters) = packet.picture {
+            self.picture = counters.picture.map(|own| own.id.wrapping_add(picture));
+            self.base_layer = counters
+                .base_layer
+                .map(|(index, _)| index.wrapping_add(base_layer));
+        }
+        if let Some(number) = frame_number(packet) {
+            self.frame = Some(number.wrapping_add(frame));
+        }
+    }
+
+    /// The shift of a source that begins with `packet`: one picture on.
+    fn shift_to(&self, packet: &Packet, by_clock: u32) -> Shift {
+        let mut timestamp = packet.timestamp.wrapping_add(by_clock);
+        // Two pictures never share a timestamp, and none is before the one that was sent before it.
+        if self.arrived.is_some() && (timestamp.wrapping_sub(self.timestamp) as i32) <= 0 {
+            timestamp = self.timestamp.wrapping_add(1);
+        }
+        let counters = packet.picture;
+        let id = counters.and_then(|counters| counters.picture);
+        let index = counters.and_then(|counters| counters.base_layer);
+        Shift {
+            timestamp: timestamp.wrapping_sub(packet.timestamp),
+            picture: self.picture.zip(id).map_or(0, |(newest, own)| {
+                newest.wrapping_add(1).wrapping_sub(own.id)
+            }),
+            base_layer: self.base_layer.zip(index).map_or(0, |(newest, (own, _))| {
+                newest.wrapping_add(1).wrapping_sub(own)
+            }),
+            frame: self
+                .frame
+                .zip(frame_number(packet))
+                .map_or(0, |(newest, own)| newest.wrapping_add(1).wrapping_sub(own)),
+        }
+    }
+}
+
+/// The frame number of a dependency descriptor: 16 bits behind flags and template id (the AV1 RTP
+/// specification, section A.8.1).
+fn frame_number(packet: &Packet) -> Option<u16> {
+    if packet.extensions.is_empty() {
+        return None;
+    }
+    let (_, value) = packet
+        .extensions
+        .iter()
+        .find(|(extension, _)| *extension == Extension::DependencyDescriptor)?;
+    match value {
+        [_, high, low, ..] => Some(u16::from_be_bytes([*high, *low])),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,156 @@
+//! How viewers get in: by their offer, by one of ours, before the publisher or after.
+
+use std::sync::Arc;
+
+use super::credentials::{distinct, new_credentials, new_ssrc};
+use super::directory::{Broadcast, Place};
+use super::reception::{Offered, Reception};
+use super::task::Task;
+use super::{Client, CreateError, Created, Description, SessionError, SessionId, SessionKind};
+use crate::sdp::{self, SubscriberSpec};
+use crate::shard::{Message, OpenSession, Role, StreamKey};
+use crate::stream::StreamName;
+use crate::transport;
+
+impl Task {
+    /// A viewer that made an offer. Where nobody publishes it may have to wait.
+    pub(super) fn subscribe(
+        &mut self,
+        name: &StreamName,
+        offer: &sdp::Offer,
+        client: Client,
+    ) -> Result<Created, CreateError> {
+        let live = self.directory.may_subscribe(name, client)?;
+        let shard = self.directory.least_loaded();
+        let ice = new_credentials(shard);
+        let mut ssrcs = distinct(new_ssrc);
+        let (answer, remote_fingerprint, dtls_role, reception, media);
+        match live {
+            Some(live) => {
+                let accepted = self.answer(name, client, &ice, |local| {
+                    sdp::accept_subscriber(offer, local, &live.tracks, &mut ssrcs)
+                })?;
+                answer = accepted.answer;
+                (remote_fingerprint, dtls_role) = (accepted.remote_fingerprint, accepted.dtls_role);
+                reception = Reception::of_offer(offer, &accepted.spec, &live.tracks);
+                media = Some((live, accepted.spec));
+            }
+            None => {
+                let accepted = self.answer(name, client, &ice, |local| {
+                    sdp::accept_waiting(offer, local, &self.config.codecs, &mut ssrcs)
+                })?;
+                answer = accepted.answer;
+                (remote_fingerprint, dtls_role) = (accepted.remote_fingerprint, accepted.dtls_role);
+                reception = Reception::Open(accepted.spec);
+                media = None;
+            }
+        }
+        let (mut session, created) =
+            self.new_session(SessionKind::Whep, name, client, shard, answer);
+        session.peer_ufrag = Some(offer.ice.ufrag.clone());
+        let place = session.place;
+        self.directory.add_subscriber(session, reception);
+        let transport = self.transport(ice, remote_fingerprint, dtls_role);
+        self.open_subscriber(place, name, transport, media);
+        Ok(created)
+    }
+
+    /// A viewer that wants an offer of ours.
+    pub(super) fn counter_offer(
+        &mut self,
+        name: &StreamName,
+        client: Client,
+    ) -> Result<Created, CreateError> {
+        let live = self.directory.may_subscribe(name, client)?;
+        // What would be offered is not known before the publisher comes.
+        let live = live.ok_or_else(|| CreateError::offline(name))?;
+        let shard = self.directory.least_loaded();
+        let ice = new_credentials(shard);
+        let mut ssrcs = distinct(new_ssrc);
+        let candidates = self.candidates(client);
+        let local = self.local(name, &ice, &candidates);
+        let offer = sdp::counter_offer(&live.tracks, &local, None, &mut ssrcs)?;
+        let sdp = offer.sdp.clone();
+        let (session, created) = self.new_session(SessionKind::Whep, name, client, shard, sdp);
+        tracing::debug!(stream = %name, session = session.place.key.0, "a subscriber was made an offer");
+        let reception = Reception::Offered(Box::new(Offered {
+            offer,
+            ice,
+            tracks: live.tracks,
+        }));
+        self.directory.add_subscriber(session, reception);
+        let valid = self.directory.await_answer(created.id, self.now());
+        Ok(Created {
+            description: Description::CounterOffer { valid },
+            ..created
+        })
+    }
+
+    /// A viewer answers our offer.
+    pub(super) fn accept(
+        &mut self,
+        name: &StreamName,
+        id: SessionId,
+        answer: &sdp::Answer,
+    ) -> Result<(), SessionError> {
+        let session = self.directory.session(SessionKind::Whep, name, id)?;
+        session.peer_ufrag = Some(answer.ice.ufrag.clone());
+        let place = session.place;
+        let Some(Reception::Offered(offered)) = &session.reception else {
+            return Err(SessionError::NotWaiting);
+        };
+        let agreed = offered.offer.accept(answer)?;
+        let kinds = agreed.spec.tracks.iter().map(|line| line.kind).collect();
+        let reception = Reception::settled(kinds, &agreed.spec, &offered.tracks);
+        let ice = offered.ice.clone();
+        // Publishers may have come and gone since the offer.
+        let live = self.directory.live(name).cloned();
+        let media = match live {
+            Some(live) => match reception.bind(&live.tracks) {
+                Some(spec) => Some((live, spec)),
+                None => {
+                    self.forget(place.key, "the stream has other codecs than were offered");
+                    return Err(SessionError::NotFound);
+                }
+            },
+            None => None,
+        };
+        self.directory.settle(place.key, reception);
+        let transport = self.transport(ice, agreed.remote_fingerprint, agreed.dtls_role);
+        self.open_subscriber(place, name, transport, media);
+        Ok(())
+    }
+
+    /// Gives a viewer to its shard. Without `media` it waits there for some to come.
+    fn open_subscriber(
+        &self,
+        place: Place,
+        name: &StreamName,
+        transport: transport::Config,
+        media: Option<(Broadcast, SubscriberSpec)>,
+    ) {
+        let waits = media.is_none();
+        let (stream, origin, tracks, spec) = match media {
+            Some((live, spec)) => (live.key, live.publisher.shard, live.tracks, spec),
+            None => {
+                // A broadcast of its own, which nobody publishes.
+                let nothing = SubscriberSpec { tracks: Vec::new() };
+                (StreamKey(place.key.0), place.shard, Arc::from([]), nothing)
+            }
+        };
+        let role = Role::Subscriber {
+            stream,
+            origin,
+            tracks,
+            spec,
+            cname: name.as_str().into(),
+        };
+        let opened = OpenSession {
+            key: place.key,
+            transport,
+            role,
+        };
+        self.send(place.shard, Message::Open(Box::new(opened)));
+        tracing::debug!(stream = %name, session = place.key.0, waits, "a subscriber has come");
+    }
+}

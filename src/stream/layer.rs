@@ -1,0 +1,247 @@
+//! A layer: one encoding of a track (RFC 8853). A track without simulcast has exactly one.
+
+use std::fmt;
+
+use super::TrackId;
+
+/// The number of a layer within its track, counted from 0 in the order of the publisher's offer.
+/// It says nothing of the quality.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LayerId(pub u8);
+
+impl LayerId {
+    /// The most layers that a track may have.
+    ///
+    /// As many as any client offers (OBS goes up to four, browsers to three). Each costs a ring of
+    /// packets and an account of losses, so that a publisher can't be given as many as it likes.
+    pub const MAX_LAYERS: usize = 4;
+}
+
+/// Some layers of one track.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LayerSet(u8);
+
+impl LayerSet {
+    /// No layer.
+    pub const NONE: Self = Self(0);
+
+    /// Takes a layer in.
+    pub fn insert(&mut self, layer: LayerId) {
+        self.0 |= 1u8.checked_shl(u32::from(layer.0)).unwrap_or(0);
+    }
+
+    /// Takes all layers of `other` in.
+    pub fn extend(&mut self, other: Self) {
+        self.0 |= other.0;
+    }
+
+    /// Whether the layer is in it.
+    pub fn contains(self, layer: LayerId) -> bool {
+        u32::from(self.0)
+            .checked_shr(u32::from(layer.0))
+            .is_some_and(|bits| bits & 1 != 0)
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The layers, by number.
+    pub fn iter(self) -> impl Iterator<Item = LayerId> {
+        (0..8)
+            .map(LayerId)
+            .filter(move |layer| self.contains(*layer))
+    }
+}
+
+impl FromIterator<LayerId> for LayerSet {
+    fn from_iter<I: IntoIterator<Item = LayerId>>(layers: I) -> Self {
+        let mut set = Self::NONE;
+        layers.into_iter().for_each(|layer| set.insert(layer));
+        set
+    }
+}
+
+/// Layers of several tracks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LayersByTrack([LayerSet; Self::MAX_TRACKS]);
+
+impl LayersByTrack {
+    /// More tracks than a stream has, and few enough for a list. What is beyond is left out.
+    const MAX_TRACKS: usize = 8;
+
+    /// Takes a layer in.
+    pub fn insert(&mut self, track: TrackId, layer: LayerId) {
+        if let Some(layers) = self.0.get_mut(usize::from(track.0)) {
+            layers.insert(layer);
+        }
+    }
+
+    /// Takes all layers of `other` in.
+    pub fn extend(&mut self, other: &Self) {
+        for (layers, others) in self.0.iter_mut().zip(other.0) {
+            layers.extend(others);
+        }
+    }
+
+    /// Whether the layer is in it.
+    pub fn contains(&self, track: TrackId, layer: LayerId) -> bool {
+        self.0
+            .get(usize::from(track.0))
+            .is_some_and(|layers| layers.contains(layer))
+    }
+
+    /// The layers, by track and number.
+    pub fn iter(&self) -> impl Iterator<Item = (TrackId, LayerId)> {
+        let tracks = (0..).map(TrackId).zip(self.0);
+        tracks.flat_map(|(track, layers)| layers.iter().map(move |layer| (track, layer)))
+    }
+}
+
+/// What is known of a layer, as measured.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LayerStatus {
+    /// The `rid` of the publisher's offer.
+    pub encoding_id: String,
+    /// The spatial layer within the encoding; none, as layers within an encoding are not told apart.
+    pub spatial: Option<u8>,
+    /// The temporal layer within the encoding; none as above.
+    pub temporal: Option<u8>,
+    /// What comes of it, in bit/s; 0 while the publisher pauses it.
+    pub bitrate: u64,
+    /// What the publisher aims at, in bit/s; none, as it does not say.
+    pub target_bitrate: Option<u64>,
+    /// The picture's width in pixels, once a keyframe has told it.
+    pub width: Option<u32>,
+    /// The picture's height in pixels.
+    pub height: Option<u32>,
+}
+
+/// A layer and its state. A list of all of a track is the best first, as measured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RankedLayer {
+    /// Which one.
+    pub id: LayerId,
+    /// The publisher sends it.
+    pub is_active: bool,
+    /// The figures.
+    pub status: LayerStatus,
+}
+
+/// What a viewer wants of a track with layers. All none: the best there is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LayerChoice {
+    /// The `mid` of the m-line in the viewer's SDP; none for every video track.
+    pub media_id: Option<String>,
+    /// This encoding and no other, as long as the publisher sends it.
+    pub rid: Option<String>,
+    /// This spatial layer: of scalable encodings, which there are none of.
+    pub spatial: Option<u8>,
+    /// This temporal layer: as above.
+    pub temporal: Option<u8>,
+    /// The picture is to be no wider, in pixels.
+    pub max_width: Option<u32>,
+    /// The picture is to be no higher, in pixels.
+    pub max_height: Option<u32>,
+    /// No higher spatial layer: as above.
+    pub max_spatial: Option<u8>,
+    /// No higher temporal layer: as above.
+    pub max_temporal: Option<u8>,
+}
+
+/// Why a choice can't be granted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LayerChoiceError {
+    /// Layers within an encoding.
+    #[error(
+        "this stream has no spatial or temporal layers within an encoding; choose by rid, maxWidth or maxHeight"
+    )]
+    NotScalable,
+    /// No encoding has the `rid`.
+    #[error("no encoding of this stream has that rid; the layers event lists those that there are")]
+    UnknownEncoding,
+}
+
+impl LayerChoice {
+    /// Whether the choice can be granted on a track with these `layers`.
+    ///
+    /// # Errors
+    ///
+    /// See [`LayerChoiceError`].
+    pub fn check(&self, layers: &[LayerStatus]) -> Result<(), LayerChoiceError> {
+        let within = [
+            self.spatial,
+            self.temporal,
+            self.max_spatial,
+            self.max_temporal,
+        ];
+        // 0 is the one layer that every encoding has.
+        if within.into_iter().flatten().any(|layer| layer > 0) {
+            return Err(LayerChoiceError::NotScalable);
+        }
+        match &self.rid {
+            Some(rid) if !layers.iter().any(|layer| layer.encoding_id == *rid) => {
+                Err(LayerChoiceError::UnknownEncoding)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for LayerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_set_holds_what_was_put_in() {
+        let mut set: LayerSet = [LayerId(2), LayerId(0)].into_iter().collect();
+        assert_eq!(set.iter().collect::<Vec<_>>(), [LayerId(0), LayerId(2)]);
+        set.insert(LayerId(200));
+        assert!(!set.contains(LayerId(200)) && !set.contains(LayerId(1)));
+        set.extend(std::iter::once(LayerId(1)).collect());
+        assert!(set.contains(LayerId(1)) && !set.is_empty());
+    }
+
+    #[test]
+    fn layers_are_kept_by_track() {
+        let (mut some, mut others) = (LayersByTrack::default(), LayersByTrack::default());
+        some.insert(TrackId(1), LayerId(2));
+        others.insert(TrackId(0), LayerId(0));
+        others.insert(TrackId(200), LayerId(0));
+        some.extend(&others);
+        let all = [(TrackId(0), LayerId(0)), (TrackId(1), LayerId(2))];
+        assert_eq!(some.iter().collect::<Vec<_>>(), all);
+        assert!(some.contains(TrackId(1), LayerId(2)) && !some.contains(TrackId(200), LayerId(0)));
+    }
+
+    #[test]
+    fn choices_name_encodings_and_sizes_alone() {
+        let layers = [LayerStatus {
+            encoding_id: "h".to_owned(),
+            ..LayerStatus::default()
+        }];
+        let choice = |rid: &str, temporal| LayerChoice {
+            rid: Some(rid.to_owned()),
+            temporal,
+            ..LayerChoice::default()
+        };
+        assert_eq!(choice("h", Some(0)).check(&layers), Ok(()));
+        assert_eq!(
+            choice("h", Some(1)).check(&layers),
+            Err(LayerChoiceError::NotScalable)
+        );
+        assert_eq!(
+            choice("x", None).check(&layers),
+            Err(LayerChoiceError::UnknownEncoding)
+        );
+        assert_eq!(LayerChoice::default().check(&[]), Ok(()));
+    }
+}
