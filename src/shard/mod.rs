@@ -9,6 +9,7 @@
 //! | `session` | a session: its transport, and a publisher or a subscriber behind it |
 //! | `sessions` | the table of sessions: by key, by user name fragment, by path |
 //! | `state` | all that the thread owns; sessions from their opening to their end |
+//! | `routing` | whose a datagram is |
 //! | `media` | the way of media: publisher, fan-out, reports |
 //! | `layers` | the layers of tracks with simulcast: who takes which |
 //! | `hls_tap` | the way of media to the HLS branch |
@@ -41,6 +42,7 @@ mod layers;
 mod local_stream;
 mod media;
 mod messages;
+mod routing;
 mod probe;
 mod session;
 mod sessions;
