@@ -34,8 +34,9 @@ impl Task {
             .map(|track| track.info.clone())
             .collect();
         let codecs = codecs(&tracks);
-        let (session, created) =
+        let (mut session, created) =
             self.new_session(SessionKind::Whip, name, client, shard, accepted.answer);
+        session.peer_ufrag.clone_from(&offer.ice.ufrag);
         let key = session.place.key;
         let (stream, displaced) = self.directory.add_publisher(session, tracks);
         self.close(displaced);
@@ -143,10 +144,14 @@ impl Task {
             return Ok(Patched::Candidates);
         }
         // A lite agent sends no checks of its own, so the peer's candidates tell it nothing: it
-        // answers wherever an authenticated check comes from (RFC 8445, section 2.5).
-        let (IfMatch::Any, Some(_)) = (if_match, &fragment.ice) else {
+        // answers wherever an authenticated check comes from (RFC 8445, section 2.5). Other
+        // credentials than before are a restart whatever the precondition was, and the same ones are
+        // none (RFC 9725, section 4.3.3): some clients trickle with `*`.
+        let other = |ice: &&IceCredentials| ice.ufrag != session.peer_ufrag;
+        let Some(ice) = fragment.ice.as_ref().filter(other) else {
             return Ok(Patched::Candidates);
         };
+        session.peer_ufrag.clone_from(&ice.ufrag);
         session.etag = new_etag();
         let (etag, Place { key, shard }) = (session.etag.clone(), session.place);
         let client = session.client;

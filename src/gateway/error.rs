@@ -44,9 +44,6 @@ pub enum CreateError {
         /// Its value.
         limit: usize,
     },
-    /// The server makes no offers of its own (406 can't be followed).
-    #[error("this server makes no offers; send one of your own")]
-    NoCounterOffers,
     /// The server ends (503).
     #[error("this server is shutting down")]
     ShuttingDown,

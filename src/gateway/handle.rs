@@ -18,9 +18,9 @@ pub struct Gateway {
 pub(crate) type Reply<T> = oneshot::Sender<T>;
 
 /// What the task answers. One variant a method of [`Gateway`].
-#[expect(
-    dead_code,
-    reason = "counter-offers and layers are answered with errors so far"
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "layers are answered with errors so far")
 )]
 pub(crate) enum Request {
     Create {
@@ -33,6 +33,7 @@ pub(crate) enum Request {
     CounterOffer {
         stream: StreamName,
         client: Client,
+        reason: Option<String>,
         reply: Reply<Result<Created, CreateError>>,
     },
     Accept {
@@ -113,7 +114,8 @@ impl Gateway {
     }
 
     /// Makes a WHEP session that begins with an offer of ours (draft-ietf-wish-whep, section 4.2: 406).
-    /// It waits for [`Self::accept`], and ends when that does not come in time.
+    /// It waits for [`Self::accept`], and ends when that does not come in time. The `reason` why the
+    /// player's own offer did not do stands in ours.
     ///
     /// # Errors
     ///
@@ -122,10 +124,12 @@ impl Gateway {
         &self,
         stream: StreamName,
         client: Client,
+        reason: Option<String>,
     ) -> Result<Created, CreateError> {
         self.ask(|reply| Request::CounterOffer {
             stream,
             client,
+            reason,
             reply,
         })
         .await

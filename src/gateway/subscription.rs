@@ -45,7 +45,9 @@ impl Task {
                 media = None;
             }
         }
-        let (session, created) = self.new_session(SessionKind::Whep, name, client, shard, answer);
+        let (mut session, created) =
+            self.new_session(SessionKind::Whep, name, client, shard, answer);
+        session.peer_ufrag.clone_from(&offer.ice.ufrag);
         let place = session.place;
         self.directory.add_subscriber(session, reception);
         let transport = self.transport(ice, remote_fingerprint, dtls_role);
@@ -53,11 +55,12 @@ impl Task {
         Ok(created)
     }
 
-    /// A viewer that wants an offer of ours.
+    /// A viewer that wants an offer of ours, or whose own does not do for the `reason`.
     pub(super) fn counter_offer(
         &mut self,
         name: &StreamName,
         client: Client,
+        reason: Option<&str>,
     ) -> Result<Created, CreateError> {
         let live = self.directory.may_subscribe(name, client)?;
         // What would be offered is not known before the publisher comes.
@@ -67,7 +70,7 @@ impl Task {
         let mut ssrcs = distinct(new_ssrc);
         let candidates = self.candidates(client);
         let local = self.local(name, &ice, &candidates);
-        let offer = sdp::counter_offer(&live.tracks, &local, None, &mut ssrcs)?;
+        let offer = sdp::counter_offer(&live.tracks, &local, reason, &mut ssrcs)?;
         let sdp = offer.sdp.clone();
         let (session, created) = self.new_session(SessionKind::Whep, name, client, shard, sdp);
         tracing::debug!(stream = %name, session = session.place.key.0, "a subscriber was made an offer");
@@ -97,6 +100,7 @@ impl Task {
             return Err(SessionError::NotWaiting);
         };
         let agreed = offered.offer.accept(answer)?;
+        session.peer_ufrag.clone_from(&agreed.remote.ufrag);
         let kinds = agreed.spec.tracks.iter().map(|line| line.kind).collect();
         let reception = Reception::settled(kinds, &agreed.spec, &offered.tracks);
         let ice = offered.ice.clone();

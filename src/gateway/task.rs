@@ -147,11 +147,12 @@ impl Task {
             Request::CounterOffer {
                 stream,
                 client,
+                reason,
                 reply,
             } => {
                 let created = match self.draining {
                     true => Err(CreateError::ShuttingDown),
-                    false => self.counter_offer(&stream, client),
+                    false => self.counter_offer(&stream, client, reason.as_deref()),
                 };
                 if let Err(Ok(unwanted)) = reply.send(created) {
                     let _ = self.delete(SessionKind::Whep, &stream, unwanted.id);

@@ -25,6 +25,8 @@ pub(in crate::gateway) struct Session {
     /// The entity tag of its ICE generation.
     pub(in crate::gateway) etag: String,
     pub(in crate::gateway) client: Client,
+    /// The peer's ICE user name fragment, whose change is a restart; empty before it is known.
+    pub(in crate::gateway) peer_ufrag: String,
     pub(super) connected: bool,
     /// What a viewer can be sent; none for a publisher.
     pub(in crate::gateway) reception: Option<Reception>,
@@ -49,6 +51,7 @@ impl Session {
             stream,
             etag,
             client,
+            peer_ufrag: String::new(),
             connected: false,
             reception: None,
             notice: None,
