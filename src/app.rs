@@ -1,19 +1,28 @@
 //! The composition root: the only file that knows every module. Start and shutdown order.
 //!
-//! Up: find our addresses, bind HTTP, then the media port (one number for both), the shards, the control plane, then serve.
+//! Up: find our addresses, the certificate, bind the TCP ports, then the media port (one number for all),
+//! the shards, the control plane, then serve.
 //! Down: stop taking requests, close every session so that its peer sees it, end the threads.
+
+mod names;
+mod ports;
+
+pub use ports::Addresses;
+pub(crate) use ports::entrances;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
 use crate::config::{self, CorsOrigins, Secret, Settings};
 use crate::egress::hls::{Library, LibrarySettings};
-use crate::http::{self, AppState, Origins, OriginsError, Rules, Token, TokenError, Tokens};
+use crate::front::{Front, Tls, TlsError};
+use crate::http::{
+    self, AppState, Origins, OriginsError, PlainHttp, Rules, Token, TokenError, Tokens,
+};
 use crate::media::{self, HlsSettings, MediaError};
 use crate::network::{self, Announcement, Candidates, Found, Listening, Search};
 use crate::rtp::Codec;
@@ -33,11 +42,14 @@ pub enum Error {
     Bind {
         /// The address.
         address: SocketAddr,
-        /// HTTP or media.
+        /// TCP or media.
         what: &'static str,
         /// What the system said.
         source: io::Error,
     },
+    /// There is no certificate for HTTPS.
+    #[error("no HTTPS: {0}")]
+    Tls(#[from] TlsError),
     /// There is no certificate for DTLS.
     #[error("can't make the certificate for DTLS: {0}")]
     Identity(#[from] IdentityError),
@@ -53,9 +65,6 @@ pub enum Error {
     /// A shard broke down; the log says why.
     #[error("a media thread broke down; see the log, and start the gateway again")]
     Shard,
-    /// HTTP broke down.
-    #[error("can't serve HTTP any more: {0}")]
-    Serve(#[source] io::Error),
 }
 
 /// Runs the gateway until `shutdown` ends. `listening` is told when requests are taken.
@@ -75,8 +84,9 @@ pub async fn run(
 
 /// A gateway that is bound and takes media. HTTP waits for [`App::serve`].
 pub struct App {
-    listener: TcpListener,
-    http_address: SocketAddr,
+    front: Front,
+    addresses: Addresses,
+    plain: PlainHttp,
     state: AppState,
     library: Library,
     shards: Shards,
@@ -97,15 +107,22 @@ impl App {
         }
         let identity = Arc::new(Identity::generate()?);
         let found = Search::from_media_port(&settings.media).run().await;
+        let tls = ports::certificate(settings, &found)
+            .map(|certificate| Tls::start(&certificate))
+            .transpose()?;
         let (events, from_shards) = mpsc::unbounded_channel();
         let start = |media| Shards::start(&shard_config(settings, media), &identity, &events);
-        let (listener, http_address, shards) = bind(settings, start).await?;
-
-        let library = Library::new(library_settings(settings));
+        let (listeners, shards) = ports::bind(settings, start).await?;
+        let addresses = Addresses::of(listeners.entrances(), settings);
         let listening = Listening {
             udp: shards.local_address(),
-            tcp: settings.media.tcp.then_some(http_address),
+            tcp: listeners.entrances().ice.first().copied(),
         };
+        let ice = shards.handles();
+        let ice = move |stream, bytes| shard::accept_tcp(&ice, stream, bytes);
+        let front = Front::new(listeners, tls, Some(Arc::new(ice)), ports::limits(settings));
+
+        let library = Library::new(library_settings(settings));
         let (candidates, elsewhere) = announce(settings, found, listening);
         let gateway = gateway::start(
             gateway_config(settings, candidates, &identity, &library),
@@ -119,8 +136,9 @@ impl App {
             settings: Arc::new(http_settings),
         };
         Ok(Self {
-            listener,
-            http_address,
+            front,
+            addresses,
+            plain: ports::plain_http(settings, addresses),
             state,
             library,
             shards,
@@ -128,9 +146,9 @@ impl App {
         })
     }
 
-    /// Where HTTP is bound.
-    pub fn http_address(&self) -> SocketAddr {
-        self.http_address
+    /// Where HTTP is served.
+    pub fn addresses(&self) -> Addresses {
+        self.addresses
     }
 
     /// The address by which other machines reach this one best, as far as it is known.
@@ -147,10 +165,11 @@ impl App {
     ///
     /// # Errors
     ///
-    /// [`Error::Serve`] when HTTP broke down.
+    /// [`Error::Shard`] when a thread of the media side broke down.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
         let Self {
-            listener,
+            front,
+            plain,
             state,
             library,
             shards,
@@ -168,7 +187,7 @@ impl App {
             // While HTTP still carries their events.
             gateway.drain().await;
         };
-        let served = http::serve(listener, http::router(state), until).await;
+        http::serve(front, http::router(state), plain, until).await;
 
         sweeper.abort();
         // The threads are joined off the runtime: it may still carry requests that wait for a shard.
@@ -179,43 +198,7 @@ impl App {
         if broken {
             return Err(Error::Shard);
         }
-        served.map_err(Error::Serve)
-    }
-}
-
-/// Binds HTTP, and media to the same port unless it has its own. A port of 0 is the system's choice,
-/// which knows nothing of UDP: it is asked again while somebody else has the number there.
-async fn bind(
-    settings: &Settings,
-    start: impl Fn(SocketAddr) -> io::Result<Shards>,
-) -> Result<(TcpListener, SocketAddr, Shards), Error> {
-    const CHOICES: usize = 16;
-    let chosen = settings.listen.port() == 0 && settings.media.listen.port() == 0;
-    let mut choices = if chosen { CHOICES } else { 1 };
-    loop {
-        choices -= 1;
-        let bind_error = |address, what| {
-            move |source| Error::Bind {
-                address,
-                what,
-                source,
-            }
-        };
-        let listener = TcpListener::bind(settings.listen)
-            .await
-            .map_err(bind_error(settings.listen, "HTTP"))?;
-        let http = listener
-            .local_addr()
-            .map_err(bind_error(settings.listen, "HTTP"))?;
-        let mut media = settings.media.listen;
-        if media.port() == 0 {
-            media.set_port(http.port());
-        }
-        match start(media) {
-            Ok(shards) => return Ok((listener, http, shards)),
-            Err(error) if choices > 0 && error.kind() == io::ErrorKind::AddrInUse => {}
-            Err(error) => return Err(bind_error(media, "media")(error)),
-        }
+        Ok(())
     }
 }
 

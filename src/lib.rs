@@ -19,6 +19,7 @@
 //! |---|---|
 //! | [`sdp`] | offers in, answers out; trickle fragments (pure) |
 //! | [`gateway`] | the one owner of the directory of streams and sessions |
+//! | [`front`] | one TCP port: HTTP, HTTPS and ICE over TCP told apart; certificates |
 //! | [`http`] | WHIP, WHEP, HLS and the pages, over axum |
 //! | [`network`] | our addresses as clients reach them; STUN; which candidates a client gets |
 //! | [`config`] | file, environment and flags to validated settings |
@@ -42,11 +43,15 @@ pub mod egress;
 pub mod media;
 pub mod sdp;
 pub mod gateway;
+pub mod front;
 pub mod network;
 pub mod http;
 pub mod config;
 pub mod telemetry;
 pub mod cli;
 pub mod app;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 #[cfg(test)]
 mod simulation;

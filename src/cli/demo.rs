@@ -3,7 +3,6 @@
 //! A process apart, so that an encoder that crashes takes nothing else with it.
 
 use std::io;
-use std::net::SocketAddr;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -16,15 +15,11 @@ const RESTART: Duration = Duration::from_secs(2);
 /// How long it may take to end in order.
 const GRACE: Duration = Duration::from_secs(3);
 
-/// Publishes the test picture as `stream` at the gateway on `http` until `stop` fires or is dropped.
-pub(super) async fn run(
-    http: SocketAddr,
-    stream: &str,
-    token: Option<String>,
-    mut stop: oneshot::Receiver<()>,
-) {
+/// Publishes the test picture to the WHIP endpoint `url`, which is ours whatever certificate it has,
+/// until `stop` fires or is dropped.
+pub(super) async fn run(url: &str, token: Option<String>, mut stop: oneshot::Receiver<()>) {
     loop {
-        let mut child = match spawn(http, stream, token.as_deref()) {
+        let mut child = match spawn(url, token.as_deref()) {
             Ok(child) => child,
             Err(error) => {
                 tracing::error!(%error, "the test broadcast can't be started");
@@ -42,10 +37,10 @@ pub(super) async fn run(
     }
 }
 
-fn spawn(http: SocketAddr, stream: &str, token: Option<&str>) -> io::Result<Child> {
+fn spawn(url: &str, token: Option<&str>) -> io::Result<Child> {
     let mut command = Command::new(std::env::current_exe()?);
     command
-        .args(["publish", "--url", &format!("http://{http}/whip/{stream}")])
+        .args(["publish", "--insecure", "--url", url])
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .kill_on_drop(true);

@@ -12,7 +12,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use tokio::time::Instant;
 
-use super::signalling::{Endpoint, Session, SignallingError};
+use super::signalling::{Endpoint, Session, SignallingError, Trust};
 use super::{goodbye, stop_signal};
 use crate::config::Secret;
 use crate::media::publish::{Error, Options, Publisher, Source};
@@ -29,6 +29,8 @@ pub struct PublishArgs {
     /// The bearer token that the endpoint asks for
     #[arg(long, env = "TIDEGATE_TOKEN", hide_env_values = true)]
     token: Option<Secret>,
+    #[command(flatten)]
+    trust: Trust,
     /// The video codec
     #[arg(long, value_enum, default_value_t = VideoCodec::H264)]
     codec: VideoCodec,
@@ -131,7 +133,7 @@ pub enum PublishError {
 /// When it could not publish, or not for as long as was asked.
 pub async fn run(args: PublishArgs) -> Result<ExitCode, PublishError> {
     let token = args.token.as_ref().map(Secret::expose);
-    let endpoint = Endpoint::new(&args.url, token)?;
+    let endpoint = Endpoint::trusting(&args.trust, &args.url, token)?;
     let options = Options {
         video: args.codec.into(),
         audio: args.audio == AudioCodec::Opus,

@@ -10,8 +10,9 @@ use tokio::sync::oneshot;
 
 use super::settings::{self, SettingsArgs};
 use super::{Error, demo};
-use crate::app::{self, App};
-use crate::config::{Secret, Settings, unknown_variables};
+use crate::app::{self, Addresses, App};
+use crate::config::{PlainHttp, Secret, Settings, TlsMode, unknown_variables};
+use crate::front::Certificate;
 use crate::stream::StreamName;
 use crate::telemetry;
 
@@ -48,13 +49,13 @@ pub(super) fn run(args: Args) -> Result<(), Error> {
         })?;
     runtime.block_on(async {
         let shutdown = shutdown()?;
-        let (started, ready) = oneshot::channel();
+        let (started, ready) = oneshot::channel::<String>();
         let (stop, stopped) = oneshot::channel::<()>();
         let token = demo_token(&settings);
         let demo = settings.demo.then(|| {
             tokio::spawn(async move {
-                if let Ok(http) = ready.await {
-                    demo::run(http, EXAMPLE_STREAM, token, stopped).await;
+                if let Ok(url) = ready.await {
+                    demo::run(&url, token, stopped).await;
                 }
             })
         });
@@ -69,11 +70,12 @@ pub(super) fn run(args: Args) -> Result<(), Error> {
         };
         let urls = settings.clone();
         let listening = move |app: &App| {
-            let http = app.http_address();
+            let addresses = app.addresses();
             // Nobody reads it any more if this fails; that is no reason to stop.
-            let _ = io::stdout().write_all(greeting(&urls, http, app.elsewhere()).as_bytes());
+            let text = greeting(&urls, addresses, app.elsewhere());
+            let _ = io::stdout().write_all(text.as_bytes());
             // Without --demo nobody waits for it.
-            let _ = started.send(reachable_here(http));
+            let _ = started.send(demo_url(&urls, addresses));
         };
         let result = app::run(settings, listening, shutdown).await;
         Ok(result?)
@@ -88,14 +90,24 @@ fn demo_token(settings: &Settings) -> Option<String> {
         .map(|token| token.expose().to_owned())
 }
 
-/// An address of this machine that leads to what listens on `http`.
-fn reachable_here(http: SocketAddr) -> SocketAddr {
-    let ip = match http.ip() {
+/// Where the test broadcast is published. Without TLS if that is allowed, as it is from this machine.
+fn demo_url(settings: &Settings, addresses: Addresses) -> String {
+    let (scheme, address) = match addresses.https {
+        Some(https) if settings.tls.plain_http == PlainHttp::Refuse => ("https", https),
+        _ => ("http", addresses.http),
+    };
+    let address = reachable_here(address);
+    format!("{scheme}://{address}/whip/{EXAMPLE_STREAM}")
+}
+
+/// An address of this machine that leads to what listens on `bound`.
+fn reachable_here(bound: SocketAddr) -> SocketAddr {
+    let ip = match bound.ip() {
         ip if !ip.is_unspecified() => ip,
         // The IPv6 wildcard takes IPv4 too.
         _ => Ipv4Addr::LOCALHOST.into(),
     };
-    SocketAddr::new(ip, http.port())
+    SocketAddr::new(ip, bound.port())
 }
 
 /// Ends at the first SIGINT or SIGTERM. A second one ends the process without goodbye.
@@ -126,8 +138,14 @@ async fn either(one: &mut Signal, other: &mut Signal) {
 }
 
 /// What to open, for the user who has just started it.
-fn greeting(settings: &Settings, http: SocketAddr, elsewhere: Option<IpAddr>) -> String {
-    let base = format!("http://{}", reachable_here(http));
+fn greeting(settings: &Settings, addresses: Addresses, elsewhere: Option<IpAddr>) -> String {
+    let Addresses { http, https } = addresses;
+    let base = base_url(settings, addresses);
+    let listening = match https {
+        None => format!("HTTP on {http}"),
+        Some(https) if https == http => format!("HTTPS and HTTP on {http}"),
+        Some(https) => format!("HTTPS on {https}, HTTP on {http}"),
+    };
     let media_port = if settings.media.listen.port() == 0 {
         http.port()
     } else {
@@ -136,7 +154,7 @@ fn greeting(settings: &Settings, http: SocketAddr, elsewhere: Option<IpAddr>) ->
     let name = EXAMPLE_STREAM;
 
     let mut text = format!(
-        "tidegate: HTTP on {http}, media on UDP port {media_port}. Open for the stream \"{name}\":\n\n"
+        "tidegate: {listening}, media on UDP port {media_port}. Open for the stream \"{name}\":\n\n"
     );
     let (publish, play) = tokens(settings, name);
     for (what, path, token) in [
@@ -170,17 +188,41 @@ fn greeting(settings: &Settings, http: SocketAddr, elsewhere: Option<IpAddr>) ->
         text,
         "\n  OBS: Settings > Stream, Service \"WHIP\", Server {base}/whip/{name}, Bearer Token {for_obs}\n  Watching: {for_viewers}"
     );
-    if http.ip().is_unspecified()
+    let web = https.unwrap_or(http);
+    if web.ip().is_unspecified()
         && let Some(address) = elsewhere
     {
-        let elsewhere = SocketAddr::new(address, http.port());
+        let elsewhere = SocketAddr::new(address, web.port());
+        let _ = match https {
+            Some(_) => writeln!(text, "  From other machines: https://{elsewhere}"),
+            None => writeln!(
+                text,
+                "  From other machines: http://{elsewhere} (browsers give pages the camera only over HTTPS, see --tls, or on this machine)"
+            ),
+        };
+    }
+    if let TlsMode::SelfSigned { .. } = settings.tls.mode {
+        let file = settings.tls.directory.join(Certificate::SELF_SIGNED);
         let _ = writeln!(
             text,
-            "  From other machines: http://{elsewhere} (browsers give pages the camera only over HTTPS or on this machine)"
+            "  Certificate: self-signed, so browsers ask whether to go on; clients trust it with --ca {}",
+            file.display()
         );
     }
     text.push('\n');
     text
+}
+
+/// What the URLs begin with. A certificate by ACME is for its name only, so that is used.
+fn base_url(settings: &Settings, addresses: Addresses) -> String {
+    match (addresses.https, &settings.tls.mode) {
+        (None, _) => format!("http://{}", reachable_here(addresses.http)),
+        // Authorities come to port 443, so whatever the port is here, that one leads to it.
+        (Some(_), TlsMode::Acme(acme)) if !acme.domains.is_empty() => {
+            format!("https://{}", acme.domains[0])
+        }
+        (Some(https), _) => format!("https://{}", reachable_here(https)),
+    }
 }
 
 /// What publishing and playing the stream asks for.
@@ -202,11 +244,10 @@ mod tests {
     fn printed(change: impl FnOnce(&mut Settings), http: &str) -> String {
         let mut settings = Settings::defaults(&Host::example());
         change(&mut settings);
-        greeting(
-            &settings,
-            http.parse().unwrap(),
-            Some(IpAddr::from([198, 51, 100, 7])),
-        )
+        let http = http.parse().unwrap();
+        let https = (settings.tls.mode != TlsMode::Off).then_some(http);
+        let elsewhere = Some(IpAddr::from([198, 51, 100, 7]));
+        greeting(&settings, Addresses { http, https }, elsewhere)
     }
 
     #[test]
@@ -245,6 +286,23 @@ mod tests {
         assert!(text.contains("/publish/demo#token=one\n"), "{text}");
         assert!(text.contains("/watch/demo#token=a%2Bb=\n"), "{text}");
         assert!(text.contains("/whep/demo\n"), "{text}");
+    }
+
+    #[test]
+    fn with_tls_the_urls_are_of_https() {
+        let own = |settings: &mut Settings| {
+            settings.tls.mode = TlsMode::SelfSigned { names: None };
+        };
+        let text = printed(own, "0.0.0.0:8443");
+        for part in [
+            "HTTPS and HTTP on 0.0.0.0:8443",
+            " https://127.0.0.1:8443/whip/demo\n",
+            "machines: https://198.51.100.7:8443\n",
+            "--ca /var/lib/tidegate/self-signed.crt\n",
+        ] {
+            assert!(text.contains(part), "{text}");
+        }
+        assert!(!text.contains("http://"), "{text}");
     }
 
     #[test]

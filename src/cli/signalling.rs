@@ -5,6 +5,7 @@
 
 mod error;
 mod refusal;
+mod trust;
 
 use std::fmt;
 use std::net::{IpAddr, UdpSocket};
@@ -16,6 +17,7 @@ use reqwest::{Client, Method, Response, StatusCode, Url, redirect};
 pub use error::SignallingError;
 pub(super) use error::reason;
 pub use refusal::Refusal;
+pub use trust::Trust;
 
 /// How long the server has to accept a TCP connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -41,6 +43,18 @@ impl Endpoint {
     /// # Errors
     /// When the URL is not an absolute `http` or `https` one, or the token has bytes that a header can't carry.
     pub fn new(url: &str, token: Option<&str>) -> Result<Self, SignallingError> {
+        Self::trusting(&Trust::default(), url, token)
+    }
+
+    /// The same, with a say in which servers are believed.
+    ///
+    /// # Errors
+    /// As [`Endpoint::new`], and when the file of certificates can't be used.
+    pub fn trusting(
+        trust: &Trust,
+        url: &str,
+        token: Option<&str>,
+    ) -> Result<Self, SignallingError> {
         let url = Url::parse(url).map_err(|source| SignallingError::Url { source })?;
         if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
             return Err(SignallingError::Scheme);
@@ -53,7 +67,7 @@ impl Endpoint {
                 Ok(value)
             })
             .transpose()?;
-        let mut builder = Client::builder();
+        let mut builder = trust.apply(Client::builder())?;
         if is_here(&url) {
             // A proxy would look for the server on its own machine.
             builder = builder.no_proxy();

@@ -4,6 +4,7 @@
 //! `validate` (pure) -> [`Settings`] (typed, every default filled in). Nothing is bound, started or
 //! logged before the settings are whole. What depends on the machine comes in as a [`Host`].
 
+mod auth;
 mod duration;
 mod endpoint;
 mod environment;
@@ -14,6 +15,7 @@ mod printed;
 mod raw;
 mod secret;
 mod settings;
+mod tls;
 mod validate;
 mod value;
 
@@ -26,6 +28,7 @@ pub use settings::{
     Auth, CorsOrigins, Hls, Http, Limits, Log, LogFormat, Media, RetransmissionPackets,
     SecondPublisher, Settings, StreamAuth, Streams,
 };
+pub use tls::{Authority, PlainHttp, Tls, TlsAcme, TlsMode};
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -13,6 +13,17 @@ use toml::Value;
 pub(super) const KEYS: &[&str] = &[
     "listen",
     "demo",
+    "tls.mode",
+    "tls.certificate",
+    "tls.key",
+    "tls.names",
+    "tls.listen",
+    "tls.plain_http",
+    "tls.directory",
+    "tls.acme.domains",
+    "tls.acme.contact",
+    "tls.acme.authority",
+    "tls.acme.root",
     "media.listen",
     "media.addresses",
     "media.interfaces",
@@ -35,6 +46,9 @@ pub(super) const KEYS: &[&str] = &[
     "limits.sessions_per_address",
     "limits.streams",
     "limits.half_open_sessions",
+    "limits.opening_connections",
+    "limits.opening_connections_per_address",
+    "limits.opening_timeout",
     "limits.half_open_sessions_per_address",
     "limits.sdp_bytes",
     "limits.body_bytes",
@@ -66,6 +80,7 @@ pub(super) const KEYS: &[&str] = &[
 pub(super) struct Raw {
     pub(super) listen: Option<Value>,
     pub(super) demo: Option<Value>,
+    pub(super) tls: Tls,
     pub(super) media: Media,
     pub(super) auth: Auth,
     pub(super) streams: Streams,
@@ -77,6 +92,28 @@ pub(super) struct Raw {
     pub(super) ice_servers: Vec<IceServer>,
     pub(super) compatibility: Compatibility,
     pub(super) log: Log,
+}
+
+#[derive(Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Tls {
+    pub(super) mode: Option<Value>,
+    pub(super) certificate: Option<Value>,
+    pub(super) key: Option<Value>,
+    pub(super) names: Option<Value>,
+    pub(super) listen: Option<Value>,
+    pub(super) plain_http: Option<Value>,
+    pub(super) directory: Option<Value>,
+    pub(super) acme: TlsAcme,
+}
+
+#[derive(Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct TlsAcme {
+    pub(super) domains: Option<Value>,
+    pub(super) contact: Option<Value>,
+    pub(super) authority: Option<Value>,
+    pub(super) root: Option<Value>,
 }
 
 #[derive(Default, Deserialize, Serialize)]
@@ -135,6 +172,9 @@ pub(super) struct Limits {
     pub(super) sessions_per_address: Option<Value>,
     pub(super) streams: Option<Value>,
     pub(super) half_open_sessions: Option<Value>,
+    pub(super) opening_connections: Option<Value>,
+    pub(super) opening_connections_per_address: Option<Value>,
+    pub(super) opening_timeout: Option<Value>,
     pub(super) half_open_sessions_per_address: Option<Value>,
     pub(super) sdp_bytes: Option<Value>,
     pub(super) body_bytes: Option<Value>,

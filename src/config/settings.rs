@@ -8,16 +8,19 @@ use ipnet::IpNet;
 
 use super::http::{Compatibility, IceServer, Whep};
 use super::raw::Raw;
+use super::tls::Tls;
 use super::{Endpoint, Host, Secret, validate};
 use crate::stream::StreamName;
 
 /// Everything that can be configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// Where HTTP is served (TCP). Port 0 lets the system choose.
+    /// Where HTTP and HTTPS are served (TCP). Port 0 lets the system choose.
     pub listen: SocketAddr,
     /// Whether the test broadcast `demo` runs.
     pub demo: bool,
+    /// HTTPS.
+    pub tls: Tls,
     /// The UDP side.
     pub media: Media,
     /// Who may publish and play.
@@ -132,6 +135,12 @@ pub struct Limits {
     pub streams: usize,
     /// Sessions at once that have not finished DTLS.
     pub half_open_sessions: usize,
+    /// TCP connections at once that have not begun to speak HTTP or ICE; the oldest gives way.
+    pub opening_connections: usize,
+    /// The same of one address.
+    pub opening_connections_per_address: usize,
+    /// How long a TCP connection may take to begin, TLS included.
+    pub opening_timeout: Duration,
     /// Such sessions at once of one client address.
     pub half_open_sessions_per_address: usize,
     /// The longest SDP, in bytes.
@@ -272,6 +281,9 @@ impl Default for Limits {
             sessions_per_address: 2_000,
             streams: 1_000,
             half_open_sessions: 1_000,
+            opening_connections: 1_024,
+            opening_connections_per_address: 64,
+            opening_timeout: Duration::from_secs(10),
             half_open_sessions_per_address: 250,
             sdp_bytes: 64 * 1024,
             body_bytes: 128 * 1024,

@@ -1,6 +1,5 @@
 //! From written values to settings. Pure: what depends on the machine comes in as a [`Host`].
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -10,14 +9,13 @@ use tracing_subscriber::EnvFilter;
 
 use super::raw::{self, Raw};
 use super::settings::{
-    Auth, Hls, Limits, Log, LogFormat, Media, RetransmissionPackets, SecondPublisher, Settings,
-    StreamAuth, Streams,
+    Hls, Limits, Log, LogFormat, Media, RetransmissionPackets, SecondPublisher, Settings, Streams,
 };
-use super::value::{flag, invalid, parsed, power_of_two, time, token, whole, words};
-use super::{Endpoint, Error, Host, http};
-use crate::stream::StreamName;
+use super::value::{flag, invalid, parsed, power_of_two, time, whole, words};
+use super::{Endpoint, Error, Host, auth, http, tls};
 
-const ADDRESS_AND_PORT: &str = "an address and a port, such as [::]:8080 or 0.0.0.0:8080";
+pub(super) const ADDRESS_AND_PORT: &str =
+    "an address and a port, such as [::]:8080 or 0.0.0.0:8080";
 const DEFAULT_PORT: u16 = 8080;
 /// The first character of a session's ufrag names its shard, and there are 64 ice-chars (RFC 8839,
 /// section 5.4).
@@ -36,8 +34,9 @@ pub(super) fn validate(raw: Raw, host: &Host) -> Result<Settings, Error> {
     Ok(Settings {
         listen,
         demo: flag("demo", raw.demo, false)?,
+        tls: tls::validate(raw.tls, host)?,
         media: media(raw.media, listen, host)?,
-        auth: auth(raw.auth)?,
+        auth: auth::auth(raw.auth)?,
         streams: streams(raw.streams)?,
         limits: limits(raw.limits)?,
         hls: hls(raw.hls)?,
@@ -157,30 +156,6 @@ fn stun(value: Option<Value>) -> Result<Option<Endpoint>, Error> {
     })
 }
 
-fn auth(raw: raw::Auth) -> Result<Auth, Error> {
-    let mut streams = BTreeMap::new();
-    for (index, stream) in raw.stream.into_iter().enumerate() {
-        let key = |name: &str| format!("auth.stream[{index}].{name}");
-        let allowed = "a stream name (letters, digits and - _ . ~), each only once";
-        let missing = || invalid(&key("name"), &Value::String(String::new()), allowed);
-        let shown = stream.name.clone().ok_or_else(missing)?;
-        let name: StreamName = parsed(&key("name"), stream.name, allowed)?.ok_or_else(missing)?;
-        let tokens = StreamAuth {
-            publish_token: token(&key("publish_token"), stream.publish_token)?,
-            play_token: token(&key("play_token"), stream.play_token)?,
-        };
-        if streams.insert(name, tokens).is_some() {
-            return Err(invalid(&key("name"), &shown, allowed));
-        }
-    }
-    Ok(Auth {
-        publish_token: token("auth.publish_token", raw.publish_token)?,
-        play_token: token("auth.play_token", raw.play_token)?,
-        allow_query_token: flag("auth.allow_query_token", raw.allow_query_token, false)?,
-        streams,
-    })
-}
-
 fn streams(raw: raw::Streams) -> Result<Streams, Error> {
     let default = Streams::default();
     let second_publisher = match raw.second_publisher {
@@ -258,6 +233,24 @@ fn limits(raw: raw::Limits) -> Result<Limits, Error> {
             raw.half_open_sessions_per_address,
             default.half_open_sessions_per_address,
             many.clone(),
+        )?,
+        opening_connections: whole(
+            "limits.opening_connections",
+            raw.opening_connections,
+            default.opening_connections,
+            many.clone(),
+        )?,
+        opening_connections_per_address: whole(
+            "limits.opening_connections_per_address",
+            raw.opening_connections_per_address,
+            default.opening_connections_per_address,
+            many.clone(),
+        )?,
+        opening_timeout: time(
+            "limits.opening_timeout",
+            raw.opening_timeout,
+            default.opening_timeout,
+            Duration::from_secs(1)..=Duration::from_secs(120),
         )?,
         sdp_bytes: whole(
             "limits.sdp_bytes",

@@ -36,7 +36,7 @@ impl Task {
         let codecs = codecs(&tracks);
         let (mut session, created) =
             self.new_session(SessionKind::Whip, name, client, shard, accepted.answer);
-        session.peer_ufrag.clone_from(&offer.ice.ufrag);
+        session.peer_ufrag = Some(offer.ice.ufrag.clone());
         let key = session.place.key;
         let (stream, displaced) = self.directory.add_publisher(session, tracks);
         self.close(displaced);
@@ -145,13 +145,16 @@ impl Task {
         }
         // A lite agent sends no checks of its own, so the peer's candidates tell it nothing: it
         // answers wherever an authenticated check comes from (RFC 8445, section 2.5). Other
-        // credentials than before are a restart whatever the precondition was, and the same ones are
-        // none (RFC 9725, section 4.3.3): some clients trickle with `*`.
-        let other = |ice: &&IceCredentials| ice.ufrag != session.peer_ufrag;
-        let Some(ice) = fragment.ice.as_ref().filter(other) else {
+        // credentials than before ask for a restart whatever the precondition was, and the same ones
+        // for none (RFC 9725, section 4.3.3): clients that know no `If-Match` send theirs with every
+        // candidate.
+        let Some(ice) = &fragment.ice else {
             return Ok(Patched::Candidates);
         };
-        session.peer_ufrag.clone_from(&ice.ufrag);
+        if session.peer_ufrag.as_deref() == Some(&ice.ufrag) {
+            return Ok(Patched::Candidates);
+        }
+        session.peer_ufrag = Some(ice.ufrag.clone());
         session.etag = new_etag();
         let (etag, Place { key, shard }) = (session.etag.clone(), session.place);
         let client = session.client;

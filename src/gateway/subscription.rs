@@ -47,7 +47,7 @@ impl Task {
         }
         let (mut session, created) =
             self.new_session(SessionKind::Whep, name, client, shard, answer);
-        session.peer_ufrag.clone_from(&offer.ice.ufrag);
+        session.peer_ufrag = Some(offer.ice.ufrag.clone());
         let place = session.place;
         self.directory.add_subscriber(session, reception);
         let transport = self.transport(ice, remote_fingerprint, dtls_role);
@@ -100,7 +100,7 @@ impl Task {
             return Err(SessionError::NotWaiting);
         };
         let agreed = offered.offer.accept(answer)?;
-        session.peer_ufrag.clone_from(&agreed.remote.ufrag);
+        session.peer_ufrag = Some(answer.ice.ufrag.clone());
         let kinds = agreed.spec.tracks.iter().map(|line| line.kind).collect();
         let reception = Reception::settled(kinds, &agreed.spec, &offered.tracks);
         let ice = offered.ice.clone();

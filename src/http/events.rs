@@ -55,7 +55,7 @@ impl EventNames {
     pub(super) const ANNOUNCED: Self = Self((1 << Self::NAMES.len()) - 1);
 
     /// Reads the body of a request for a stream.
-    fn parse(text: &[u8]) -> Result<Self, Problem> {
+    pub(super) fn parse(text: &[u8]) -> Result<Self, Problem> {
         if text.is_empty() {
             return Ok(Self::ANNOUNCED);
         }

@@ -47,7 +47,7 @@ async fn try_select(
 
 /// Reads what a viewer wishes. Members with other names are passed over: players send back what the
 /// event `layers` told them, with all that it held.
-fn parse(text: &[u8]) -> Result<LayerChoice, Problem> {
+pub(super) fn parse(text: &[u8]) -> Result<LayerChoice, Problem> {
     choice(text).map_err(|reason| {
         Problem::Json(format!(
             "this is no layer selection: {reason}; send an object such as {{\"rid\": \"h\"}}, \

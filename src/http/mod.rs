@@ -1,5 +1,7 @@
 //! The HTTP side: WHIP and WHEP, HLS, the list of streams and the pages.
 //!
+//! The only user of axum. May depend on [`gateway`](crate::gateway), on the parsers of
+//! [`sdp`] and on connections of [`front`](crate::front); never sees a packet, and decides nothing about streams or sessions itself.
 //! The only user of axum. May depend on [`gateway`](crate::gateway), the parsers of [`sdp`] and the
 //! types of [`config`](crate::config); never sees a packet, and decides nothing about streams or sessions itself.
 //! WHIP is RFC 9725, WHEP is draft-ietf-wish-whep-04; both share one code, as they differ in who
@@ -11,6 +13,8 @@ mod client;
 mod cors;
 mod counter_offer;
 mod endpoint;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod event_streams;
 mod events;
 mod hls;
@@ -19,6 +23,7 @@ mod layer;
 mod links;
 mod pages;
 mod path;
+mod plain;
 mod precondition;
 mod problem;
 mod range;
@@ -33,6 +38,7 @@ mod write_deadline;
 pub use auth::{Rules, Token, TokenError, Tokens};
 pub use cors::{Origins, OriginsError};
 pub use hls::{HlsResource, HlsSource};
+pub use plain::PlainHttp;
 pub use rate::Rate;
 pub use serve::serve;
 

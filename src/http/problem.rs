@@ -30,6 +30,7 @@ pub(super) const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
 #[derive(Debug)]
 pub(super) enum Problem {
     NoHost,
+    HttpsOnly,
     NoRoute,
     MethodNotAllowed,
     Path,
@@ -112,7 +113,8 @@ impl Problem {
             | Self::Session(SessionError::NoLayer)
             | Self::Session(SessionError::Fragment(_)) => StatusCode::BAD_REQUEST,
             Self::Denied(Denied::Missing | Denied::Unknown) => StatusCode::UNAUTHORIZED,
-            Self::Denied(Denied::OtherStream | Denied::NotLocal | Denied::OtherSite) => {
+            Self::HttpsOnly
+            | Self::Denied(Denied::OtherStream | Denied::NotLocal | Denied::OtherSite) => {
                 StatusCode::FORBIDDEN
             }
             Self::NoRoute
@@ -146,7 +148,10 @@ impl Problem {
 
     fn detail(&self) -> String {
         match self {
-            Self::NoHost => "the request has no Host header, which HTTP/1.1 asks for".into(),
+            Self::NoHost => "the request has no usable Host header, which HTTP/1.1 asks for".into(),
+            Self::HttpsOnly => "this server takes requests over HTTPS only; \
+                use the same URL with https://"
+                .into(),
             Self::NoRoute => "there is nothing at this URL; \
                 publish at /whip/{stream}, play at /whep/{stream} or /hls/{stream}/index.m3u8"
                 .into(),

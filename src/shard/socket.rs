@@ -15,9 +15,9 @@ use super::counters::Counters;
 use crate::transport::{Path, Via};
 
 /// Room in the kernel for a keyframe to every viewer of a shard; the kernel caps it by its own setting.
-const SEND_BUFFER: usize = 16 << 20;
+pub(super) const SEND_BUFFER: usize = 16 << 20;
 /// Room for what arrives while the shard is busy sending such a keyframe.
-const RECEIVE_BUFFER: usize = 8 << 20;
+pub(super) const RECEIVE_BUFFER: usize = 8 << 20;
 
 /// Datagrams of one receive call. With GRO each holds up to 64 packets.
 const RECEIVE_BATCH: usize = 16;
@@ -297,6 +297,119 @@ impl ReceiveBuffer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Receives one datagram and answers it with three packets, as a run where runs go.
+    fn echo(receiver: &Receiver, sender: &mut Sender, counters: &Counters) -> Path {
+        let mut buffer = ReceiveBuffer::new();
+        let mut came_by = None;
+        while came_by.is_none() {
+            let _ = receiver.receive(&mut buffer, |path, _| came_by = Some(path));
+            std::thread::yield_now();
+        }
+        let path = came_by.unwrap();
+        let Via::Udp(local) = path.via else {
+            panic!("{path:?}")
+        };
+        sender.send(path.remote, local, &[7; 250], 100, counters);
+        path
+    }
+
+    /// A client of `server` that takes answers from nowhere else.
+    fn client(server: SocketAddr) -> UdpSocket {
+        let any: SocketAddr = match server {
+            SocketAddr::V4(_) => (Ipv4Addr::LOCALHOST, 0).into(),
+            SocketAddr::V6(_) => (std::net::Ipv6Addr::LOCALHOST, 0).into(),
+        };
+        let client = UdpSocket::bind(any).unwrap();
+        client.connect(server).unwrap();
+        client
+            .set_read_timeout(Some(std::time::Duration::from_secs(20)))
+            .unwrap();
+        client.send(b"hello").unwrap();
+        client
+    }
+
+    #[test]
+    fn answers_leave_from_the_address_that_was_asked() {
+        for any in ["0.0.0.0:0", "[::]:0"] {
+            let (receiver, mut sender) = bind(any.parse().unwrap(), 1).unwrap().remove(0);
+            let port = receiver.local_address().unwrap().port();
+            let counters = Counters::default();
+            for host in [1, 2, 77] {
+                let local = IpAddr::from([127, 0, 0, host]);
+                let client = client((local, port).into());
+                let path = echo(&receiver, &mut sender, &counters);
+                assert!(path == Path::udp(client.local_addr().unwrap(), local));
+                assert_eq!(client.recv(&mut [0; 300]).unwrap(), 100);
+            }
+            assert_eq!(counters.snapshot().sent, 9);
+        }
+    }
+
+    #[test]
+    fn one_socket_serves_both_families() {
+        if UdpSocket::bind("[::1]:0").is_err() {
+            return; // this host has no IPv6
+        }
+        let (receiver, mut sender) = bind("[::]:0".parse().unwrap(), 1).unwrap().remove(0);
+        let port = receiver.local_address().unwrap().port();
+        for local in ["127.0.0.1", "::1"] {
+            let local: IpAddr = local.parse().unwrap();
+            let client = client((local, port).into());
+            let path = echo(&receiver, &mut sender, &Counters::default());
+            assert!(path == Path::udp(client.local_addr().unwrap(), local));
+            assert_eq!(path.remote.is_ipv4(), local.is_ipv4());
+            assert_eq!(client.recv(&mut [0; 300]).unwrap(), 100);
+        }
+    }
+
+    #[test]
+    fn an_address_that_is_no_longer_ours_costs_others_no_runs() {
+        let (_, mut sender) = bind("0.0.0.0:0".parse().unwrap(), 1).unwrap().remove(0);
+        let runs = sender.max_segments();
+        let counters = Counters::default();
+        let gone = IpAddr::from([192, 0, 2, 1]);
+        let remote = SocketAddr::from(([127, 0, 0, 1], 9));
+        for _ in 0..2 * MAX_REFUSALS {
+            sender.send(remote, gone, &[0; 250], 100, &counters);
+            sender.send(remote, gone, &[0; 100], 100, &counters);
+        }
+        assert_eq!(counters.snapshot().sent, 0);
+        assert_eq!(
+            counters.snapshot().send_dropped,
+            8 * u64::from(MAX_REFUSALS)
+        );
+        assert_eq!(sender.max_segments(), runs);
+        assert_eq!(sender.state.max_gso_segments(), runs);
+    }
+
+    #[test]
+    fn packets_that_are_too_long_for_the_interface_cost_others_no_runs() {
+        let (_, mut sender) = bind("0.0.0.0:0".parse().unwrap(), 1).unwrap().remove(0);
+        let runs = sender.max_segments();
+        let counters = Counters::default();
+        let loopback = IpAddr::from([127, 0, 0, 1]);
+        // More than a datagram can hold: refused as what is longer than the MTU.
+        sender.send(
+            (loopback, 9).into(),
+            loopback,
+            &[0; 70_000],
+            70_000,
+            &counters,
+        );
+        assert_eq!(counters.snapshot().too_long, 1);
+        assert_eq!(sender.state.max_gso_segments(), runs);
+    }
+
+    #[test]
+    fn nothing_is_taken_that_could_not_be_answered() {
+        let remote = SocketAddr::from(([192, 0, 2, 1], 9));
+        let taken = |local: &str| can_answer(Path::udp(remote, local.parse().unwrap()));
+        assert!(taken("192.0.2.9") && taken("2001:db8::1"));
+        assert!(!taken("255.255.255.255") && !taken("224.0.0.1") && !taken("ff02::1"));
+        let nowhere = SocketAddr::from(([192, 0, 2, 1], 0));
+        assert!(!can_answer(Path::udp(nowhere, remote.ip())));
+    }
 
     #[test]
     fn the_shards_share_a_port_that_a_second_server_is_refused() {

@@ -14,6 +14,8 @@
 pub mod demux;
 mod dtls;
 mod event;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 pub mod framing;
 pub mod ice;
 mod identity;

@@ -224,6 +224,74 @@ fn dtls_and_media_from_an_address_without_a_check_are_dropped() {
 }
 
 #[test]
+fn a_client_hello_of_somebody_else_does_not_get_into_the_handshake() {
+    let mut pair = Pair::new(DtlsRole::Server, &[GCM]);
+    let mut thief = Peer::new(DtlsRole::Client, &[GCM]);
+    thief.start_dtls(pair.now);
+    let hello = thief.poll_transmit().unwrap();
+    let elsewhere = path_from(([203, 0, 113, 5], 1000));
+    let tcp = connection(9);
+    // Before the peer's own, and between its flights.
+    for wait in [0, 12, 24] {
+        pair.run(Duration::from_millis(wait), |_| false);
+        let own = pair.path;
+        for path in [elsewhere, tcp] {
+            pair.path = path;
+            pair.deliver(hello.clone());
+        }
+        pair.path = own;
+        if wait == 0 {
+            assert_eq!(pair.transport.poll_transmit(), None);
+            pair.begin();
+        }
+    }
+    pair.run(2 * SECOND, |_| false);
+    assert!(pair.transport.is_connected() && pair.peer.is_connected());
+    assert_eq!(pair.transport.take_counters().foreign_path, 6);
+}
+
+#[test]
+fn no_answer_to_a_check_is_longer_than_the_check() {
+    let mut pair = Pair::new(DtlsRole::Server, &[GCM]);
+    for check in [
+        Check {
+            bare: true,
+            ..Check::default()
+        },
+        NOMINATE,
+        Check {
+            controlled: true,
+            ..NOMINATE
+        },
+    ] {
+        let request = pair.peer.check(check);
+        let len = request.len();
+        pair.deliver(request);
+        let (_, response) = pair.transport.poll_transmit().unwrap();
+        assert!(response.len() <= len, "{} for {len}", response.len());
+    }
+}
+
+#[test]
+fn nothing_is_learned_from_checks_that_are_not_authentic() {
+    let mut pair = Pair::connected();
+    let own = pair.path;
+    pair.now += 5 * SECOND;
+    let deadline = pair.transport.poll_timeout();
+    pair.peer.server.pwd = "another-password-0123456".to_owned();
+    for path in [own, client_path(2000), connection(1)] {
+        pair.path = path;
+        pair.send_check(NOMINATE);
+    }
+    assert_eq!(pair.transport.path(), Some(own));
+    assert_eq!(pair.transport.poll_timeout(), deadline);
+    assert_eq!(pair.transport.take_counters().stun_unauthenticated, 3);
+    let protected = pair.peer.protect_rtp(&rtp(1));
+    assert_eq!(pair.deliver(protected).0, Received::Nothing);
+    assert_eq!(pair.transport.take_counters().foreign_path, 1);
+}
+
+#[test]
 fn checks_that_are_not_authentic_get_no_answer() {
     let mut pair = Pair::new(DtlsRole::Server, &[GCM]);
     let good = pair.peer.server.clone();

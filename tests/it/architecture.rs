@@ -31,6 +31,10 @@ const IMPORTERS: &[(&[&str], &[&str])] = &[
             "src/relay/",
         ],
     ),
+    (
+        &["rustls", "tokio_rustls", "rustls_acme", "rcgen"],
+        &["src/front/tls/"],
+    ),
     (&["quinn_udp", "socket2", "mio"], &["src/shard/"]),
     (&["if_addrs"], &["src/network/interface.rs"]),
     (&["clap"], &["src/cli/", "src/main.rs"]),
@@ -49,8 +53,12 @@ const PURE: &[&str] = &[
     "src/ingest/",
     "src/stream/",
     "src/egress/",
+    "src/front/entrances.rs",
+    "src/front/first_bytes.rs",
+    "src/front/opening.rs",
     "src/network/announcement.rs",
     "src/network/candidates.rs",
+    "src/network/reason.rs",
     "src/network/scope.rs",
     "src/network/stun.rs",
 ];

@@ -1,5 +1,7 @@
 //! Why there is no session, in words for the one who runs the client; no secrets, no paths.
 
+use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use reqwest::Url;
@@ -29,6 +31,30 @@ pub enum SignallingError {
     Client {
         /// The reason.
         source: reqwest::Error,
+    },
+    /// The file of certificates can't be read.
+    #[error("can't read the certificates in {}: {source}", path.display())]
+    Ca {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file has no certificates.
+    #[error("{} holds no certificate in PEM form", path.display())]
+    NoCa {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The server's certificate is of nobody who is trusted, or for another name.
+    #[error(
+        "the certificate of {origin} is not trusted ({reason}); if it is your own server, name its certificate with --ca, or use --insecure"
+    )]
+    Untrusted {
+        /// Scheme, host and port of the server.
+        origin: String,
+        /// What is wrong with it.
+        reason: String,
     },
     /// No answer came.
     #[error("can't reach {origin}: {reason}; check that the server runs and that the URL is right")]
@@ -76,9 +102,13 @@ impl SignallingError {
     }
 
     pub(super) fn unreachable(url: &Url, source: reqwest::Error) -> Self {
-        Self::Unreachable {
-            origin: origin(url),
-            reason: reason(source),
+        let (origin, reason) = (origin(url), reason(source));
+        match reason.strip_prefix("invalid peer certificate: ") {
+            Some(reason) => Self::Untrusted {
+                origin,
+                reason: reason.to_owned(),
+            },
+            None => Self::Unreachable { origin, reason },
         }
     }
 }

@@ -30,9 +30,10 @@
 //! 0 when media came for the asked duration: whole video frames if the server accepted video, else
 //! audio packets. 1 otherwise.
 
-mod bits;
 mod depayload;
 mod frame;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod mp4;
 mod output;
 mod peer;
@@ -63,7 +64,7 @@ use self::report::Clock;
 use self::save::Saver;
 use self::viewing::Viewing;
 use super::goodbye;
-use super::signalling::{Endpoint, SignallingError};
+use super::signalling::{Endpoint, SignallingError, Trust};
 use crate::config::Secret;
 
 /// The flags of `tidegate watch`.
@@ -80,6 +81,9 @@ pub struct WatchArgs {
         hide_env_values = true
     )]
     pub token: Option<Secret>,
+    /// Which servers are believed
+    #[command(flatten)]
+    pub trust: Trust,
     /// How long to watch from the first packet on, such as 10s, 500ms or 2m; 0 watches until Ctrl-C
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
     pub duration: Duration,
@@ -132,7 +136,8 @@ pub async fn run(args: WatchArgs) -> Result<ExitCode, WatchError> {
 /// Watches a stream; returns the exit code and the report to print.
 async fn watch(args: &WatchArgs) -> Result<(ExitCode, Vec<u8>), WatchError> {
     let token = args.token.as_ref().map(Secret::expose);
-    let endpoint = Endpoint::new(&args.url, token).map_err(WatchError::Endpoint)?;
+    let endpoint = Endpoint::trusting(&args.trust, &args.url, token);
+    let endpoint = endpoint.map_err(WatchError::Endpoint)?;
     let saver = args.save.as_deref().map(Saver::create).transpose();
     let saver = saver.map_err(WatchError::Save)?;
     let loopback = endpoint.loopback().await;

@@ -247,6 +247,7 @@ fn args(url: &str) -> WatchArgs {
     WatchArgs {
         url: url.to_owned(),
         token: Some(Secret::new("secret")),
+        trust: Trust::default(),
         duration: Duration::from_millis(1500),
         timeout: Duration::from_secs(5),
         json: true,

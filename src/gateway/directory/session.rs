@@ -24,9 +24,9 @@ pub(in crate::gateway) struct Session {
     pub(in crate::gateway) stream: StreamName,
     /// The entity tag of its ICE generation.
     pub(in crate::gateway) etag: String,
+    /// The other side's user name fragment, once it is known: a PATCH with another one restarts ICE.
+    pub(in crate::gateway) peer_ufrag: Option<String>,
     pub(in crate::gateway) client: Client,
-    /// The peer's ICE user name fragment, whose change is a restart; empty before it is known.
-    pub(in crate::gateway) peer_ufrag: String,
     pub(super) connected: bool,
     /// What a viewer can be sent; none for a publisher.
     pub(in crate::gateway) reception: Option<Reception>,
@@ -50,8 +50,8 @@ impl Session {
             kind,
             stream,
             etag,
+            peer_ufrag: None,
             client,
-            peer_ufrag: String::new(),
             connected: false,
             reception: None,
             notice: None,

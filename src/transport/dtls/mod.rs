@@ -5,6 +5,9 @@
 
 mod records;
 
+#[cfg(any(test, fuzzing))]
+pub(super) use records::fuzz as fuzz_records;
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -278,6 +278,41 @@ fn next_fragment<'a>(rest: &mut &'a [u8]) -> Option<Fragment<'a>> {
     })
 }
 
+/// The body of the fuzz target `dtls_records`: datagrams of one peer. A step of kind 255 is the end
+/// of the handshake.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz(steps: impl Iterator<Item = (u8, Vec<u8>)>) {
+    let mut records = Records::new();
+    let (mut taken, mut given) = (0, 0);
+    for (kind, datagram) in steps {
+        if kind == u8::MAX {
+            records.set_established();
+        }
+        taken += datagram.len();
+        if let Verdict::Pass(bytes) = records.filter(&datagram) {
+            given += bytes.len();
+            // Whole records of whole messages, or nothing.
+            let mut rest = &bytes[..];
+            while let Some(record) = next_record(&mut rest) {
+                let mut body = record.body;
+                if (record.kind, record.epoch) == (HANDSHAKE, 0) {
+                    while let Some(message) = next_fragment(&mut body) {
+                        assert_eq!(message.bytes.len(), message.length);
+                    }
+                    assert!(body.is_empty());
+                }
+            }
+            assert!(rest.is_empty());
+        }
+        // A fragment without bytes costs 12 and is passed as 12 at most.
+        assert!(given <= taken + MAX_PARTIAL * MAX_MESSAGE);
+        assert!(taken.min(given) <= HANDSHAKE_BYTES + 2 * LATER_BYTES + MAX_PARTIAL * MAX_MESSAGE);
+        assert!(records.partial.len() <= MAX_PARTIAL);
+        let kept = records.partial.iter().map(|partial| partial.bytes.len());
+        assert!(kept.sum::<usize>() <= MAX_PARTIAL * MAX_MESSAGE);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -5,6 +5,8 @@
 
 mod stun;
 
+#[cfg(any(test, fuzzing))]
+pub(super) use stun::fuzz as fuzz_stun;
 pub use stun::request_ufrag;
 
 use std::time::{Duration, Instant};

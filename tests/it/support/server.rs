@@ -24,6 +24,7 @@ impl Server {
         let mut settings = Settings::defaults(&Host {
             cores: 1,
             ipv6: true,
+            state: std::env::temp_dir(),
         });
         settings.listen = SocketAddr::new(loopback, 0);
         settings.media.listen = settings.listen;
@@ -36,7 +37,7 @@ impl Server {
         let mut settings = Self::settings();
         change(&mut settings);
         let app = App::start(&settings).await.unwrap();
-        let (http, shards) = (app.http_address(), app.shards());
+        let (http, shards) = (app.addresses().http, app.shards());
         let (stop, stopped) = oneshot::channel();
         let served = tokio::spawn(app.serve(async {
             let _ = stopped.await;

@@ -26,6 +26,8 @@ pub(super) enum Probe {
     Preflight,
     /// The offer whose session most of the rest is tried on.
     Create,
+    /// The good offer, from a web page of another origin.
+    CreateFromPage,
     /// An offer, good or bad, of which nothing but the answer is wanted.
     Offer(Case),
     /// The session.
@@ -245,10 +247,9 @@ impl Evidence {
         let response = self.answer(Probe::Create)?;
         match response.status {
             201 => Ok(response),
-            _ => Err(Verdict::not_tested(format!(
-                "there is no session: the server answered {}",
-                response.status
-            ))),
+            _ => Err(Verdict::NotTested(self.rest.clone().unwrap_or_else(|| {
+                format!("no session; the server answered {}", response.status)
+            }))),
         }
     }
 

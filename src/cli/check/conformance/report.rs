@@ -102,6 +102,7 @@ impl Report {
                 continue;
             }
             writeln!(out, "\n{}", colours.bold(group.title()))?;
+            let mut last = Vec::new();
             for (rule, verdict) in rules {
                 let (mark, colour) = mark(verdict, rule.level);
                 writeln!(
@@ -113,9 +114,12 @@ impl Report {
                     self.source(rule),
                     rule.title,
                 )?;
-                for line in details(verdict) {
-                    writeln!(out, "{:17}{}", "", colours.paint(&line, colour))?;
+                // A reason that many share is told once.
+                let lines = details(verdict);
+                for line in lines.iter().filter(|_| lines != last) {
+                    writeln!(out, "{:17}{}", "", colours.paint(line, colour))?;
                 }
+                last = lines;
             }
         }
         self.write_summary(out, colours)

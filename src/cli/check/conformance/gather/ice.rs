@@ -57,42 +57,46 @@ pub(super) async fn gather(run: &mut Run<'_>) {
             None => request,
         }
     };
-    let tag = etag.as_deref();
-    let requests = [
-        (
-            Probe::TrickleWithoutIfMatch,
-            patch(None, FRAGMENT, trickle(CANDIDATE)),
-        ),
-        (
-            Probe::TrickleStale,
-            patch(Some(STALE), FRAGMENT, trickle(CANDIDATE)),
-        ),
-        (
-            Probe::TrickleWrongType,
-            patch(tag, "text/plain", trickle(CANDIDATE)),
-        ),
-        (
-            Probe::TrickleMalformed,
-            patch(tag, FRAGMENT, "hello, this is no fragment".to_owned()),
-        ),
-        (Probe::Trickle, patch(tag, FRAGMENT, trickle(CANDIDATE))),
-        (
-            Probe::TrickleUnusable,
-            patch(tag, FRAGMENT, trickle(UNUSABLE)),
-        ),
-        (Probe::TrickleEnd, patch(tag, FRAGMENT, trickle(END))),
-        (
-            Probe::RestartBroken,
-            patch(Some("*"), FRAGMENT, broken_restart()),
-        ),
-        (Probe::GetAfterBroken, Request::new(Method::GET, &url)),
-        (
-            Probe::TrickleAfterBroken,
-            patch(tag, FRAGMENT, trickle(CANDIDATE)),
-        ),
+    // A restart that should not have been one gives a new tag, too.
+    let mut tag = etag.clone();
+    type Build<'a> = dyn Fn(Option<&str>) -> Request + Sync + 'a;
+    let steps: [(Probe, &Build<'_>); 10] = [
+        (Probe::TrickleWithoutIfMatch, &|_| {
+            patch(None, FRAGMENT, trickle(CANDIDATE))
+        }),
+        (Probe::TrickleStale, &|_| {
+            patch(Some(STALE), FRAGMENT, trickle(CANDIDATE))
+        }),
+        (Probe::TrickleWrongType, &|tag| {
+            patch(tag, "text/plain", trickle(CANDIDATE))
+        }),
+        (Probe::TrickleMalformed, &|tag| {
+            patch(tag, FRAGMENT, "hello, this is no fragment".to_owned())
+        }),
+        (Probe::Trickle, &|tag| {
+            patch(tag, FRAGMENT, trickle(CANDIDATE))
+        }),
+        (Probe::TrickleUnusable, &|tag| {
+            patch(tag, FRAGMENT, trickle(UNUSABLE))
+        }),
+        (Probe::TrickleEnd, &|tag| patch(tag, FRAGMENT, trickle(END))),
+        (Probe::RestartBroken, &|_| {
+            patch(Some("*"), FRAGMENT, broken_restart())
+        }),
+        (Probe::GetAfterBroken, &|_| Request::new(Method::GET, &url)),
+        (Probe::TrickleAfterBroken, &|tag| {
+            patch(tag, FRAGMENT, trickle(CANDIDATE))
+        }),
     ];
-    for (probe, request) in requests {
-        let exchange = run.client.send(request).await;
+    for (probe, build) in steps {
+        let exchange = run.client.send(build(tag.as_deref())).await;
+        if probe == Probe::TrickleWithoutIfMatch {
+            let new = exchange
+                .as_ref()
+                .ok()
+                .and_then(|answer| answer.header(ETAG));
+            tag = new.map(str::to_owned).or(tag);
+        }
         run.evidence.add(probe, exchange);
     }
     let (ufrag, password) = (ice_text(8), ice_text(24));
@@ -107,7 +111,7 @@ pub(super) async fn gather(run: &mut Run<'_>) {
         return;
     }
     let late = fragment(&ufrag, &password, CANDIDATE);
-    let exchange = run.client.send(patch(tag, FRAGMENT, late)).await;
+    let exchange = run.client.send(patch(tag.as_deref(), FRAGMENT, late)).await;
     run.evidence.add(Probe::TrickleBeforeRestart, exchange);
     let again = fragment(&ice_text(8), &ice_text(24), CANDIDATE);
     let exchange = run.client.send(patch(Some("\"*\""), FRAGMENT, again)).await;

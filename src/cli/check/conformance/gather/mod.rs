@@ -102,6 +102,7 @@ impl Run<'_> {
         extensions::gather(self).await;
         auth::on_session(self).await;
         session::delete(self).await;
+        session::create_from_page(self).await;
         if self.wants(Group::Offer) {
             offers::gather(self).await;
         }

@@ -9,14 +9,23 @@ use super::super::evidence::{Probe, Response};
 use super::super::offer::Offer;
 use super::{Run, endpoint, ice};
 
-/// Sends the good offer, as a web page of another origin would.
+/// Sends the good offer.
 pub(super) async fn create(run: &mut Run<'_>) {
     let offer = Offer::new(run.evidence.protocol).text();
     let request = run.post("application/sdp", offer.clone());
-    let request = request.header(ORIGIN, client::ORIGIN);
     let exchange = run.client.send(request).await;
     run.evidence.offer = offer;
     run.evidence.add(Probe::Create, exchange);
+}
+
+/// Sends a good offer as a web page of another origin would.
+pub(super) async fn create_from_page(run: &mut Run<'_>) {
+    let offer = Offer::new(run.evidence.protocol).text();
+    let request = run.post("application/sdp", offer);
+    let request = request.header(ORIGIN, client::ORIGIN);
+    let exchange = run.client.send(request).await;
+    run.end(exchange.as_ref().ok()).await;
+    run.evidence.add(Probe::CreateFromPage, exchange);
 }
 
 /// Where the session is.

@@ -169,8 +169,21 @@ fn methods(evidence: &Evidence) -> Judgement {
     ))
 }
 
+/// The answer to an offer of a page.
+fn to_page(evidence: &Evidence) -> Result<&Response, Verdict> {
+    evidence.created()?;
+    let response = evidence.answer(Probe::CreateFromPage)?;
+    match response.status {
+        201 | 406 => Ok(response),
+        _ => Err(Verdict::not_offered(format!(
+            "pages of other origins get {}",
+            response.describe()
+        ))),
+    }
+}
+
 fn answer(evidence: &Evidence) -> Judgement {
-    let response = evidence.created()?;
+    let response = to_page(evidence)?;
     Ok(match allows_origin(response) {
         true => Verdict::PASS,
         false if !response.list(ALLOW_ORIGIN).is_empty() => {
@@ -181,7 +194,7 @@ fn answer(evidence: &Evidence) -> Judgement {
 }
 
 fn exposes(evidence: &Evidence, names: &[&str]) -> Judgement {
-    let response = evidence.created()?;
+    let response = to_page(evidence)?;
     if !allows_origin(response) {
         return Ok(Verdict::not_tested("the page may not read the answer"));
     }

@@ -77,7 +77,7 @@ pub(super) const RULES: &[Rule] = &[
     ),
     rule(
         "ice.if-match-missing",
-        Level::Must,
+        Level::Should,
         PATCH,
         "A PATCH without If-Match is answered with 428",
         |evidence| precondition(evidence, Probe::TrickleWithoutIfMatch, 428),

@@ -10,8 +10,8 @@ pub(in super::super) const EVENTS: &str = "urn:ietf:params:whep:ext:core:server-
 /// The choice of a layer.
 pub(in super::super) const LAYER: &str = "urn:ietf:params:whep:ext:core:layer";
 const ICE_SERVER: &str = "ice-server";
-const SSE: Source = Source::Whep("WHEP extensions, server-sent events");
-const LAYERS: Source = Source::Whep("WHEP extensions, layer selection");
+const SSE: Source = Source::Whep("WHEP events");
+const LAYERS: Source = Source::Whep("WHEP layers");
 
 const fn rule(
     id: &'static str,

@@ -149,12 +149,16 @@ pub(super) const RULES: &[Rule] = &[
     rule(
         "offer.two-videos",
         Level::Must,
-        Source::Each {
-            whip: "4.4.2",
-            whep: "4.6.2",
-        },
+        Source::Whip("RFC 9725, 4.4.2"),
         "Two video tracks are refused with 400 or 422, or both taken; never one of them",
         two_videos,
+    ),
+    rule(
+        "offer.one-video",
+        Level::Must,
+        Source::Whep("WHEP-04, 4.6.2"),
+        "Who offers to receive two videos gets one of them at most",
+        one_video,
     ),
     rule(
         "offer.no-codec",
@@ -273,22 +277,35 @@ fn two_videos(evidence: &Evidence) -> Judgement {
     let response = answer(evidence, Case::TwoVideos)?;
     Ok(match response.status {
         400 | 422 => Verdict::PASS,
-        201 => {
-            let videos = description(response)?
-                .accepted()
-                .filter(|section| section.kind == "video")
-                .count();
-            match videos {
-                2.. => Verdict::pass_with("the server takes both"),
-                _ => Verdict::fail(
-                    "400 or 422, or both videos taken",
-                    format!("201 with {videos} of two videos"),
-                ),
-            }
-        }
-        406 if evidence.protocol == Protocol::Whep => Verdict::pass_with("a counter-offer"),
+        201 => match videos(response)? {
+            2.. => Verdict::pass_with("the server takes both"),
+            taken => Verdict::fail(
+                "400 or 422, or both videos taken",
+                format!("201 with {taken} of two videos"),
+            ),
+        },
         _ => Verdict::fail("400 or 422", response.describe()),
     })
+}
+
+fn one_video(evidence: &Evidence) -> Judgement {
+    let response = answer(evidence, Case::TwoVideos)?;
+    Ok(match response.status {
+        201 => match videos(response)? {
+            0 | 1 => Verdict::pass_with("one is inactive"),
+            _ => Verdict::fail("one video at most", "two"),
+        },
+        _ => super::refused(response, "4xx, or one video"),
+    })
+}
+
+/// How many videos an answer takes.
+fn videos(response: &Response) -> Result<usize, Verdict> {
+    let description = description(response)?;
+    let taken = description
+        .accepted()
+        .filter(|section| section.kind == "video" && description.direction(section) != "inactive");
+    Ok(taken.count())
 }
 
 fn no_codec(evidence: &Evidence) -> Judgement {
