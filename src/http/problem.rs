@@ -110,7 +110,7 @@ impl Problem {
             | Self::Offer(_)
             | Self::Fragment(_)
             | Self::Json(_)
-            | Self::Session(SessionError::NoLayer)
+            | Self::Session(SessionError::NoLayer | SessionError::Layer(_))
             | Self::Session(SessionError::Fragment(_)) => StatusCode::BAD_REQUEST,
             Self::Denied(Denied::Missing | Denied::Unknown) => StatusCode::UNAUTHORIZED,
             Self::HttpsOnly
