@@ -11,7 +11,7 @@ gstreamer1.0-libav gstreamer1.0-nice"
 case "${1:-}" in
     "") ;;
     --test)
-        packages="$packages gstreamer1.0-tools ffmpeg chromium curl"
+        packages="$packages gstreamer1.0-tools ffmpeg chromium curl pebble"
         # Debian's Node.js will do, but one that is here already is left alone.
         command -v node >/dev/null || packages="$packages nodejs"
         command -v npm >/dev/null || packages="$packages npm"
