@@ -10,6 +10,7 @@ use std::thread;
 use rcgen::generate_simple_self_signed;
 use reqwest::{Certificate, Client, StatusCode};
 use tidegate::config::{Authority, TlsAcme, TlsMode};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UdpSocket;
 
 use crate::lifetime::until;
@@ -100,30 +101,52 @@ fn free_port() -> u16 {
     listener.local_addr().unwrap().port()
 }
 
-/// A name server to which every name is this machine (RFC 1035, section 4.1).
+/// A name server to which every name is this machine. Old versions of Pebble ask by UDP, new ones
+/// by TCP.
 async fn name_server() -> SocketAddr {
-    const TYPE_A: [u8; 2] = [0, 1];
-    let socket = UdpSocket::bind((HERE, 0)).await.unwrap();
-    let address = socket.local_addr().unwrap();
+    let (tcp, udp) = loop {
+        let tcp = tokio::net::TcpListener::bind((HERE, 0)).await.unwrap();
+        if let Ok(udp) = UdpSocket::bind(tcp.local_addr().unwrap()).await {
+            break (tcp, udp);
+        }
+    };
+    let address = tcp.local_addr().unwrap();
     tokio::spawn(async move {
         let mut query = [0; 512];
         loop {
-            let (length, from) = socket.recv_from(&mut query).await.unwrap();
-            // The header, and the one question behind it: a name that ends with 0, type and class.
-            let name = query[12..length].iter().position(|byte| *byte == 0);
-            let end = 12 + name.unwrap() + 5;
-            let is_a = query[end - 4..end - 2] == TYPE_A;
-            let mut answer = query[..end].to_vec();
-            answer[2] |= 0x80;
-            answer[6..12].copy_from_slice(&[0, u8::from(is_a), 0, 0, 0, 0]);
-            if is_a {
-                // The name of the question, type A, class IN, a minute, four bytes.
-                answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 127, 0, 0, 1]);
-            }
-            socket.send_to(&answer, from).await.unwrap();
+            let (length, from) = udp.recv_from(&mut query).await.unwrap();
+            udp.send_to(&answer(&query[..length]), from).await.unwrap();
+        }
+    });
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = tcp.accept().await.unwrap();
+            // Each message has its length before it; one connection asks one thing.
+            let mut query = vec![0; usize::from(stream.read_u16().await.unwrap())];
+            stream.read_exact(&mut query).await.unwrap();
+            let answer = answer(&query);
+            stream.write_u16(answer.len() as u16).await.unwrap();
+            stream.write_all(&answer).await.unwrap();
         }
     });
     address
+}
+
+/// RFC 1035, section 4.1.
+fn answer(query: &[u8]) -> Vec<u8> {
+    const TYPE_A: [u8; 2] = [0, 1];
+    // The header, and the one question behind it: a name that ends with 0, type and class.
+    let name = query[12..].iter().position(|byte| *byte == 0);
+    let end = 12 + name.unwrap() + 5;
+    let is_a = query[end - 4..end - 2] == TYPE_A;
+    let mut answer = query[..end].to_vec();
+    answer[2] |= 0x80;
+    answer[6..12].copy_from_slice(&[0, u8::from(is_a), 0, 0, 0, 0]);
+    if is_a {
+        // The name of the question, type A, class IN, a minute, four bytes.
+        answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 127, 0, 0, 1]);
+    }
+    answer
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
