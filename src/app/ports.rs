@@ -71,7 +71,7 @@ pub(super) async fn bind(
 }
 
 /// `listen` comes first, then that of HTTPS. Port 0 of the others is the port of that.
-fn entrances(settings: &Settings) -> Entrances {
+pub(crate) fn entrances(settings: &Settings) -> Entrances {
     let with_port = |mut address: SocketAddr| {
         if address.port() == 0 {
             address.set_port(settings.listen.port());

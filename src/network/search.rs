@@ -10,9 +10,10 @@ use tokio::net::UdpSocket;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::announcement::{Announcement, Listening, Warning};
+use super::announcement::{Announcement, Listening};
 use super::candidates::Candidates;
 use super::interface::Interface;
+use super::reason::Warning;
 use super::stun::{self, Binding, BindingError};
 use crate::config::{Endpoint, HostName, Media};
 

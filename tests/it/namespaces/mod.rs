@@ -197,9 +197,7 @@ fn two_nats_are_passed_with_the_address_that_a_stun_server_tells() {
         "--no-dtls",
     ]);
     let mut coturn = backbone.start(&mut coturn);
-    coturn.wait_for("STUN server", |line| {
-        line.contains("UDP listener opened on: 198.51.100.1:3478")
-    });
+    coturn.wait_for("STUN server", |line| line.contains("Total General servers"));
 
     let mut command = server.command(env!("CARGO_BIN_EXE_tidegate"));
     command

@@ -66,7 +66,7 @@ async fn look(settings: &Settings, report: &mut Report) {
     let ports = Ports::look(settings, report).await;
     let listening = Listening {
         udp: ports.udp,
-        tcp: settings.media.tcp.then_some(ports.tcp),
+        tcp: ports.tcp,
     };
     let announcement = Announcement::new(&settings.media, &found, listening);
     addresses::look(settings, &found, &announcement, report);

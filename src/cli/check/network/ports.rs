@@ -7,15 +7,16 @@ use tokio::net::TcpListener;
 
 use super::gateway::{Gateway, GatewayError};
 use super::report::{Finding, Report, Section};
+use crate::app;
 use crate::config::Settings;
 use crate::shard::Probe;
 
 /// The ports as they are now.
 pub(super) struct Ports {
-    /// Where media is, or would be, bound.
+    /// Where media by UDP is, or would be, bound.
     pub(super) udp: SocketAddr,
-    /// Where TCP is, or would be, bound.
-    pub(super) tcp: SocketAddr,
+    /// Where media by TCP is, or would be, bound, if it is taken.
+    pub(super) tcp: Option<SocketAddr>,
     /// A socket like those of the gateway, on another port if a gateway has ours.
     pub(super) probe: Option<Probe>,
     pub(super) holder: Holder,
@@ -26,7 +27,7 @@ pub(super) enum Holder {
     /// We do.
     Us {
         udp: Option<std::net::UdpSocket>,
-        tcp: Option<TcpListener>,
+        tcp: Vec<TcpListener>,
     },
     /// A gateway that runs, and a session there.
     Gateway(Gateway),
@@ -35,41 +36,60 @@ pub(super) enum Holder {
 }
 
 impl Ports {
-    /// Binds both ports, or finds the gateway that has them.
+    /// Binds all ports, or finds the gateway that has them.
     pub(super) async fn look(settings: &Settings, report: &mut Report) -> Self {
-        let (wanted_tcp, mut wanted_udp) = (settings.listen, settings.media.listen);
-        let tcp = TcpListener::bind(wanted_tcp).await;
-        let local = tcp.as_ref().ok().and_then(|tcp| tcp.local_addr().ok());
-        if let Some(local) = local
-            && wanted_udp.port() == 0
-        {
-            wanted_udp.set_port(local.port());
+        let mut entrances = app::entrances(settings);
+        let mut tcp = Vec::new();
+        let mut chosen = 0;
+        for mut address in entrances.to_bind() {
+            if address.port() == 0 {
+                address.set_port(chosen);
+            }
+            let bound = TcpListener::bind(address).await;
+            if let Ok(local) = bound
+                .as_ref()
+                .map_err(drop)
+                .and_then(|bound| bound.local_addr().map_err(drop))
+            {
+                if address.port() == 0 {
+                    chosen = local.port();
+                }
+                address = local;
+            }
+            tcp.push((address, bound));
         }
-        let probe = Probe::bind(wanted_udp);
+        entrances.resolve(chosen);
+        let mut udp = settings.media.listen;
+        if udp.port() == 0 {
+            udp.set_port(chosen);
+        }
+        let probe = Probe::bind(udp);
         let mut ports = Self {
-            udp: wanted_udp,
-            tcp: local.unwrap_or(wanted_tcp),
+            udp,
+            tcp: entrances.ice.first().copied(),
             probe: None,
             holder: Holder::Nobody,
         };
-        let is_taken = |error: &io::Error| error.kind() == io::ErrorKind::AddrInUse;
-        match (tcp, probe) {
-            (Err(tcp), Err(udp)) if is_taken(&tcp) && is_taken(&udp) => {
-                ports.holder = running(settings, wanted_tcp, wanted_udp, report).await;
-                ports.probe = Probe::bind(SocketAddr::new(wanted_udp.ip(), 0)).ok();
-            }
-            (tcp, probe) => {
-                let tcp = keep(tcp, "listen.tcp", "TCP", ports.tcp, report);
-                ports.probe = keep(probe, "listen.udp", "UDP", wanted_udp, report);
-                ports.holder = Holder::Us {
-                    udp: ports
-                        .probe
-                        .as_ref()
-                        .and_then(|probe| probe.socket.try_clone().ok()),
-                    tcp,
-                };
-            }
+        let is_taken = |error: Option<&io::Error>| {
+            error.is_some_and(|error| error.kind() == io::ErrorKind::AddrInUse)
+        };
+        let all_taken = is_taken(probe.as_ref().err())
+            && tcp.iter().all(|(_, bound)| is_taken(bound.as_ref().err()));
+        if all_taken {
+            ports.holder = running(settings, udp, report).await;
+            ports.probe = Probe::bind(SocketAddr::new(udp.ip(), 0)).ok();
+            return ports;
         }
+        let tcp = tcp
+            .into_iter()
+            .filter_map(|(address, bound)| keep(bound, "listen.tcp", "TCP", address, report))
+            .collect();
+        ports.probe = keep(probe, "listen.udp", "UDP", udp, report);
+        let socket = ports
+            .probe
+            .as_ref()
+            .and_then(|probe| probe.socket.try_clone().ok());
+        ports.holder = Holder::Us { udp: socket, tcp };
         ports
     }
 }
@@ -117,13 +137,9 @@ fn keep<T>(
     }
 }
 
-/// Both ports are taken: by a gateway?
-async fn running(
-    settings: &Settings,
-    tcp: SocketAddr,
-    udp: SocketAddr,
-    report: &mut Report,
-) -> Holder {
+/// All ports are taken: by a gateway?
+async fn running(settings: &Settings, udp: SocketAddr, report: &mut Report) -> Holder {
+    let tcp = settings.listen;
     let session = Gateway::ask(settings, reachable_here(tcp)).await;
     let (finding, holder) = match session {
         Ok(gateway) => (

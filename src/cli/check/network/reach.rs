@@ -57,14 +57,14 @@ pub(super) async fn look(holder: Holder, announcement: &Announcement, report: &m
                 if udp.is_some() {
                     asked.push((Protocol::Udp, announced.clone()));
                 }
-                if tcp.is_some() {
+                if !tcp.is_empty() {
                     asked.push((Protocol::Tcp, announced.clone()));
                 }
             }
             if let Some(socket) = udp.and_then(|udp| UdpSocket::from_std(udp).ok()) {
                 answering.spawn(answer_udp(socket));
             }
-            if let Some(listener) = tcp {
+            for listener in tcp {
                 answering.spawn(answer_tcp(listener));
             }
             (None, None)
