@@ -17,7 +17,6 @@ use super::{Config, Event, SessionKey, ShardId, StreamKey};
 use crate::egress::whep::Subscriber;
 use crate::ingest::Publisher;
 use crate::sdp::IceCredentials;
-use crate::stream::{Recycler, TrackInfo};
 use crate::transport::{self, CloseReason, Identity, Path, Received, Transport, Via, demux, ice};
 
 /// Everything that one shard's thread owns.
@@ -155,19 +154,7 @@ impl State {
         };
         let (stream, media) = match role {
             Role::Publisher { stream, spec } => {
-                let tracks: Vec<TrackInfo> =
-                    spec.tracks.iter().map(|track| track.info.clone()).collect();
-                let source = Source::Publisher {
-                    slot: usize::MAX,
-                    recycler: Recycler::default(),
-                    targets: Vec::new(),
-                    hls: None,
-                };
-                let mut local = LocalStream::new(&tracks, source, &self.config);
-                for (local, track) in local.tracks.iter_mut().zip(&spec.tracks) {
-                    local.is_layered = track.layers.iter().any(|layer| layer.rid.is_some());
-                }
-                self.add_stream(stream, local);
+                self.add_stream(stream, LocalStream::published(&spec, &self.config));
                 let publisher =
                     Publisher::new(now, spec, self.config.ingest.clone(), rand::random());
                 (stream, Media::Publisher(Box::new(publisher)))
