@@ -8,6 +8,7 @@ mod names;
 mod ports;
 
 pub use ports::Addresses;
+pub(crate) use ports::entrances;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};

@@ -71,7 +71,7 @@ pub(super) async fn bind(
 }
 
 /// `listen` comes first, then that of HTTPS.
-fn entrances(settings: &Settings) -> Entrances {
+pub(crate) fn entrances(settings: &Settings) -> Entrances {
     let mut web = vec![settings.listen];
     web.extend(settings.tls.listen.filter(|_| has_tls(settings)));
     let ice = settings.media.tcp.then_some(settings.media.listen);

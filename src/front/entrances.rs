@@ -27,7 +27,7 @@ pub(super) struct Admission {
 impl Entrances {
     /// The addresses to bind, each once: the system has no room for an address beside one that
     /// covers it.
-    pub(super) fn to_bind(&self) -> Vec<SocketAddr> {
+    pub fn to_bind(&self) -> Vec<SocketAddr> {
         let all = || self.web.iter().chain(&self.ice);
         let mut found: Vec<SocketAddr> = Vec::new();
         for address in all() {
@@ -40,7 +40,7 @@ impl Entrances {
     }
 
     /// Puts the port that the system chose in the place of 0.
-    pub(super) fn resolve(&mut self, port: u16) {
+    pub fn resolve(&mut self, port: u16) {
         for address in self.web.iter_mut().chain(&mut self.ice) {
             if address.port() == 0 {
                 address.set_port(port);

@@ -7,6 +7,7 @@
 //! | `stun` | one binding transaction with a STUN server, and its other side | pure |
 //! | `search` | resolves names, looks at interfaces, asks the STUN server | shell |
 //! | `announcement` | from what was found to what is announced, each with its reason | pure |
+//! | `reason`, `scope` | why an address is announced or not; from where it can be reached | pure |
 //! | `candidates` | the candidates of an answer, by who asks | pure |
 //!
 //! The only importer of `if_addrs`. It binds sockets for questions to STUN servers and for nothing else.
@@ -14,12 +15,14 @@
 mod announcement;
 mod candidates;
 mod interface;
+mod reason;
 mod scope;
 mod search;
 pub mod stun;
 
-pub use announcement::{Announced, Announcement, LeftOut, Listening, Reason, Warning, WhyNot};
+pub use announcement::{Announced, Announcement, Listening};
 pub use candidates::Candidates;
 pub use interface::Interface;
+pub use reason::{LeftOut, Reason, Warning, WhyNot};
 pub use scope::Scope;
-pub use search::{Found, Mapping, Search, keep_current};
+pub use search::{Found, Mapping, Search, keep_current, put};

@@ -10,9 +10,10 @@ use tokio::net::UdpSocket;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::announcement::{Announcement, Listening, Warning};
+use super::announcement::{Announcement, Listening};
 use super::candidates::Candidates;
 use super::interface::Interface;
+use super::reason::Warning;
 use super::stun::{self, Binding, BindingError};
 use crate::config::{Endpoint, HostName, Media};
 
@@ -154,13 +155,24 @@ async fn ask(from: SocketAddr, servers: &[SocketAddr]) -> io::Result<Vec<Mapping
 }
 
 async fn ask_one(from: SocketAddr, server: SocketAddr) -> io::Result<Mapping> {
+    let now = Instant::now().into_std();
+    let binding = Binding::new(now, server, rand::random());
+    put(from, binding).await
+}
+
+/// Puts a question by UDP, from `from` if that is free. Takes [`stun::PATIENCE`] at most.
+///
+/// # Errors
+///
+/// When there is no socket to be had.
+pub async fn put(from: SocketAddr, mut binding: Binding) -> io::Result<Mapping> {
+    let server = binding.server();
     let socket = match UdpSocket::bind(from).await {
         Ok(socket) => socket,
         // Somebody has the port; who binds it for media tells so.
         Err(_) => UdpSocket::bind(SocketAddr::new(from.ip(), 0)).await?,
     };
     let local = socket.local_addr()?.port();
-    let mut binding = Binding::new(Instant::now().into_std(), server, rand::random());
     let mut datagram = [0; 1_500];
     let outcome = loop {
         let now = Instant::now().into_std();

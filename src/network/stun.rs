@@ -6,12 +6,18 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use rtc::stun::attributes::{ATTR_ICE_CONTROLLING, ATTR_PRIORITY, ATTR_USERNAME};
 use rtc::stun::error_code::ErrorCodeAttribute;
+use rtc::stun::fingerprint::FINGERPRINT;
+use rtc::stun::integrity::MessageIntegrity;
 use rtc::stun::message::{
     BINDING_ERROR, BINDING_REQUEST, BINDING_SUCCESS, Getter as _, Message, Setter as _,
     TransactionId,
 };
+use rtc::stun::textattrs::TextAttribute;
 use rtc::stun::xoraddr::XorMappedAddress;
+
+use crate::sdp::IceCredentials;
 
 /// The port of STUN (RFC 8489, section 18.6).
 pub const PORT: u16 = 3478;
@@ -47,21 +53,55 @@ pub enum BindingError {
     /// It answered without an address.
     #[error("its answer holds no address")]
     NoAddress,
+    /// The question can't be signed.
+    #[error("this build has no HMAC-SHA1")]
+    NoCrypto,
 }
 
 impl Binding {
     /// A question to `server` that begins now. `transaction` is random.
     pub fn new(now: Instant, server: SocketAddr, transaction: [u8; 12]) -> Self {
-        let transaction = TransactionId(transaction);
+        let request = message(BINDING_REQUEST, TransactionId(transaction)).raw;
+        Self::with_request(now, server, transaction, request)
+    }
+
+    /// A connectivity check of the ICE session with these credentials of `server` (RFC 8445, section
+    /// 7.2), which nominates nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`BindingError::NoCrypto`].
+    pub fn check(
+        now: Instant,
+        server: SocketAddr,
+        transaction: [u8; 12],
+        credentials: &IceCredentials,
+    ) -> Result<Self, BindingError> {
+        let request =
+            check(TransactionId(transaction), credentials).ok_or(BindingError::NoCrypto)?;
+        Ok(Self::with_request(now, server, transaction, request))
+    }
+
+    fn with_request(
+        now: Instant,
+        server: SocketAddr,
+        transaction: [u8; 12],
+        request: Vec<u8>,
+    ) -> Self {
         Self {
             server,
-            transaction,
-            request: message(BINDING_REQUEST, transaction).raw,
+            transaction: TransactionId(transaction),
+            request,
             next: now,
             wait: FIRST_WAIT,
             gives_up: now + PATIENCE,
             outcome: None,
         }
+    }
+
+    /// The question, for transports that lose nothing.
+    pub fn request(&self) -> &[u8] {
+        &self.request
     }
 
     /// Whom it asks.
@@ -138,6 +178,22 @@ pub fn answer(request: &[u8], source: SocketAddr) -> Option<Vec<u8>> {
     };
     mapped.add_to(&mut answer).ok()?;
     Some(answer.raw)
+}
+
+fn check(transaction: TransactionId, credentials: &IceCredentials) -> Option<Vec<u8>> {
+    let IceCredentials { ufrag, pwd } = credentials;
+    let provider = rtc::crypto::default_provider().ok()?;
+    let mut request = message(BINDING_REQUEST, transaction);
+    TextAttribute::new(ATTR_USERNAME, format!("{ufrag}:check"))
+        .add_to(&mut request)
+        .ok()?;
+    request.add(ATTR_PRIORITY, &[0, 0, 0, 1]);
+    request.add(ATTR_ICE_CONTROLLING, &[0; 8]);
+    MessageIntegrity::new_short_term_integrity_with_provider(pwd.clone(), provider.crypto())
+        .add_to(&mut request)
+        .ok()?;
+    FINGERPRINT.add_to(&mut request).ok()?;
+    Some(request.raw)
 }
 
 fn decode(datagram: &[u8]) -> Option<Message> {

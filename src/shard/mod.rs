@@ -22,6 +22,7 @@
 //! | `wire` | both of them, by the path of a packet |
 //! | `inbox` | messages and packets from outside the thread |
 //! | `messages` | what messages lead to |
+//! | `probe` | what the machine gives to a socket, for `tidegate check network` |
 //! | `timers` | deadlines of sessions |
 //!
 //! The only importer of `mio`, `quinn_udp` and `socket2`.
@@ -39,6 +40,7 @@ mod layers;
 mod local_stream;
 mod media;
 mod messages;
+mod probe;
 mod session;
 mod sessions;
 mod socket;
@@ -59,6 +61,7 @@ pub use connections::TcpLimits;
 pub use counters::{Counters, Snapshot};
 pub use ice_tcp::accept_tcp;
 pub use inbox::{Message, OpenSession, Rebinding, Role, ShardHandle};
+pub use probe::{Buffer, Probe};
 
 use event_loop::Ended;
 

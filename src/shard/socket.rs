@@ -15,9 +15,9 @@ use super::counters::Counters;
 use crate::transport::{Path, Via};
 
 /// Room in the kernel for a keyframe to every viewer of a shard; the kernel caps it by its own setting.
-const SEND_BUFFER: usize = 16 << 20;
+pub(super) const SEND_BUFFER: usize = 16 << 20;
 /// Room for what arrives while the shard is busy sending such a keyframe.
-const RECEIVE_BUFFER: usize = 8 << 20;
+pub(super) const RECEIVE_BUFFER: usize = 8 << 20;
 
 /// Datagrams of one receive call. With GRO each holds up to 64 packets.
 const RECEIVE_BATCH: usize = 16;

@@ -125,6 +125,12 @@ impl Gateway {
         credentials
     }
 
+    /// A connection was closed.
+    pub(super) fn forget_path(&mut self, now: Instant, session: usize, path: Path) {
+        self.transports[session].forget_path(now, path);
+        self.settle(now, session);
+    }
+
     pub(super) fn stats(&self) -> ingest::Stats {
         self.publisher.stats()
     }

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `network` | links that lose, delay, swap and double datagrams |
 //! | `agreed` | what SDP would have agreed on |
+//! | `stream` | connections in the place of links |
 //! | `gateway` | transports, ingest, rings and subscribers, without sockets |
 //! | `publisher` | a peer that sends video and audio and answers NACKs |
 //! | `viewer` | a peer that receives, asks again, and keeps account |
@@ -19,6 +20,7 @@ mod gateway;
 mod layers;
 mod network;
 mod publisher;
+mod stream;
 mod tests;
 mod viewer;
 mod world;

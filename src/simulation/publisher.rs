@@ -14,6 +14,7 @@ use super::{
     AUDIO, AUDIO_PAYLOAD_TYPE, CHECKING, Datagram, KEEPING, REPAIRED_RID_EXTENSION, RID_EXTENSION,
     RIDS, RTX_PAYLOAD_TYPE, VIDEO, VIDEO_PAYLOAD_TYPE, payload,
 };
+use crate::sdp::IceCredentials;
 use crate::stream::TrackId;
 use crate::transport::Path;
 use crate::transport::testing::{Check, client_path};
@@ -38,6 +39,8 @@ pub(super) struct PublishingPeer {
     /// When it came into being, and what its wall clock said then.
     start: Instant,
     epoch: u64,
+    /// Whether it goes on saying so, or nominates only at the beginning, as Pion does.
+    pub(super) nominates: bool,
     next_check: Instant,
     next_video: Instant,
     next_audio: Instant,
@@ -111,6 +114,7 @@ impl PublishingPeer {
             connected: false,
             start: now,
             epoch: dice.roll() >> 1,
+            nominates: true,
             next_check: now,
             next_video: now,
             next_audio: now,
@@ -129,6 +133,23 @@ impl PublishingPeer {
         self.path = client_path(before.path.remote.port() + 1);
         self.sent = before.sent;
         self.next_check = begin;
+    }
+
+    /// The NAT forgot its mapping: from now on the peer has another address.
+    pub(super) fn rebind(&mut self) {
+        self.path.remote.set_port(self.path.remote.port() + 1_000);
+    }
+
+    /// Goes on by another path, and checks it at once.
+    pub(super) fn go_by(&mut self, now: Instant, path: Path) {
+        self.path = path;
+        self.next_check = now;
+    }
+
+    /// Goes on with the credentials of an ICE restart.
+    pub(super) fn restart_ice(&mut self, now: Instant, credentials: IceCredentials) {
+        self.peer.server = credentials;
+        self.next_check = now;
     }
 
     /// Goes on with other SSRCs, numbers and timestamps, as after a restart of the encoder.
@@ -180,7 +201,7 @@ impl PublishingPeer {
         if self.next_check <= now {
             self.next_check = now + if self.connected { KEEPING } else { CHECKING };
             let check = self.peer.check(Check {
-                nominate: true,
+                nominate: self.nominates || !self.connected,
                 ..Check::default()
             });
             self.outbox.push((self.path, check));

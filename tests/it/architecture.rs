@@ -58,6 +58,7 @@ const PURE: &[&str] = &[
     "src/front/opening.rs",
     "src/network/announcement.rs",
     "src/network/candidates.rs",
+    "src/network/reason.rs",
     "src/network/scope.rs",
     "src/network/stun.rs",
 ];

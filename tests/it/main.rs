@@ -7,7 +7,9 @@
 
 mod architecture;
 mod bad_input;
+mod check_network;
 mod command_line;
+mod conformance;
 mod fan_out;
 mod front_door;
 mod https;
@@ -15,6 +17,7 @@ mod licences;
 mod ice_tcp;
 mod lifetime;
 mod memory;
+mod namespaces;
 mod pipelines;
 mod reconnect;
 mod refusals;

@@ -3,6 +3,7 @@
 //! One file a subject: each has its flags and its `run`.
 
 mod conformance;
+mod network;
 
 use std::process::ExitCode;
 
@@ -23,6 +24,8 @@ enum Subject {
     Whip(ConformanceArgs),
     /// Check a WHEP endpoint against draft-ietf-wish-whep-04: any server's, one line a rule.
     Whep(ConformanceArgs),
+    /// Check whether clients can reach the gateway of this machine, and say what to mend.
+    Network(network::NetworkArgs),
 }
 
 /// Runs the check that was asked for. The exit status is 0 when nothing that must hold fails, 1 when
@@ -34,5 +37,6 @@ pub async fn run(args: CheckArgs) -> Result<ExitCode, CheckError> {
     match args.subject {
         Subject::Whip(args) => conformance::run(conformance::Protocol::Whip, args).await,
         Subject::Whep(args) => conformance::run(conformance::Protocol::Whep, args).await,
+        Subject::Network(args) => Ok(network::run(args).await),
     }
 }
