@@ -44,6 +44,8 @@ impl State {
             Message::Clock(stream, track, clock) => self.handle_clock(stream, track, clock),
             Message::Route(path, shard) => self.sessions.add_route(path, shard),
             Message::Unroute(path, shard) => self.sessions.remove_route(path, shard),
+            Message::RouteSsrc(ssrc, shard) => self.sessions.add_route_of_ssrc(ssrc, shard),
+            Message::UnrouteSsrc(ssrc, shard) => self.sessions.remove_route_of_ssrc(ssrc, shard),
             Message::Shutdown => self.stopping = true,
         }
     }

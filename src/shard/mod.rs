@@ -20,6 +20,7 @@
 //! | `wire` | both of them, by the path of a packet |
 //! | `inbox` | messages and packets from outside the thread |
 //! | `messages` | what messages lead to |
+//! | `routing` | whose a datagram is |
 //! | `probe` | what the machine gives to a socket, for `tidegate check network` |
 //! | `timers` | deadlines of sessions |
 //!
@@ -37,6 +38,7 @@ mod local_stream;
 mod media;
 mod messages;
 mod probe;
+mod routing;
 mod session;
 mod sessions;
 mod socket;
