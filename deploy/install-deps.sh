@@ -12,6 +12,8 @@ case "${1:-}" in
     "") ;;
     --test)
         packages="$packages gstreamer1.0-tools ffmpeg chromium curl"
+        # For the tests in network namespaces.
+        packages="$packages iproute2 nftables coturn procps"
         # Debian's Node.js will do, but one that is here already is left alone.
         command -v node >/dev/null || packages="$packages nodejs"
         command -v npm >/dev/null || packages="$packages npm"

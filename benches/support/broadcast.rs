@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use tidegate::rtp::{Codec, ExtensionMap};
-use tidegate::sdp::{Feedback, PublishedTrack, PublisherSpec, SubscribedTrack, SubscriberSpec};
+use tidegate::sdp::{
+    Feedback, PublishedLayer, PublishedTrack, PublisherSpec, SubscribedTrack, SubscriberSpec,
+};
 use tidegate::stream::{TrackId, TrackInfo};
 
 pub(crate) const AUDIO: TrackId = TrackId(0);
@@ -136,8 +138,10 @@ pub(crate) fn publisher_spec() -> PublisherSpec {
         info,
         payload_type,
         rtx_payload_type: None,
-        ssrc: Some(ssrc),
-        rtx_ssrc: None,
+        layers: vec![PublishedLayer {
+            ssrc: Some(ssrc),
+            ..PublishedLayer::default()
+        }],
         extensions: ExtensionMap::default(),
         feedback: Feedback {
             nack: true,

@@ -8,9 +8,9 @@ use crate::egress::whep::{Outlet, Subscriber};
 use crate::ingest::{self, Ingested, Publisher};
 use crate::rtp::rtcp::{ReceiverFeedback, SenderReport, read_feedback};
 use crate::rtp::{Codec, Extension, ExtensionMap, Header, MediaKind, header, keyframe};
-use crate::sdp::session::{Feedback, PublishedTrack, PublisherSpec};
+use crate::sdp::session::{Feedback, PublishedLayer, PublishedTrack, PublisherSpec};
 use crate::sdp::{SubscribedTrack, SubscriberSpec};
-use crate::stream::{ExtensionValues, Packet, Ring, TrackId, TrackInfo};
+use crate::stream::{LayerId, Packet, Ring, TrackId, TrackInfo};
 use crate::transport::srtp::rtp_header_len;
 
 /// A packet on its own.
@@ -72,6 +72,8 @@ pub(super) fn publisher(data: &[u8]) {
 const AUDIO: (u32, u8) = (11, 111);
 const VIDEO: (u32, u8) = (22, 96);
 const REPAIR: (u32, u8) = (33, 97);
+/// Another layer of the video.
+const LOW: (u32, u8) = (44, 96);
 /// Two tracks, each under two ids beyond the one-byte form.
 const EXTENSIONS: [(Extension, u8); 9] = [
     (Extension::Mid, 1),
@@ -88,7 +90,8 @@ const EXTENSIONS: [(Extension, u8); 9] = [
 struct Story {
     publisher: Publisher,
     viewer: Subscriber,
-    rings: [Ring; 2],
+    /// Of audio, and of the layers of the video.
+    rings: [[Ring; 2]; 2],
     outlet: Checked,
 }
 
@@ -110,8 +113,11 @@ impl Story {
             mid: id.to_string(),
             payload_type,
             rtx_payload_type: rtx.map(|(_, payload_type)| payload_type),
-            ssrc: Some(ssrc),
-            rtx_ssrc: rtx.map(|(ssrc, _)| ssrc),
+            layers: vec![PublishedLayer {
+                rid: rtx.map(|_| "h".to_owned()),
+                ssrc: Some(ssrc),
+                rtx_ssrc: rtx.map(|(ssrc, _)| ssrc),
+            }],
             extensions: map(),
             feedback,
         };
@@ -127,10 +133,15 @@ impl Story {
             extensions: map(),
             feedback,
         };
-        let tracks = vec![
+        let mut tracks = vec![
             published(0, Codec::Opus, AUDIO, None),
             published(1, Codec::Vp8, VIDEO, Some(REPAIR)),
         ];
+        tracks[1].layers.push(PublishedLayer {
+            rid: Some("l".to_owned()),
+            ssrc: Some(LOW.0),
+            rtx_ssrc: None,
+        });
         let spec = SubscriberSpec {
             tracks: vec![
                 subscribed(0, MediaKind::Audio, 48_000, None),
@@ -141,7 +152,7 @@ impl Story {
         Self {
             publisher: Publisher::new(now, PublisherSpec { tracks }, config, 1),
             viewer: Subscriber::new(&spec, "stage-1", || 0x7FFF_FFFF),
-            rings: [Ring::new(64), Ring::new(64)],
+            rings: [0; 2].map(|_| [0; 2].map(|_| Ring::new(64))),
             outlet: Checked::default(),
         }
     }
@@ -151,17 +162,24 @@ impl Story {
         match step.kind % 8 {
             0 => self.handle_rtp(now, step.bytes),
             1 => self.handle_rtp(now, &packet(AUDIO, step.bytes)),
-            2 | 3 => self.handle_rtp(now, &packet(VIDEO, step.bytes)),
+            2 => self.handle_rtp(now, &packet(VIDEO, step.bytes)),
+            3 => self.handle_rtp(now, &packet(LOW, step.bytes)),
             4 => self.handle_rtp(now, &packet(REPAIR, step.bytes)),
             5 => self.publisher.handle_rtcp(now, step.bytes),
             6 => self.handle_feedback(now, step.bytes),
-            _ => self.publisher.request_keyframe(now, TrackId(1)),
+            _ => self.publisher.request_keyframe(now, TrackId(1), LayerId(0)),
         }
         while let Some(compound) = self.publisher.poll_rtcp() {
             assert!(compound.len() <= 1500, "{}", compound.len());
             assert!(read_feedback(&compound, |_| ()), "our own RTCP");
         }
-        let events = std::iter::from_fn(|| self.publisher.poll_event()).count();
+        let mut events = 0;
+        while let Some(event) = self.publisher.poll_event() {
+            events += 1;
+            if let ingest::Event::Layers { track, layers } = event {
+                self.viewer.set_layers(track, &layers);
+            }
+        }
         assert!(events <= 64 + step.bytes.len());
         // What is overdue was done above, so that a loop over it ends.
         let due = self.publisher.poll_timeout();
@@ -169,36 +187,30 @@ impl Story {
     }
 
     fn handle_rtp(&mut self, now: Instant, bytes: &[u8]) {
-        let mut packet = Packet {
-            track: TrackId(0),
-            sequence: 0,
-            timestamp: 0,
-            marker: false,
-            keyframe: false,
-            received: now,
-            payload: Vec::new(),
-            extensions: ExtensionValues::default(),
-        };
+        let mut packet = Packet::empty(now);
         if self.publisher.handle_rtp(now, bytes, &mut packet) != Ingested::Media {
             return;
         }
         assert!(packet.payload.len() <= bytes.len());
-        let track = packet.track;
+        let (track, layer) = (packet.track, packet.layer);
         let packet = Arc::new(packet);
-        self.rings[usize::from(track.0)].insert(Arc::clone(&packet));
+        self.rings[usize::from(track.0)][usize::from(layer.0)].insert(Arc::clone(&packet));
         self.outlet.may_send(1);
+        let clock = |_| None;
         self.viewer
-            .forward(now, track, [&*packet], &mut self.outlet);
+            .forward(now, track, layer, [&*packet], clock, &mut self.outlet);
     }
 
     fn handle_feedback(&mut self, now: Instant, bytes: &[u8]) {
         // A sequence number asked for is a packet sent at most.
         self.outlet.may_send(17 * bytes.len() / 4);
         let rings = &self.rings;
-        let ring = |track: TrackId| rings.get(usize::from(track.0));
+        let ring = |track: TrackId, layer: LayerId| {
+            rings.get(usize::from(track.0))?.get(usize::from(layer.0))
+        };
         let wanted = self.viewer.handle_rtcp(now, bytes, ring, &mut self.outlet);
-        for track in wanted.keyframes() {
-            self.publisher.request_keyframe(now, track);
+        for (track, layer) in wanted.iter() {
+            self.publisher.request_keyframe(now, track, layer);
         }
     }
 }

@@ -34,8 +34,9 @@ impl Task {
             .map(|track| track.info.clone())
             .collect();
         let codecs = codecs(&tracks);
-        let (session, created) =
+        let (mut session, created) =
             self.new_session(SessionKind::Whip, name, client, shard, accepted.answer);
+        session.peer_ufrag = Some(offer.ice.ufrag.clone());
         let key = session.place.key;
         let (stream, displaced) = self.directory.add_publisher(session, tracks);
         self.close(displaced);
@@ -144,9 +145,15 @@ impl Task {
         }
         // A lite agent sends no checks of its own, so the peer's candidates tell it nothing: it
         // answers wherever an authenticated check comes from (RFC 8445, section 2.5).
-        let (IfMatch::Any, Some(_)) = (if_match, &fragment.ice) else {
+        let (IfMatch::Any, Some(ice)) = (if_match, &fragment.ice) else {
             return Ok(Patched::Candidates);
         };
+        // Only other credentials than before ask for a restart (RFC 9725, section 4.3.3). Clients that
+        // know no `If-Match` send theirs with every candidate.
+        if session.peer_ufrag.as_deref() == Some(&ice.ufrag) {
+            return Ok(Patched::Candidates);
+        }
+        session.peer_ufrag = Some(ice.ufrag.clone());
         session.etag = new_etag();
         let (etag, Place { key, shard }) = (session.etag.clone(), session.place);
         let client = session.client;

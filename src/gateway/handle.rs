@@ -18,10 +18,6 @@ pub struct Gateway {
 pub(crate) type Reply<T> = oneshot::Sender<T>;
 
 /// What the task answers. One variant a method of [`Gateway`].
-#[expect(
-    dead_code,
-    reason = "counter-offers and layers are answered with errors so far"
-)]
 pub(crate) enum Request {
     Create {
         kind: SessionKind,

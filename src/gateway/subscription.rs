@@ -45,7 +45,9 @@ impl Task {
                 media = None;
             }
         }
-        let (session, created) = self.new_session(SessionKind::Whep, name, client, shard, answer);
+        let (mut session, created) =
+            self.new_session(SessionKind::Whep, name, client, shard, answer);
+        session.peer_ufrag = Some(offer.ice.ufrag.clone());
         let place = session.place;
         self.directory.add_subscriber(session, reception);
         let transport = self.transport(ice, remote_fingerprint, dtls_role);
@@ -92,6 +94,7 @@ impl Task {
         answer: &sdp::Answer,
     ) -> Result<(), SessionError> {
         let session = self.directory.session(SessionKind::Whep, name, id)?;
+        session.peer_ufrag = Some(answer.ice.ufrag.clone());
         let place = session.place;
         let Some(Reception::Offered(offered)) = &session.reception else {
             return Err(SessionError::NotWaiting);

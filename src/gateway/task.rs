@@ -194,6 +194,7 @@ impl Task {
                     reason.map_or_else(|| "it was closed".to_owned(), |reason| reason.to_string());
                 self.forget(*session, &reason);
             }
+            Event::Layers { .. } => {}
         }
     }
 
@@ -224,7 +225,7 @@ impl Task {
         self.close(closed);
         if let Some((settings, library)) = &self.config.hls {
             let handle = self.shards[usize::from(origin.0)].clone();
-            let ask = move |track| handle.send(Message::RequestKeyframe(stream, track));
+            let ask = move |track| handle.send(Message::RequestHlsKeyframe(stream, track));
             let tracks = broadcast.tracks.to_vec();
             let feed = HlsBranch::start(settings.clone(), name, tracks, library, ask);
             self.send(origin, Message::AttachHls(stream, feed));

@@ -11,26 +11,32 @@
 //! its types.
 
 mod keyframes;
+mod ladder;
+mod layer;
 mod nack;
 mod outbox;
 mod reports;
 mod source;
+mod stats;
 mod timeline;
-mod track;
 mod transport_cc;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::rtp::{Extension, Header};
 use crate::sdp::session::PublisherSpec;
-use crate::stream::{Packet, TrackId};
+use crate::stream::{LayerId, Packet, RankedLayer, TrackId};
 
+pub use stats::{LayerStats, Stats};
+
+use ladder::Ladder;
+use layer::Layer;
 use nack::RoundTrip;
 use outbox::Outbox;
 use reports::Report;
 use source::Sources;
-use track::Track;
 use transport_cc::Arrivals;
 
 /// Events that nobody fetches are dropped, oldest first.
@@ -45,7 +51,10 @@ const MAX_EVENTS: usize = 64;
 pub struct Publisher {
     config: Config,
     sources: Sources,
-    tracks: Vec<Track>,
+    /// Track by track.
+    layers: Vec<Layer>,
+    /// One a track with simulcast.
+    ladders: Vec<Ladder>,
     round_trip: RoundTrip,
     /// None when transport-wide feedback was not negotiated.
     arrivals: Option<Arrivals>,
@@ -105,7 +114,7 @@ pub enum Ingested {
 pub enum Reason {
     /// The bytes are no RTP packet.
     Malformed,
-    /// No track could be found for its SSRC.
+    /// No track or layer could be found for its SSRC.
     UnknownSource,
     /// Its payload type is not the one that was negotiated.
     UnknownPayloadType,
@@ -120,13 +129,15 @@ pub enum Reason {
 }
 
 /// What a [`Publisher`] tells besides packets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
     /// A sender report (RFC 3550, section 6.4.1).
     SenderReport {
         /// The track that it is about.
         track: TrackId,
+        /// The layer of that: each has a clock of its own.
+        layer: LayerId,
         /// The instant of `ntp` in the continuous timeline of [`Packet::timestamp`].
         rtp_timestamp: u32,
         /// The publisher's wall clock, 32.32 fixed point seconds.
@@ -134,57 +145,38 @@ pub enum Event {
         /// When it arrived.
         received: Instant,
     },
+    /// What comes of the layers of a track with simulcast has changed: one was paused or came back,
+    /// or another is the best.
+    Layers {
+        /// The track.
+        track: TrackId,
+        /// All of its layers, the best first.
+        layers: Arc<[RankedLayer]>,
+    },
+    /// The same for those who watch the figures: at most once a second, when they differ from the last.
+    LayerReport {
+        /// The track.
+        track: TrackId,
+        /// All of its layers, the best first.
+        layers: Arc<[RankedLayer]>,
+    },
     /// The publisher said goodbye for all of its sources, and nothing came since.
     Ended,
-}
-
-/// Counters of a [`Publisher`] since it began.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Stats {
-    /// By [`TrackId`].
-    pub tracks: Vec<TrackStats>,
-    /// RTP and RTCP packets that could not be parsed.
-    pub malformed: u64,
-    /// RTP packets that belong to no track.
-    pub unknown: u64,
-    /// Measured by NACK and repair, when it was.
-    pub round_trip: Option<Duration>,
-}
-
-/// Counters of one track.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct TrackStats {
-    /// Packets that became media.
-    pub packets: u64,
-    /// Their payload in bytes.
-    pub bytes: u64,
-    /// Packets that were missing and given up.
-    pub lost: u64,
-    /// Packets that a retransmission brought back.
-    pub recovered: u64,
-    /// Packets that came more than once.
-    pub duplicates: u64,
-    /// Sequence numbers asked for, repetitions included.
-    pub nacks: u64,
-    /// Keyframes that began.
-    pub keyframes: u64,
-    /// Keyframe requests sent.
-    pub keyframe_requests: u64,
-    /// How often the source was replaced or jumped.
-    pub restarts: u64,
-    /// The interarrival jitter in units of the RTP clock (RFC 3550, section 6.4.1).
-    pub jitter: u32,
 }
 
 impl Publisher {
     /// The state of a session whose SDP agreed on `spec`. `local_ssrc` is the SSRC that our RTCP is
     /// sent from.
     pub fn new(now: Instant, spec: PublisherSpec, config: Config, local_ssrc: u32) -> Self {
-        let tracks: Vec<_> = spec
-            .tracks
-            .iter()
-            .map(|track| Track::new(now, track, &config))
-            .collect();
+        let (mut layers, mut ladders) = (Vec::new(), Vec::new());
+        for track in &spec.tracks {
+            let first = layers.len();
+            let ids = (0..).map(LayerId).zip(&track.layers);
+            layers.extend(ids.map(|(id, _)| Layer::new(now, track, id, &config)));
+            if track.layers.iter().any(|layer| layer.rid.is_some()) {
+                ladders.push(Ladder::new(now, track, first));
+            }
+        }
         let transport_cc = spec.tracks.iter().any(|track| {
             track.feedback.transport_cc
                 && track
@@ -196,7 +188,8 @@ impl Publisher {
             arrivals: transport_cc.then(|| Arrivals::new(now, config.transport_feedback_interval)),
             config,
             sources: Sources::new(spec.tracks),
-            tracks,
+            layers,
+            ladders,
             round_trip: RoundTrip::default(),
             next_report: None,
             outbox: Outbox::new(local_ssrc),
@@ -225,10 +218,10 @@ impl Publisher {
                 return Ingested::Nothing(reason);
             }
         };
-        let track = &mut self.tracks[source.track];
+        let layer = &mut self.layers[source.layer];
         packet.extensions.clear();
         for (id, value) in header.extensions(bytes) {
-            match (track.extensions.extension(id), value, &mut self.arrivals) {
+            match (layer.extensions.extension(id), value, &mut self.arrivals) {
                 (Some(Extension::TransportSequenceNumber), [high, low, ..], Some(arrivals)) => {
                     let number = u16::from_be_bytes([*high, *low]);
                     arrivals.record(now, number, header.ssrc);
@@ -239,57 +232,68 @@ impl Publisher {
                 _ => {}
             }
         }
-        if track.is_replaced(now, &header, source) {
+        if layer.is_replaced(now, &header, source) {
             return Ingested::Nothing(Reason::TooOld);
         }
         self.next_report
             .get_or_insert(now + self.config.receiver_report_interval);
         self.ended = None;
-        track.handle_rtp(now, source, &header, payload, &mut self.round_trip, packet)
+        let ingested =
+            layer.handle_rtp(now, source, &header, payload, &mut self.round_trip, packet);
+        if ingested == Ingested::Media
+            && let Some(ladder) = self
+                .ladders
+                .iter_mut()
+                .find(|ladder| ladder.has(source.layer))
+        {
+            ladder.hear(now, source.layer, &self.layers, &mut self.events);
+        }
+        ingested
     }
 
     /// Takes a whole decrypted RTCP packet, compound or reduced-size (RFC 5506).
     pub fn handle_rtcp(&mut self, now: Instant, bytes: &[u8]) {
-        let (tracks, events) = (&mut self.tracks, &mut self.events);
+        let (layers, events) = (&mut self.layers, &mut self.events);
         let read = reports::read(bytes, |report| match report {
             Report::Sender {
                 ssrc,
                 ntp,
                 timestamp,
             } => {
-                let event = tracks
+                let event = layers
                     .iter_mut()
-                    .find_map(|track| track.sender_report(now, ssrc, ntp, timestamp));
+                    .find_map(|layer| layer.sender_report(now, ssrc, ntp, timestamp));
                 if let Some(event) = event {
                     push_event(events, event);
                 }
             }
-            Report::Goodbye { ssrc } => tracks.iter_mut().for_each(|track| track.goodbye(ssrc)),
+            Report::Goodbye { ssrc } => layers.iter_mut().for_each(|layer| layer.goodbye(ssrc)),
         });
         if read.is_err() {
             self.malformed += 1;
         }
-        let mut sources = self.tracks.iter().filter_map(Track::has_ended).peekable();
+        let mut sources = self.layers.iter().filter_map(Layer::has_ended).peekable();
         if sources.peek().is_some() && sources.all(|ended| ended) {
             self.ended.get_or_insert(now);
         }
     }
 
-    /// Wants a keyframe of a video track: PLI, or FIR where only that was negotiated. At most one
-    /// request is sent in [`Config::keyframe_request_interval`]; one that has to wait is forgotten
-    /// when a keyframe begins meanwhile. Unknown and audio tracks are ignored.
-    pub fn request_keyframe(&mut self, now: Instant, track: TrackId) {
-        if let Some(track) = self.tracks.iter_mut().find(|known| known.id() == track) {
-            track.request_keyframe(now);
-            track.handle_timeout(now, self.round_trip, &mut self.outbox);
+    /// Wants a keyframe of a layer of a video track: PLI, or FIR where only that was negotiated. At
+    /// most one request is sent in [`Config::keyframe_request_interval`]; one that has to wait is
+    /// forgotten when a keyframe begins meanwhile. Unknown and audio tracks are ignored.
+    pub fn request_keyframe(&mut self, now: Instant, track: TrackId, layer: LayerId) {
+        if let Some(layer) = self.layers.iter_mut().find(|known| known.is(track, layer)) {
+            layer.request_keyframe(now);
+            layer.handle_timeout(now, self.round_trip, &mut self.outbox);
         }
     }
 
     /// When [`Self::handle_timeout`] wants to be called next. It may have passed already.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.tracks
+        self.layers
             .iter()
-            .map(Track::poll_timeout)
+            .map(Layer::poll_timeout)
+            .chain(self.ladders.iter().map(Ladder::poll_timeout))
             .chain([
                 self.next_report,
                 self.ended.map(|since| since + self.config.goodbye_grace),
@@ -301,8 +305,11 @@ impl Publisher {
 
     /// Does what is due at `now`.
     pub fn handle_timeout(&mut self, now: Instant) {
-        for track in &mut self.tracks {
-            track.handle_timeout(now, self.round_trip, &mut self.outbox);
+        for layer in &mut self.layers {
+            layer.handle_timeout(now, self.round_trip, &mut self.outbox);
+        }
+        for ladder in &mut self.ladders {
+            ladder.handle_timeout(now, &self.layers, &mut self.events);
         }
         let silent = |since: &Instant| *since + self.config.goodbye_grace <= now;
         if self.ended.take_if(|since| silent(since)).is_some() {
@@ -311,8 +318,8 @@ impl Publisher {
         if self.next_report.is_some_and(|due| due <= now) {
             // The next packet sets it again: nothing is said to a publisher that is silent.
             self.next_report = None;
-            for track in &mut self.tracks {
-                track.report(now, &mut self.outbox);
+            for layer in &mut self.layers {
+                layer.report(now, &mut self.outbox);
             }
         }
         if let Some(arrivals) = &mut self.arrivals {
@@ -335,7 +342,7 @@ impl Publisher {
     /// The counters at this moment.
     pub fn stats(&self) -> Stats {
         Stats {
-            tracks: self.tracks.iter().map(Track::stats).collect(),
+            layers: self.layers.iter().map(Layer::stats).collect(),
             malformed: self.malformed,
             unknown: self.unknown,
             round_trip: self.round_trip.measured(),

@@ -11,7 +11,7 @@ use rtc::rtcp::transport_feedbacks::transport_layer_nack::TransportLayerNack;
 
 use super::*;
 use crate::rtp::{Codec, ExtensionMap};
-use crate::sdp::session::{Feedback, PublishedTrack};
+use crate::sdp::session::{Feedback, PublishedLayer, PublishedTrack};
 use crate::stream::TrackInfo;
 
 const AUDIO: TrackId = TrackId(0);
@@ -52,8 +52,7 @@ fn spec() -> PublisherSpec {
         mid: mid.to_owned(),
         payload_type,
         rtx_payload_type,
-        ssrc: None,
-        rtx_ssrc: None,
+        layers: vec![PublishedLayer::default()],
         extensions,
         feedback: Feedback {
             nack: true,
@@ -241,8 +240,8 @@ impl Rig {
         std::iter::from_fn(|| self.publisher.poll_event()).collect()
     }
 
-    fn video_stats(&self) -> TrackStats {
-        self.publisher.stats().tracks[1]
+    fn video_stats(&self) -> LayerStats {
+        self.publisher.stats().layers[1]
     }
 }
 
@@ -301,7 +300,7 @@ fn an_announced_ssrc_outweighs_the_payload_type() {
     let mut spec = spec();
     spec.tracks[0] = spec.tracks[1].clone();
     spec.tracks[0].info.id = AUDIO;
-    spec.tracks[1].ssrc = Some(VIDEO_SSRC);
+    spec.tracks[1].layers[0].ssrc = Some(VIDEO_SSRC);
     let mut rig = Rig::with(spec);
     assert_eq!(rig.receive(&Rtp::video(1, 0, IDR)).unwrap().track, VIDEO);
 }
@@ -564,13 +563,13 @@ fn keyframe_requests_are_brought_together() {
     rig.receive(&Rtp::video(10, 0, IDR)).unwrap();
     let mut sent = Vec::new();
     for _ in 0..10 {
-        rig.publisher.request_keyframe(rig.now, VIDEO);
+        rig.publisher.request_keyframe(rig.now, VIDEO, LayerId(0));
         sent.extend(rig.pass_millis(10));
     }
     assert_eq!(keyframe_requests(&sent), [0]);
     assert_eq!(keyframe_requests(&rig.pass_millis(800)), [500]);
-    rig.publisher.request_keyframe(rig.now, VIDEO);
-    rig.publisher.request_keyframe(rig.now, AUDIO);
+    rig.publisher.request_keyframe(rig.now, VIDEO, LayerId(0));
+    rig.publisher.request_keyframe(rig.now, AUDIO, LayerId(0));
     assert_eq!(keyframe_requests(&rig.pass_millis(800)), [1000]);
     assert_eq!(rig.video_stats().keyframe_requests, 3);
 }
@@ -579,8 +578,8 @@ fn keyframe_requests_are_brought_together() {
 fn a_keyframe_satisfies_the_request_that_waits() {
     let mut rig = Rig::new();
     rig.receive(&Rtp::video(10, 0, IDR)).unwrap();
-    rig.publisher.request_keyframe(rig.now, VIDEO);
-    rig.publisher.request_keyframe(rig.now, VIDEO);
+    rig.publisher.request_keyframe(rig.now, VIDEO, LayerId(0));
+    rig.publisher.request_keyframe(rig.now, VIDEO, LayerId(0));
     assert_eq!(keyframe_requests(&rig.pass_millis(100)), [0]);
     rig.receive(&Rtp::video(11, 9_000, SPS)).unwrap();
     assert_eq!(keyframe_requests(&rig.pass_millis(2000)), NEVER);
@@ -589,7 +588,7 @@ fn a_keyframe_satisfies_the_request_that_waits() {
 #[test]
 fn a_request_waits_for_a_source() {
     let mut rig = Rig::new();
-    rig.publisher.request_keyframe(rig.now, VIDEO);
+    rig.publisher.request_keyframe(rig.now, VIDEO, LayerId(0));
     assert_eq!(rig.publisher.poll_timeout(), None);
     rig.pass_millis(100);
     rig.video(10, 0);
@@ -604,7 +603,7 @@ fn fir_is_sent_where_only_fir_was_negotiated() {
     rig.receive(&Rtp::video(10, 0, IDR)).unwrap();
     let mut numbers = Vec::new();
     for _ in 0..2 {
-        rig.publisher.request_keyframe(rig.now, VIDEO);
+        rig.publisher.request_keyframe(rig.now, VIDEO, LayerId(0));
         let sent = rig.pass_millis(600);
         numbers.extend(
             of::<FullIntraRequest>(&sent)
@@ -670,6 +669,7 @@ fn a_sender_report_is_told_in_the_continuous_timeline() {
     assert_eq!(
         rig.events(),
         [Event::SenderReport {
+            layer: LayerId(0),
             track: VIDEO,
             rtp_timestamp: 18_090,
             ntp: 77,

@@ -59,7 +59,7 @@ fn h265(payload: &[u8]) -> bool {
 }
 
 /// The NAL units of an aggregation packet, each behind 16 bits of length; none of them is empty.
-fn aggregated(mut units: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(super) fn aggregated(mut units: &[u8]) -> impl Iterator<Item = &[u8]> {
     std::iter::from_fn(move || {
         let (len, rest) = units.split_first_chunk::<2>()?;
         let (unit, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes(*len)))?;
@@ -68,11 +68,16 @@ fn aggregated(mut units: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// RFC 7741, sections 4.2 and 4.3: the start of the first partition, and P of its header.
+/// RFC 7741, section 4.3: P of the frame's header.
 fn vp8(payload: &[u8]) -> Option<bool> {
+    Some(vp8_frame(payload)?.first()? & 0x01 == 0)
+}
+
+/// What stands behind the descriptor of RFC 7741, section 4.2, where the first partition starts.
+pub(super) fn vp8_frame(payload: &[u8]) -> Option<&[u8]> {
     let (&descriptor, mut rest) = payload.split_first()?;
     if descriptor & 0x10 == 0 || descriptor & 0x07 != 0 {
-        return Some(false);
+        return None;
     }
     if descriptor & 0x80 != 0 {
         let (&present, tail) = rest.split_first()?;
@@ -87,23 +92,53 @@ fn vp8(payload: &[u8]) -> Option<bool> {
             rest = rest.get(1..)?; // TID, Y, KEYIDX
         }
     }
-    Some(rest.first()? & 0x01 == 0)
+    Some(rest)
 }
 
-/// RFC 9628, section 4.2: the beginning of a frame of the lowest spatial layer that refers to none.
+/// The beginning of a frame of the lowest spatial layer that refers to none.
 fn vp9(payload: &[u8]) -> Option<bool> {
+    Some(!vp9_base(payload)?.is_empty())
+}
+
+/// What stands behind the picture id of RFC 9628, section 4.2, where such a frame begins.
+fn vp9_base(payload: &[u8]) -> Option<&[u8]> {
     let (&descriptor, mut rest) = payload.split_first()?;
     let (predicted, begins) = (descriptor & 0x40 != 0, descriptor & 0x08 != 0);
     if predicted || !begins {
-        return Some(false);
+        return None;
     }
     if descriptor & 0x80 != 0 {
         rest = skip_picture_id(rest)?;
     }
+    let is_base = descriptor & 0x20 == 0 || (rest.first()? >> 1) & 0x07 == 0; // the spatial layer
+    is_base.then_some(rest)
+}
+
+/// The bitstream of such a frame: layer indices and scalability structure are skipped.
+pub(super) fn vp9_frame(payload: &[u8]) -> Option<&[u8]> {
+    let descriptor = *payload.first()?;
+    let mut rest = vp9_base(payload)?;
+    let is_flexible = descriptor & 0x10 != 0;
     if descriptor & 0x20 != 0 {
-        return Some((rest.first()? >> 1) & 0x07 == 0); // the spatial layer
+        rest = rest.get(if is_flexible { 1.. } else { 2.. })?;
     }
-    Some(!rest.is_empty())
+    if descriptor & 0x02 == 0 {
+        return Some(rest);
+    }
+    let (&structure, tail) = rest.split_first()?;
+    rest = tail;
+    if structure & 0x10 != 0 {
+        rest = rest.get(4 * (usize::from(structure >> 5) + 1)..)?;
+    }
+    if structure & 0x08 != 0 {
+        let (&count, tail) = rest.split_first()?;
+        rest = tail;
+        for _ in 0..count {
+            let references = usize::from(rest.first()? >> 2 & 3);
+            rest = rest.get(1 + references..)?;
+        }
+    }
+    Some(rest)
 }
 
 /// 7 bits, or 15 when the first bit is set: the same in VP8 and VP9.

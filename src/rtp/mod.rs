@@ -1,9 +1,12 @@
 //! RTP as it stands on the wire (RFC 3550): pure parsing and arithmetic, no state of a session.
 
+pub(crate) mod bits;
 pub mod codec;
 pub mod extension;
 pub mod header;
 pub mod keyframe;
+pub(crate) mod picture;
+mod picture_size;
 pub mod rtcp;
 pub mod sequence;
 pub mod vp8;
@@ -11,4 +14,5 @@ pub mod vp8;
 pub use codec::{Codec, MediaKind};
 pub use extension::{Extension, ExtensionMap};
 pub use header::{Header, HeaderError};
+pub use picture_size::picture_size;
 pub use vp8::PictureCounters;

@@ -187,6 +187,7 @@ impl OfferedTrack {
                 feedback: self.format.feedback,
             }],
             extensions: self.extensions.clone(),
+            layers: Vec::new(),
             ssrcs: Some((self.ssrc, self.rtx_ssrc)),
         }
     }

@@ -3,6 +3,7 @@
 use super::description::DescriptionError;
 use super::payload_format::{self, PayloadFormat};
 use super::session::Feedback;
+use super::simulcast::RidOffer;
 use super::text::Line;
 use crate::rtp::{Extension, MediaKind};
 
@@ -92,7 +93,7 @@ pub struct MediaSection {
     /// SSRC groups with the semantics FID: media and its retransmissions.
     pub fid_groups: Vec<(u32, u32)>,
     /// The layers that the client would send (`a=rid:… send`, RFC 8851).
-    pub send_rids: Vec<String>,
+    pub send_rids: Vec<RidOffer>,
     /// What stands behind `a=simulcast:send` (RFC 8853), when it does.
     pub simulcast_send: Option<String>,
     /// `a=rtcp-mux`
@@ -330,10 +331,8 @@ impl MediaSection {
     }
 
     fn read_rid(&mut self, value: &str) -> Option<()> {
-        let mut fields = value.split_ascii_whitespace();
-        let (rid, direction) = (fields.next()?, fields.next()?);
-        if direction == "send" {
-            self.send_rids.push(rid.to_owned());
+        if let Some(rid) = RidOffer::parse(value).ok()? {
+            self.send_rids.push(rid);
         }
         Some(())
     }

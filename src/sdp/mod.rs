@@ -3,6 +3,10 @@
 //! | file | what it is about |
 //! |---|---|
 //! | `text` | lines and limits, for offers and fragments |
+//! | `offer`, `media_section`, `simulcast`, `payload_format`, `transport_attributes` | what a client offers |
+//! | `publish`, `subscribe` | what comes of it: an answer with a spec, or a refusal |
+//! | `codec_choice` | which payload type is used |
+//! | `answer` | the text of answers |
 //! | `description`, `media_section`, `payload_format`, `transport_attributes` | what a client says |
 //! | `offer`, `player_answer` | the two kinds of it |
 //! | `publish`, `subscribe`, `waiting` | what comes of an offer: an answer with a spec, or a refusal |
@@ -29,6 +33,7 @@ mod profile;
 mod publish;
 mod refusal;
 pub mod session;
+mod simulcast;
 mod subscribe;
 mod text;
 mod transport_attributes;
@@ -53,9 +58,10 @@ pub use player_answer::Answer;
 pub use publish::accept_publisher;
 pub use refusal::{CodecList, MediaKinds, Refusal};
 pub use session::{
-    DtlsRole, Feedback, Fingerprint, IceCredentials, PublishedTrack, PublisherSpec,
+    DtlsRole, Feedback, Fingerprint, IceCredentials, PublishedLayer, PublishedTrack, PublisherSpec,
     SubscribedTrack, SubscriberSpec,
 };
+pub use simulcast::RidOffer;
 pub use subscribe::accept_subscriber;
 pub use text::{Limits, TextError};
 pub use transport_attributes::{Setup, TransportError};

@@ -108,7 +108,8 @@ mod tests {
     fn simulcast_is_kept() {
         let offer = fixtures::offer("whip-firefox-153-simulcast-vp8").offer();
         let video = &offer.media[1];
-        assert_eq!(video.send_rids, ["l", "m", "h"]);
+        let rids: Vec<_> = video.send_rids.iter().map(|rid| &rid.id).collect();
+        assert_eq!(rids, ["l", "m", "h"]);
         assert_eq!(video.simulcast_send.as_deref(), Some("l;m;h"));
         assert_eq!(video.fid_groups.len(), 3);
         assert_eq!(video.ssrcs.len(), 6);

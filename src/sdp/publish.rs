@@ -1,15 +1,15 @@
 //! The answer to a WHIP offer (RFC 9725): we receive all that is offered, or refuse the offer.
 //!
-//! Simulcast is not answered yet, so that a browser that offers layers sends one (RFC 8853,
-//! section 5.3.2). `abs-send-time` is not answered either: arrival times go back by
-//! `transport-cc`, and nobody else would read it.
+//! Of simulcast (RFC 8853) every layer is taken: OBS stops where one is left out. `abs-send-time` is
+//! not answered: arrival times go back by `transport-cc`, and nobody else would read it.
 
 use super::answer::{self, Accepted, Local, SectionAnswer};
 use super::codec_choice::{self, CodecPolicy};
 use super::media_section::{Direction, ExtensionOffer, MediaSection};
 use super::offer::Offer;
 use super::refusal::{CodecList, Refusal};
-use super::session::{Feedback, PublishedTrack, PublisherSpec};
+use super::session::{Feedback, PublishedLayer, PublishedTrack, PublisherSpec};
+use super::simulcast::{self, RidOffer};
 use super::writer::{FormatAnswer, MediaAnswer};
 use crate::rtp::{Extension, MediaKind};
 use crate::stream::{TrackId, TrackInfo};
@@ -77,16 +77,22 @@ fn accept_section<'a>(
         transport_cc,
         ..format.feedback
     };
+    let rtx_payload_type = section.rtx_of(format.payload_type);
+    let rids = offered_layers(section, format.payload_type);
     let (extensions, ids) = answer::extensions(section, |offer| {
         let is_wanted = match offer.extension {
             Extension::Mid => true,
+            Extension::RtpStreamId => !rids.is_empty(),
+            Extension::RepairedRtpStreamId => !rids.is_empty() && rtx_payload_type.is_some(),
             Extension::TransportSequenceNumber => transport_cc,
             other => answer::is_forwarded(other),
         };
         is_wanted && is_sent(offer)
     });
-    let rtx_payload_type = section.rtx_of(format.payload_type);
-    let (ssrc, rtx_ssrc) = announced_ssrcs(section);
+    let mut layers = layers(section, &rids);
+    if rtx_payload_type.is_none() {
+        layers.iter_mut().for_each(|layer| layer.rtx_ssrc = None);
+    }
     let track = PublishedTrack {
         info: TrackInfo {
             id,
@@ -97,8 +103,7 @@ fn accept_section<'a>(
         mid: section.mid.clone(),
         payload_type: format.payload_type,
         rtx_payload_type,
-        ssrc,
-        rtx_ssrc: rtx_ssrc.filter(|_| rtx_payload_type.is_some()),
+        layers,
         extensions: ids,
         feedback,
     };
@@ -111,6 +116,7 @@ fn accept_section<'a>(
             feedback,
         }],
         extensions,
+        layers: rids,
         ssrcs: None,
     };
     Ok((track, answer))
@@ -121,11 +127,59 @@ fn is_sent(offer: &ExtensionOffer) -> bool {
     offer.direction.is_none_or(Direction::sends)
 }
 
-/// The SSRCs of media and of its retransmissions. Of several (layers, which we didn't ask for) the
-/// first pair is the one that stays.
-fn announced_ssrcs(section: &MediaSection) -> (Option<u32>, Option<u32>) {
-    match section.fid_groups.first() {
-        Some(&(media, repair)) => (Some(media), Some(repair)),
-        None => (section.ssrcs.first().copied(), None),
+/// The layers that are taken. None where their packets could not be told apart: then the client
+/// sends one, as it does for a server that knows no simulcast (RFC 8853, section 5.3.2).
+fn offered_layers(section: &MediaSection, payload_type: u8) -> Vec<&RidOffer> {
+    let Some(streams) = &section.simulcast_send else {
+        return Vec::new();
+    };
+    let rids = &section.send_rids;
+    let layers = simulcast::layers(streams, rids, payload_type);
+    let named = section
+        .extension(Extension::RtpStreamId)
+        .is_some_and(is_sent);
+    if !named && announced(section).len() != layers.len() {
+        return Vec::new();
+    }
+    layers.into_iter().map(|index| &rids[index]).collect()
+}
+
+/// The layers with what the offer says of their SSRCs. Of several SSRCs without layers, the first
+/// pair is the one that stays.
+fn layers(section: &MediaSection, rids: &[&RidOffer]) -> Vec<PublishedLayer> {
+    let mut announced = announced(section);
+    // Which SSRC is whose is not said. Clients that list as many as they have layers keep the order
+    // of these; a name in the packet counts for more.
+    if !rids.is_empty() && announced.len() != rids.len() {
+        announced.clear();
+    }
+    let mut announced = announced.into_iter();
+    let mut layer = |rid: Option<&RidOffer>| {
+        let (ssrc, rtx_ssrc) = announced.next().unwrap_or_default();
+        PublishedLayer {
+            rid: rid.map(|rid| rid.id.clone()),
+            ssrc,
+            rtx_ssrc,
+        }
+    };
+    if rids.is_empty() {
+        return vec![layer(None)];
+    }
+    rids.iter().map(|rid| layer(Some(rid))).collect()
+}
+
+/// The SSRCs of media and of its retransmissions.
+fn announced(section: &MediaSection) -> Vec<(Option<u32>, Option<u32>)> {
+    let pairs = section.fid_groups.iter();
+    let pairs: Vec<_> = pairs
+        .map(|(media, repair)| (Some(*media), Some(*repair)))
+        .collect();
+    match pairs.is_empty() {
+        true => section
+            .ssrcs
+            .iter()
+            .map(|ssrc| (Some(*ssrc), None))
+            .collect(),
+        false => pairs,
     }
 }

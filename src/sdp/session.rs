@@ -75,14 +75,25 @@ pub struct PublishedTrack {
     pub payload_type: u8,
     /// The payload type of retransmissions (RFC 4588), when negotiated.
     pub rtx_payload_type: Option<u8>,
-    /// The SSRC that the offer announced for media (RFC 5576), when it did.
-    pub ssrc: Option<u32>,
-    /// The SSRC that the offer announced for retransmissions.
-    pub rtx_ssrc: Option<u32>,
+    /// What is sent at the same time, in the order of the offer; [`LayerId`](crate::stream::LayerId)
+    /// is the index. At least one and at most
+    /// [`LayerId::MAX_LAYERS`](crate::stream::LayerId::MAX_LAYERS).
+    pub layers: Vec<PublishedLayer>,
     /// The header extension ids of the m-line.
     pub extensions: ExtensionMap,
     /// What we may send towards the publisher.
     pub feedback: Feedback,
+}
+
+/// One encoding of a track.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct PublishedLayer {
+    /// The name that its packets carry (RFC 8852); none where there is only one, without a name.
+    pub rid: Option<String>,
+    /// The SSRC that the offer announced for media (RFC 5576), when it did.
+    pub ssrc: Option<u32>,
+    /// The SSRC that the offer announced for retransmissions.
+    pub rtx_ssrc: Option<u32>,
 }
 
 /// What a WHEP session sends.

@@ -97,6 +97,7 @@ fn accept_section<'a>(
         direction: Direction::SendOnly,
         formats: vec![answered],
         extensions,
+        layers: Vec::new(),
         ssrcs: Some((ssrc, rtx_ssrc)),
     };
     Ok((subscribed, answer))

@@ -138,7 +138,11 @@ fn every_captured_publisher_is_accepted() {
             2,
             "{name}"
         );
-        assert!(!accepted.answer.contains("a=simulcast"), "{name}");
+        assert_eq!(
+            accepted.answer.contains("a=simulcast:recv "),
+            name.contains("simulcast"),
+            "{name}"
+        );
         let tracks = &accepted.spec.tracks;
         assert_eq!(tracks.len(), 2, "{name}");
         for (index, track) in tracks.iter().enumerate() {
@@ -204,11 +208,13 @@ fn publishers_are_known_by_what_they_announce() {
     };
     assert_eq!((audio.payload_type, video.payload_type), (111, 106));
     assert_eq!(audio.info.channels, 2);
-    assert_eq!((audio.ssrc, audio.rtx_ssrc), (Some(4251216141), None));
-    assert_eq!(
-        (video.ssrc, video.rtx_ssrc),
-        (Some(4251216142), Some(4251216143))
-    );
+    let layer = |ssrc, rtx_ssrc| PublishedLayer {
+        rid: None,
+        ssrc: Some(ssrc),
+        rtx_ssrc,
+    };
+    assert_eq!(audio.layers, [layer(4251216141, None)]);
+    assert_eq!(video.layers, [layer(4251216142, Some(4251216143))]);
     assert_eq!(video.rtx_payload_type, Some(105));
     assert!(video.feedback.nack && !video.feedback.pli);
 
@@ -227,6 +233,78 @@ fn publishers_are_known_by_what_they_announce() {
     ] {
         assert_eq!(extensions.id(extension), None, "{extension:?}");
     }
+}
+
+#[test]
+fn every_layer_of_a_browser_is_taken() {
+    let chromium = publish(&fixtures::offer("whip-chromium-156-simulcast-vp8").offer()).unwrap();
+    let rids = |video: &PublishedTrack| -> Vec<Option<String>> {
+        video.layers.iter().map(|layer| layer.rid.clone()).collect()
+    };
+    let all = ["l", "m", "h"].map(|rid| Some(rid.to_owned()));
+    let video = &chromium.spec.tracks[1];
+    assert_eq!(rids(video), all);
+    assert!(video.layers.iter().all(|layer| layer.ssrc.is_none()));
+    for (extension, id) in [
+        (Extension::Mid, 4),
+        (Extension::RtpStreamId, 10),
+        (Extension::RepairedRtpStreamId, 11),
+    ] {
+        assert_eq!(video.extensions.id(extension), Some(id));
+        let line = format!("a=extmap:{id} {}\r\n", extension.uri());
+        assert!(chromium.answer.contains(&line));
+    }
+    for rid in ["l", "m", "h"] {
+        assert!(chromium.answer.contains(&format!("a=rid:{rid} recv\r\n")));
+    }
+    assert!(chromium.answer.contains("a=simulcast:recv l;m;h\r\n"));
+    assert_eq!(rids(&chromium.spec.tracks[0]), [None]);
+
+    let firefox = publish(&fixtures::offer("whip-firefox-153-simulcast-vp8").offer()).unwrap();
+    let video = &firefox.spec.tracks[1];
+    assert_eq!(rids(video), all);
+    let last = &video.layers[2];
+    assert_eq!(
+        (last.ssrc, last.rtx_ssrc),
+        (Some(3_154_266_719), Some(2_831_588_134))
+    );
+    assert!(firefox.answer.contains("a=simulcast:recv l;m;h\r\n"));
+    assert!(firefox.answer.contains("a=extmap:9/recvonly urn:"));
+}
+
+#[test]
+fn obs_gets_all_of_its_layers_back() {
+    let mut lines =
+        "a=mid:1\r\na=extmap:9 urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id\r\n".to_owned();
+    lines.push_str("a=rid:0 send\r\na=rid:1 send\r\na=rid:2 send\r\na=rid:3 send\r\na=simulcast:send 0;1;2;3\r\n");
+    let offer = edited("whip-obs-30.2.3", &[("a=mid:1\r\n", &lines)]);
+    let accepted = publish(&offer).unwrap();
+    assert!(accepted.answer.contains("a=simulcast:recv 0;1;2;3\r\n"));
+    let video = &accepted.spec.tracks[1];
+    assert_eq!(video.layers.len(), 4);
+    assert!(
+        video.layers.iter().all(|layer| layer.ssrc.is_none()),
+        "one SSRC of four"
+    );
+    assert_eq!(video.extensions.id(Extension::RepairedRtpStreamId), None);
+}
+
+#[test]
+fn layers_that_nothing_tells_apart_are_not_taken() {
+    let chromium = edited(
+        "whip-chromium-156-simulcast-vp8",
+        &[("sdes:rtp-stream-id", "sdes:something-else")],
+    );
+    let accepted = publish(&chromium).unwrap();
+    assert!(!accepted.answer.contains("a=simulcast") && !accepted.answer.contains("a=rid"));
+    assert_eq!(accepted.spec.tracks[1].layers, [PublishedLayer::default()]);
+    // Firefox announces the SSRCs as well.
+    let firefox = edited(
+        "whip-firefox-153-simulcast-vp8",
+        &[("sdes:rtp-stream-id", "sdes:something-else")],
+    );
+    let accepted = publish(&firefox).unwrap();
+    assert!(accepted.answer.contains("a=simulcast:recv l;m;h"));
 }
 
 #[test]

@@ -122,6 +122,7 @@ fn accept_section<'a>(
         direction: Direction::SendOnly,
         formats,
         extensions,
+        layers: Vec::new(),
         ssrcs: Some((ssrc, rtx_ssrc)),
     };
     Ok((line, answer))

@@ -11,6 +11,7 @@ use super::media_section::{Direction, ExtensionOffer, MediaSection};
 use super::payload_format::PayloadFormat;
 use super::refusal::Refusal;
 use super::session::Feedback;
+use super::simulcast::RidOffer;
 use crate::stream::StreamName;
 
 /// FFmpeg reads no answer that is longer.
@@ -22,6 +23,8 @@ pub(super) struct MediaAnswer<'a> {
     /// The payload types that may be used; one, unless the stream's codec is not known yet.
     pub(super) formats: Vec<FormatAnswer<'a>>,
     pub(super) extensions: Vec<ExtensionOffer>,
+    /// The layers that we take, when there are some.
+    pub(super) layers: Vec<&'a RidOffer>,
     /// Our SSRCs, for media and retransmissions, when we send.
     pub(super) ssrcs: Option<(u32, Option<u32>)>,
 }
@@ -169,6 +172,7 @@ impl Writer {
         for extension in &answer.extensions {
             self.extension(extension);
         }
+        self.layers(answer);
         if let Some((ssrc, rtx_ssrc)) = answer.ssrcs {
             line!(self, "a=msid:{stream} {media}");
             if let Some(rtx_ssrc) = rtx_ssrc {
@@ -242,6 +246,20 @@ impl Writer {
             Some(Direction::SendRecv | Direction::Inactive) | None => "",
         };
         line!(self, "a=extmap:{id}{direction} {}", extension.uri());
+    }
+
+    /// RFC 8853, section 5.3: what was offered to be sent is received.
+    fn layers(&mut self, answer: &MediaAnswer<'_>) {
+        let (Some(answered), false) = (answer.formats.first(), answer.layers.is_empty()) else {
+            return;
+        };
+        for rid in &answer.layers {
+            let restrictions = rid.agreed(answered.format.payload_type);
+            let space = if restrictions.is_empty() { "" } else { " " };
+            line!(self, "a=rid:{} recv{space}{restrictions}", rid.id);
+        }
+        let ids: Vec<&str> = answer.layers.iter().map(|rid| rid.id.as_str()).collect();
+        line!(self, "a=simulcast:recv {}", ids.join(";"));
     }
 
     pub(super) fn transport(&mut self, head: &Head<'_>, local: &Local<'_>, setup: &str) {

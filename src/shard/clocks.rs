@@ -4,71 +4,72 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::StreamKey;
 use super::inbox::{Message, ShardHandle};
-use super::local_stream::{LocalStream, Source};
+use super::local_stream::{LocalLayer, LocalStream, Source};
 use crate::egress::SenderClock;
-use crate::stream::TrackId;
+use crate::stream::{LayerId, TrackId};
 
-/// Until the publisher reports its clock, ours stands in: the first packet was captured when it came.
-/// Audio and video then are as far apart as they arrive, which is near enough to begin with.
+/// Until the publisher reports the clock of a layer, another one's stands in, or ours if it reported
+/// none: the first packet was captured when it came. Audio and video, and the layers of a track, then
+/// are as far apart as they arrive, which is near enough to begin with.
 pub(super) fn guess_clocks(stream: &mut LocalStream, shards: &[ShardHandle], key: StreamKey) {
     if !matches!(stream.source, Source::Publisher { .. }) {
         return;
     }
-    for index in 0..stream.tracks.len() {
-        let track = &mut stream.tracks[index];
-        if let (None, Some(packet)) = (track.clock, track.fresh.first()) {
-            let clock = SenderClock::new(
-                ntp_now(),
-                packet.timestamp,
-                packet.received,
-                track.clock_rate,
-            );
-            track.clock = Some(clock);
-            track.guessed = true;
-            tell_clock(stream, shards, key, TrackId(index as u8), clock);
+    let told = |(_, _, layer): (_, _, &LocalLayer)| layer.clock.filter(|_| !layer.guessed);
+    let told = stream.numbered().find_map(told);
+    for (id, track) in (0..).map(TrackId).zip(&mut stream.tracks) {
+        for (layer, local) in (0..).map(LayerId).zip(&mut track.layers) {
+            let (None, Some(packet)) = (local.clock, local.fresh.first()) else {
+                continue;
+            };
+            let ntp = told.map_or_else(ntp_now, |clock| clock.at(packet.received).0);
+            let clock = SenderClock::new(ntp, packet.timestamp, packet.received, track.clock_rate);
+            (local.clock, local.guessed) = (Some(clock), true);
+            tell_clock(&stream.source, shards, key, (id, layer), clock);
         }
     }
 }
 
-/// The publisher told the clock of a track. Guesses for the others move with it, so that the tracks stay
+/// The publisher told the clock of a layer. Guesses for the others move with it, so that all stay
 /// together when the publisher's clock is not ours.
 pub(super) fn set_clock(
     stream: &mut LocalStream,
     shards: &[ShardHandle],
     key: StreamKey,
-    track: TrackId,
+    (track, layer): (TrackId, LayerId),
     clock: SenderClock,
 ) {
-    let Some(local) = stream.track_mut(track) else {
+    let Some(local) = stream.layer_mut(track, layer) else {
         return;
     };
     let guess = local.clock.filter(|_| local.guessed);
     (local.clock, local.guessed) = (Some(clock), false);
-    tell_clock(stream, shards, key, track, clock);
+    tell_clock(&stream.source, shards, key, (track, layer), clock);
     let Some(ahead) = guess.map(|guess| clock.ahead_of(&guess)) else {
         return;
     };
-    for index in 0..stream.tracks.len() {
-        let other = &mut stream.tracks[index];
-        if let (Some(guess), true) = (other.clock, other.guessed) {
-            let moved = guess.moved(ahead);
-            other.clock = Some(moved);
-            tell_clock(stream, shards, key, TrackId(index as u8), moved);
+    for (id, track) in (0..).map(TrackId).zip(&mut stream.tracks) {
+        for (layer, other) in (0..).map(LayerId).zip(&mut track.layers) {
+            if let (Some(guess), true) = (other.clock, other.guessed) {
+                let moved = guess.moved(ahead);
+                other.clock = Some(moved);
+                tell_clock(&stream.source, shards, key, (id, layer), moved);
+            }
         }
     }
 }
 
 fn tell_clock(
-    stream: &LocalStream,
+    source: &Source,
     shards: &[ShardHandle],
     key: StreamKey,
-    track: TrackId,
+    (track, layer): (TrackId, LayerId),
     clock: SenderClock,
 ) {
-    if let Source::Publisher { targets, .. } = &stream.source {
+    if let Source::Publisher { targets, .. } = source {
         for target in targets {
-            if let Some(shard) = shards.get(usize::from(target.0)) {
-                shard.send(Message::Clock(key, track, clock));
+            if let Some(shard) = shards.get(usize::from(target.shard.0)) {
+                shard.send(Message::Clock(key, track, layer, clock));
             }
         }
     }

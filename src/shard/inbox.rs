@@ -12,7 +12,7 @@ use super::{Counters, SessionKey, ShardId, StreamKey};
 use crate::egress::SenderClock;
 use crate::media::HlsFeed;
 use crate::sdp::{IceCredentials, PublisherSpec, SubscriberSpec};
-use crate::stream::{Packet, TrackId, TrackInfo};
+use crate::stream::{LayerChoice, LayerId, LayersByTrack, Packet, RankedLayer, TrackId, TrackInfo};
 use crate::transport::{self, Path};
 
 pub(super) const WAKE: mio::Token = mio::Token(1);
@@ -43,14 +43,20 @@ pub enum Message {
     Close(SessionKey),
     /// Give the stream's packets to its HLS branch too. To the publisher's shard.
     AttachHls(StreamKey, HlsFeed),
-    /// The shard has subscribers of this stream now. To the publisher's shard.
-    Subscribe(StreamKey, ShardId),
+    /// The shard has subscribers of this stream, who need these layers. To the publisher's shard.
+    Subscribe(StreamKey, ShardId, LayersByTrack),
     /// The shard has none any more.
     Unsubscribe(StreamKey, ShardId),
     /// A subscriber needs a keyframe. To the publisher's shard.
-    RequestKeyframe(StreamKey, TrackId),
-    /// The publisher's clock of a track. From the publisher's shard.
-    Clock(StreamKey, TrackId, SenderClock),
+    RequestKeyframe(StreamKey, TrackId, LayerId),
+    /// The HLS branch needs a keyframe. To the publisher's shard.
+    RequestHlsKeyframe(StreamKey, TrackId),
+    /// The publisher's clock of a layer. From the publisher's shard.
+    Clock(StreamKey, TrackId, LayerId, SenderClock),
+    /// The layers of a track, the best first. From the publisher's shard.
+    Layers(StreamKey, TrackId, Arc<[RankedLayer]>),
+    /// A subscriber wants other layers.
+    SelectLayer(SessionKey, LayerChoice),
     /// What comes by this path is for a session of that shard.
     Route(Path, ShardId),
     /// It is no longer.

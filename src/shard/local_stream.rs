@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::hls_tap::HlsTap;
 use super::{Config, ShardId};
 use crate::egress::SenderClock;
-use crate::media::HlsFeed;
 use crate::rtp::MediaKind;
-use crate::stream::{Packet, Recycler, Ring, TrackId, TrackInfo};
+use crate::stream::{
+    LayerId, LayersByTrack, Packet, RankedLayer, Recycler, Ring, TrackId, TrackInfo,
+};
 
 /// The room that a new packet gets for its payload: an Ethernet frame's worth.
 const PAYLOAD_CAPACITY: usize = 1500;
@@ -21,6 +23,8 @@ pub(super) struct LocalStream {
     /// The subscriber sessions of this shard, connected or not: a replica is kept as long as there is one.
     pub(super) sessions: usize,
     pub(super) source: Source,
+    /// There are packets that have not been sent on yet.
+    is_fresh: bool,
 }
 
 /// Where a stream's packets come from on this shard.
@@ -32,18 +36,42 @@ pub(super) enum Source {
         /// Packets to be filled.
         recycler: Recycler,
         /// The other shards that have subscribers.
-        targets: Vec<ShardId>,
+        targets: Vec<Target>,
         /// The HLS branch, when the stream has one.
-        hls: Option<HlsFeed>,
+        hls: Option<HlsTap>,
     },
     /// From the shard that the publisher is on.
-    Replica(ShardId),
+    Replica {
+        /// That shard.
+        origin: ShardId,
+        /// What it was told that we need.
+        needs: LayersByTrack,
+    },
+}
+
+/// A shard that gets some of a stream.
+pub(super) struct Target {
+    pub(super) shard: ShardId,
+    /// What its subscribers need.
+    pub(super) needs: LayersByTrack,
 }
 
 /// One track of a stream on one shard.
 pub(super) struct LocalTrack {
     pub(super) kind: MediaKind,
     pub(super) clock_rate: u32,
+    /// By [`LayerId`]; one at first, the others when something comes of them.
+    pub(super) layers: Vec<LocalLayer>,
+    /// The publisher agreed on simulcast; known on its shard alone.
+    pub(super) is_layered: bool,
+    /// The layers of a track with simulcast, the best first.
+    pub(super) ranked: Arc<[RankedLayer]>,
+    /// Packets that each ring holds.
+    ring: usize,
+}
+
+/// One layer of a track on one shard.
+pub(super) struct LocalLayer {
     pub(super) ring: Ring,
     /// Packets that have not been sent on yet.
     pub(super) fresh: Vec<Arc<Packet>>,
@@ -54,28 +82,56 @@ pub(super) struct LocalTrack {
     pub(super) asked: Option<Instant>,
 }
 
+impl LocalTrack {
+    pub(super) fn layer(&self, layer: LayerId) -> Option<&LocalLayer> {
+        self.layers.get(usize::from(layer.0))
+    }
+
+    /// Makes room for the layer where there is none yet.
+    pub(super) fn layer_mut(&mut self, layer: LayerId) -> Option<&mut LocalLayer> {
+        let index = usize::from(layer.0);
+        if index >= self.layers.len() && index < LayerId::MAX_LAYERS {
+            let ring = self.ring;
+            self.layers.resize_with(index + 1, || LocalLayer::new(ring));
+        }
+        self.layers.get_mut(index)
+    }
+}
+
+impl LocalLayer {
+    fn new(ring: usize) -> Self {
+        Self {
+            ring: Ring::new(ring),
+            fresh: Vec::with_capacity(64),
+            clock: None,
+            guessed: false,
+            asked: None,
+        }
+    }
+}
+
 impl LocalStream {
     pub(super) fn new(tracks: &[TrackInfo], source: Source, config: &Config) -> Self {
-        let tracks = tracks
-            .iter()
-            .map(|track| LocalTrack {
+        let track = |track: &TrackInfo| {
+            let ring = match track.kind() {
+                MediaKind::Video => config.video_ring,
+                MediaKind::Audio => config.audio_ring,
+            };
+            LocalTrack {
                 kind: track.kind(),
                 clock_rate: track.codec.clock_rate(),
-                ring: Ring::new(match track.kind() {
-                    MediaKind::Video => config.video_ring,
-                    MediaKind::Audio => config.audio_ring,
-                }),
-                fresh: Vec::with_capacity(64),
-                clock: None,
-                guessed: false,
-                asked: None,
-            })
-            .collect();
+                layers: vec![LocalLayer::new(ring)],
+                is_layered: false,
+                ranked: Arc::new([]),
+                ring,
+            }
+        };
         Self {
-            tracks,
+            tracks: tracks.iter().map(track).collect(),
             subscribers: Vec::new(),
             sessions: 0,
             source,
+            is_fresh: false,
         }
     }
 
@@ -87,14 +143,32 @@ impl LocalStream {
         self.tracks.get_mut(usize::from(track.0))
     }
 
+    pub(super) fn layer(&self, track: TrackId, layer: LayerId) -> Option<&LocalLayer> {
+        self.track(track)?.layer(layer)
+    }
+
+    pub(super) fn layer_mut(&mut self, track: TrackId, layer: LayerId) -> Option<&mut LocalLayer> {
+        self.track_mut(track)?.layer_mut(layer)
+    }
+
+    /// Whether there is anything to choose between.
+    pub(super) fn has_layers(&self) -> bool {
+        self.tracks.iter().any(|track| track.layers.len() > 1)
+    }
+
+    pub(super) fn numbered(&self) -> impl Iterator<Item = (TrackId, LayerId, &LocalLayer)> {
+        (0..)
+            .map(TrackId)
+            .zip(&self.tracks)
+            .flat_map(|(id, track)| {
+                let layers = (0..).map(LayerId).zip(&track.layers);
+                layers.map(move |(layer, local)| (id, layer, local))
+            })
+    }
+
     /// Audio first: a packet of it is small and must not wait behind a keyframe.
     pub(super) fn in_sending_order(&self) -> impl Iterator<Item = (TrackId, &LocalTrack)> {
-        let numbered = || {
-            self.tracks
-                .iter()
-                .enumerate()
-                .map(|(index, track)| (TrackId(index as u8), track))
-        };
+        let numbered = || (0..).map(TrackId).zip(&self.tracks);
         numbered()
             .filter(|(_, track)| track.kind == MediaKind::Audio)
             .chain(numbered().filter(|(_, track)| track.kind == MediaKind::Video))
@@ -102,19 +176,26 @@ impl LocalStream {
 
     /// Keeps a packet for retransmission and to be sent on with the next flush. Returns whether it is the first such.
     pub(super) fn push(&mut self, packet: Arc<Packet>) -> bool {
-        let first = self.tracks.iter().all(|track| track.fresh.is_empty());
-        let Some(track) = self.tracks.get_mut(usize::from(packet.track.0)) else {
+        let Some(layer) = self.layer_mut(packet.track, packet.layer) else {
             return false;
         };
         if packet.keyframe {
-            track.asked = None;
+            layer.asked = None;
         }
-        track.fresh.push(Arc::clone(&packet));
-        let old = track.ring.insert(packet);
+        layer.fresh.push(Arc::clone(&packet));
+        let old = layer.ring.insert(packet);
         if let (Some(old), Source::Publisher { recycler, .. }) = (old, &mut self.source) {
             recycler.put(old);
         }
-        first
+        !std::mem::replace(&mut self.is_fresh, true)
+    }
+
+    /// What was fresh has been sent on.
+    pub(super) fn clear_fresh(&mut self) {
+        self.is_fresh = false;
+        for layer in self.tracks.iter_mut().flat_map(|track| &mut track.layers) {
+            layer.fresh.clear();
+        }
     }
 }
 

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::StreamKey;
 use super::batch::SealedOutlet;
 use super::clocks::{guess_clocks, set_clock};
-use super::local_stream::{Source, empty_packet};
+use super::local_stream::{LocalLayer, Source, Target, empty_packet};
 use super::session::{Media, Session};
 use super::state::State;
+use super::{Event, StreamKey};
 use crate::egress::SenderClock;
-use crate::ingest::{self, Ingested};
+use crate::ingest::{self, Ingested, Publisher};
 use crate::stream::{LayerId, Packet, TrackId};
 use crate::transport::CloseReason;
 
@@ -76,20 +76,21 @@ impl State {
             counters,
         };
         let stream = self.streams.get(&key);
-        let ring = |track, _| {
-            stream
-                .and_then(|stream| stream.track(track))
-                .map(|track| &track.ring)
-        };
+        let ring = |track, layer| Some(&stream?.layer(track, layer)?.ring);
         let wanted = subscriber.handle_rtcp(now, bytes, ring, &mut outlet);
         outlet.flush();
-        for (track, _) in wanted.keyframes() {
-            self.request_keyframe(now, key, track);
+        for (track, layer) in wanted.iter() {
+            self.request_keyframe(now, key, track, layer);
         }
     }
 
     /// What a publisher's state has to say: RTCP for the publisher, and its clock.
-    pub(super) fn drain_publisher(&mut self, slot: usize, ended: &mut Option<CloseReason>) {
+    pub(super) fn drain_publisher(
+        &mut self,
+        now: Instant,
+        slot: usize,
+        ended: &mut Option<CloseReason>,
+    ) {
         let Some(Session {
             media: Media::Publisher(publisher),
             transport,
@@ -109,10 +110,11 @@ impl State {
             }
         }
         let key = *key;
-        while let Some(event) = publisher.poll_event() {
+        while let Some(event) = self.publisher(slot).and_then(Publisher::poll_event) {
             match event {
                 ingest::Event::SenderReport {
                     track,
+                    layer,
                     rtp_timestamp,
                     ntp,
                     received,
@@ -121,16 +123,38 @@ impl State {
                         continue;
                     };
                     if let Source::Publisher { hls: Some(hls), .. } = &stream.source {
-                        hls.sender_report(track, rtp_timestamp, ntp);
+                        hls.sender_report(track, layer, rtp_timestamp, ntp);
                     }
                     if let Some(local) = stream.track(track) {
                         let clock =
                             SenderClock::new(ntp, rtp_timestamp, received, local.clock_rate);
-                        set_clock(stream, &self.shards, key, track, clock);
+                        set_clock(stream, &self.shards, key, (track, layer), clock);
                     }
+                }
+                ingest::Event::Layers { track, layers } => {
+                    self.set_layers(now, key, track, &layers);
+                }
+                ingest::Event::LayerReport { track, layers } => {
+                    let layers = layers.iter().map(|layer| layer.status.clone()).collect();
+                    // The receiver is gone only while the process ends.
+                    let _ = self.events.send(Event::Layers {
+                        stream: key,
+                        track,
+                        layers,
+                    });
                 }
                 ingest::Event::Ended => *ended = Some(CloseReason::PeerClosed),
             }
+        }
+    }
+
+    fn publisher(&mut self, slot: usize) -> Option<&mut Publisher> {
+        match self.sessions.get_mut(slot) {
+            Some(Session {
+                media: Media::Publisher(publisher),
+                ..
+            }) => Some(publisher),
+            _ => None,
         }
     }
 
@@ -149,28 +173,28 @@ impl State {
             return;
         };
         let counters = self.shards[usize::from(self.id.0)].counters();
-        let missing_clocks = stream
-            .tracks
-            .iter()
-            .any(|track| track.clock.is_none() && !track.fresh.is_empty());
-        if missing_clocks {
+        let lacks_clock = |layer: &LocalLayer| layer.clock.is_none() && !layer.fresh.is_empty();
+        if stream.numbered().any(|(_, _, layer)| lacks_clock(layer)) {
             guess_clocks(stream, &self.shards, key);
         }
-        if let Source::Publisher { targets, hls, .. } = &stream.source {
-            for target in targets {
-                let shard = &self.shards[usize::from(target.0)];
-                for packet in stream.tracks.iter().flat_map(|track| &track.fresh) {
-                    if !shard.push_media(key, Arc::clone(packet)) {
-                        counters.queue_overflow.add(1);
+        if let Source::Publisher { targets, hls, .. } = &mut stream.source {
+            for Target { shard, needs } in targets {
+                let shard = &self.shards[usize::from(shard.0)];
+                for (id, track) in (0..).map(TrackId).zip(&stream.tracks) {
+                    let layers = (0..).map(LayerId).zip(&track.layers);
+                    for (_, layer) in layers.filter(|(layer, _)| needs.contains(id, *layer)) {
+                        for packet in &layer.fresh {
+                            if !shard.push_media(key, Arc::clone(packet)) {
+                                counters.queue_overflow.add(1);
+                            }
+                        }
                     }
                 }
                 shard.wake();
             }
             if let Some(hls) = hls {
-                for packet in stream.tracks.iter().flat_map(|track| &track.fresh) {
-                    if !hls.push(packet) {
-                        counters.hls_overflow.add(1);
-                    }
+                for (id, track) in (0..).map(TrackId).zip(&stream.tracks) {
+                    counters.hls_overflow.add(hls.push(id, track));
                 }
             }
         }
@@ -178,6 +202,7 @@ impl State {
         if !stream.subscribers.is_empty() {
             stream.subscribers.rotate_left(1);
         }
+        let mut switched = false;
         for slot in &stream.subscribers {
             let Some(session) = self.sessions.get_mut(*slot) else {
                 continue;
@@ -197,9 +222,12 @@ impl State {
             };
             let before = subscriber.poll_timeout();
             for (id, track) in stream.in_sending_order() {
-                if !track.fresh.is_empty() {
-                    let packets = track.fresh.iter().map(Arc::as_ref);
-                    subscriber.forward(now, id, LayerId(0), packets, |_| track.clock, &mut outlet);
+                let clock = |layer| track.layer(layer).and_then(|layer| layer.clock);
+                for (layer, local) in (0..).map(LayerId).zip(&track.layers) {
+                    if !local.fresh.is_empty() {
+                        let packets = local.fresh.iter().map(Arc::as_ref);
+                        switched |= subscriber.forward(now, id, layer, packets, clock, &mut outlet);
+                    }
                 }
             }
             outlet.flush();
@@ -209,8 +237,10 @@ impl State {
                     .schedule(session.key, &mut session.scheduled, deadline);
             }
         }
-        for track in &mut stream.tracks {
-            track.fresh.clear();
+        stream.clear_fresh();
+        // Somebody has left a layer.
+        if switched && stream.has_layers() {
+            self.count_needs(key);
         }
     }
 
@@ -223,14 +253,17 @@ impl State {
         }
     }
 
-    /// The publisher's clock, from its shard.
-    pub(super) fn handle_clock(&mut self, key: StreamKey, track: TrackId, clock: SenderClock) {
-        if let Some(track) = self
-            .streams
-            .get_mut(&key)
-            .and_then(|stream| stream.track_mut(track))
-        {
-            track.clock = Some(clock);
+    /// The publisher's clock of a layer, from its shard.
+    pub(super) fn handle_clock(
+        &mut self,
+        key: StreamKey,
+        track: TrackId,
+        layer: LayerId,
+        clock: SenderClock,
+    ) {
+        let stream = self.streams.get_mut(&key);
+        if let Some(layer) = stream.and_then(|stream| stream.layer_mut(track, layer)) {
+            layer.clock = Some(clock);
         }
     }
 
@@ -243,11 +276,7 @@ impl State {
             return;
         };
         let stream = self.streams.get(&session.stream);
-        let clocks = |track, _| {
-            stream
-                .and_then(|stream| stream.track(track))
-                .and_then(|track| track.clock.as_ref())
-        };
+        let clocks = |track, layer| stream?.layer(track, layer)?.clock.as_ref();
         self.compound.clear();
         if !subscriber.handle_timeout(now, clocks, &mut self.compound) {
             return;

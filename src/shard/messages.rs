@@ -38,10 +38,21 @@ impl State {
             Message::Rebind(rebinding) => self.rebind(now, *rebinding),
             Message::Close(session) => self.close(now, session),
             Message::AttachHls(stream, feed) => self.attach_hls(stream, feed),
-            Message::Subscribe(stream, shard) => self.subscribe(stream, shard),
+            Message::Subscribe(stream, shard, needs) => self.subscribe(stream, shard, needs),
             Message::Unsubscribe(stream, shard) => self.unsubscribe(stream, shard),
-            Message::RequestKeyframe(stream, track) => self.request_keyframe(now, stream, track),
-            Message::Clock(stream, track, clock) => self.handle_clock(stream, track, clock),
+            Message::RequestKeyframe(stream, track, layer) => {
+                self.request_keyframe(now, stream, track, layer);
+            }
+            Message::RequestHlsKeyframe(stream, track) => {
+                self.request_hls_keyframe(now, stream, track);
+            }
+            Message::Clock(stream, track, layer, clock) => {
+                self.handle_clock(stream, track, layer, clock);
+            }
+            Message::Layers(stream, track, ranked) => {
+                self.set_layers(now, stream, track, &ranked);
+            }
+            Message::SelectLayer(session, choice) => self.select_layer(now, session, &choice),
             Message::Route(path, shard) => self.sessions.add_route(path, shard),
             Message::Unroute(path, shard) => self.sessions.remove_route(path, shard),
             Message::RouteSsrc(ssrc, shard) => self.sessions.add_route_of_ssrc(ssrc, shard),

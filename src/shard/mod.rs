@@ -10,6 +10,8 @@
 //! | `sessions` | the table of sessions: by key, by user name fragment, by path |
 //! | `state` | all that the thread owns; sessions from their opening to their end |
 //! | `media` | the way of media: publisher, fan-out, reports |
+//! | `layers` | the layers of tracks with simulcast: who takes which |
+//! | `hls_tap` | the way of media to the HLS branch |
 //! | `subscriptions` | who gets a stream, and what they ask for |
 //! | `clocks` | the publisher's clocks for sender reports |
 //! | `local_stream` | what a shard holds of a stream: rings, what is to be sent, to whom |
@@ -32,8 +34,10 @@ mod batch;
 mod clocks;
 mod connections;
 mod counters;
+mod hls_tap;
 mod ice_tcp;
 mod inbox;
+mod layers;
 mod local_stream;
 mod media;
 mod messages;
@@ -63,6 +67,7 @@ pub use probe::{Buffer, Probe};
 
 use event_loop::Ended;
 
+use crate::stream::{LayerStatus, TrackId};
 use crate::transport::{CloseReason, Identity};
 
 /// The number of a shard, from 0.
@@ -112,6 +117,16 @@ pub enum Event {
         session: SessionKey,
         /// Why; none when we were told to close it.
         reason: Option<CloseReason>,
+    },
+    /// The layers of a track with simulcast have changed, or their figures have: at most once a
+    /// second.
+    Layers {
+        /// The broadcast.
+        stream: StreamKey,
+        /// The track.
+        track: TrackId,
+        /// Its layers, the best first.
+        layers: Arc<[LayerStatus]>,
     },
 }
 

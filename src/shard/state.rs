@@ -79,7 +79,11 @@ impl State {
                     targets: Vec::new(),
                     hls: None,
                 };
-                self.add_stream(stream, LocalStream::new(&tracks, source, &self.config));
+                let mut local = LocalStream::new(&tracks, source, &self.config);
+                for (local, track) in local.tracks.iter_mut().zip(&spec.tracks) {
+                    local.is_layered = track.layers.iter().any(|layer| layer.rid.is_some());
+                }
+                self.add_stream(stream, local);
                 let publisher =
                     Publisher::new(now, spec, self.config.ingest.clone(), rand::random());
                 (stream, Media::Publisher(Box::new(publisher)))
@@ -222,7 +226,7 @@ impl State {
             }
         }
         self.send_transmits(slot);
-        self.drain_publisher(slot, &mut ended);
+        self.drain_publisher(now, slot, &mut ended);
         if let Some(reason) = ended {
             if let Some(session) = self.sessions.get_mut(slot) {
                 session.transport.close(now); // without effect where it ended by itself

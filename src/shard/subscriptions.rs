@@ -1,16 +1,18 @@
 //! Who gets a stream: subscribers of this shard, the other shards, the HLS branch; and what they ask for.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::hls_tap::HlsTap;
 use super::inbox::{Message, Rebinding};
-use super::local_stream::{LocalStream, Source};
+use super::local_stream::{LocalStream, Source, Target};
 use super::session::{Media, Session};
 use super::state::State;
 use super::{ShardId, StreamKey};
 use crate::media::HlsFeed;
-use crate::stream::{TrackId, TrackInfo};
+use crate::stream::{LayerId, LayersByTrack, TrackId, TrackInfo};
 
-/// A shard asks the publisher's shard for a keyframe of a track at most this often, whatever its viewers
+/// A shard asks the publisher's shard for a keyframe of a layer at most this often, whatever its viewers
 /// send. The publisher itself is asked less often still.
 const ASK_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -21,12 +23,7 @@ impl State {
             return;
         };
         stream.subscribers.push(slot);
-        if let Source::Replica(origin) = stream.source
-            && stream.subscribers.len() == 1
-            && let Some(shard) = self.shards.get(usize::from(origin.0))
-        {
-            shard.send(Message::Subscribe(key, self.id));
-        }
+        self.introduce(slot, key);
         let Some(Session {
             media: Media::Subscriber(subscriber),
             ..
@@ -34,10 +31,20 @@ impl State {
         else {
             return;
         };
-        let waiting: Vec<_> = subscriber.waiting_for_keyframe().collect();
-        for (track, _) in waiting {
-            self.request_keyframe(now, key, track);
+        let (waiting, needs) = (subscriber.waiting_for_keyframe(), subscriber.needs());
+        if let Some(LocalStream {
+            source: Source::Replica { needs: told, .. },
+            subscribers,
+            ..
+        }) = self.streams.get(&key)
+        {
+            let mut wanted = *told;
+            wanted.extend(&needs);
+            if wanted != *told || subscribers.len() == 1 {
+                self.tell_needs(key, wanted);
+            }
         }
+        self.ask_for(now, key, &waiting);
     }
 
     pub(super) fn detach_subscriber(&mut self, slot: usize, key: StreamKey) {
@@ -47,13 +54,19 @@ impl State {
         let connected = stream.subscribers.len();
         stream.subscribers.retain(|other| *other != slot);
         stream.sessions -= 1;
-        let Source::Replica(origin) = stream.source else {
+        let Source::Replica { origin, needs } = &mut stream.source else {
             return;
         };
+        let origin = *origin;
         if stream.sessions == 0 {
             self.remove_stream(key);
         } else if !stream.subscribers.is_empty() {
+            if stream.has_layers() {
+                self.count_needs(key);
+            }
             return;
+        } else {
+            *needs = LayersByTrack::default();
         }
         if connected > 0
             && let Some(shard) = self.shard(origin)
@@ -96,7 +109,11 @@ impl State {
     /// A subscriber session of this shard is about to take a stream.
     pub(super) fn enter_stream(&mut self, key: StreamKey, origin: ShardId, tracks: &[TrackInfo]) {
         if !self.streams.contains_key(&key) {
-            let replica = LocalStream::new(tracks, Source::Replica(origin), &self.config);
+            let source = Source::Replica {
+                origin,
+                needs: LayersByTrack::default(),
+            };
+            let replica = LocalStream::new(tracks, source, &self.config);
             self.add_stream(key, replica);
         }
         if let Some(stream) = self.streams.get_mut(&key) {
@@ -116,20 +133,30 @@ impl State {
         }
     }
 
-    /// Another shard has subscribers of a stream whose publisher is here.
-    pub(super) fn subscribe(&mut self, key: StreamKey, shard: ShardId) {
+    /// Another shard has subscribers of a stream whose publisher is here, and needs these layers.
+    pub(super) fn subscribe(&mut self, key: StreamKey, shard: ShardId, needs: LayersByTrack) {
         let Some(stream) = self.streams.get_mut(&key) else {
             return;
         };
-        let clocks: Vec<_> = stream.tracks.iter().map(|track| track.clock).collect();
-        if let Source::Publisher { targets, .. } = &mut stream.source
-            && !targets.contains(&shard)
-        {
-            targets.push(shard);
+        let Source::Publisher { targets, .. } = &mut stream.source else {
+            return;
+        };
+        if let Some(target) = targets.iter_mut().find(|target| target.shard == shard) {
+            target.needs = needs;
+            return;
         }
-        for (index, clock) in clocks.into_iter().enumerate() {
-            if let (Some(clock), Some(handle)) = (clock, self.shard(shard)) {
-                handle.send(Message::Clock(key, TrackId(index as u8), clock));
+        targets.push(Target { shard, needs });
+        let Some(handle) = self.shards.get(usize::from(shard.0)) else {
+            return;
+        };
+        for (track, layer, local) in stream.numbered() {
+            if let Some(clock) = local.clock {
+                handle.send(Message::Clock(key, track, layer, clock));
+            }
+        }
+        for (track, local) in (0..).map(TrackId).zip(&stream.tracks) {
+            if !local.ranked.is_empty() {
+                handle.send(Message::Layers(key, track, Arc::clone(&local.ranked)));
             }
         }
     }
@@ -140,22 +167,38 @@ impl State {
             ..
         }) = self.streams.get_mut(&key)
         {
-            targets.retain(|target| *target != shard);
+            targets.retain(|target| target.shard != shard);
         }
     }
 
     pub(super) fn attach_hls(&mut self, key: StreamKey, feed: HlsFeed) {
+        let Some(stream) = self.streams.get_mut(&key) else {
+            return;
+        };
+        if let Source::Publisher { hls, .. } = &mut stream.source {
+            *hls = Some(HlsTap::new(feed, &stream.tracks));
+        }
+    }
+
+    /// The HLS branch needs a keyframe of a track.
+    pub(super) fn request_hls_keyframe(&mut self, now: Instant, key: StreamKey, track: TrackId) {
         if let Some(LocalStream {
-            source: Source::Publisher { hls, .. },
+            source: Source::Publisher { hls: Some(hls), .. },
             ..
-        }) = self.streams.get_mut(&key)
+        }) = self.streams.get(&key)
         {
-            *hls = Some(feed);
+            self.request_keyframe(now, key, track, hls.layer(track));
         }
     }
 
     /// Somebody needs a keyframe: asks the publisher, here or on its shard.
-    pub(super) fn request_keyframe(&mut self, now: Instant, key: StreamKey, track: TrackId) {
+    pub(super) fn request_keyframe(
+        &mut self,
+        now: Instant,
+        key: StreamKey,
+        track: TrackId,
+        layer: LayerId,
+    ) {
         let Some(stream) = self.streams.get_mut(&key) else {
             return;
         };
@@ -166,14 +209,14 @@ impl State {
                     ..
                 }) = self.sessions.get_mut(slot)
                 {
-                    publisher.request_keyframe(now, track);
+                    publisher.request_keyframe(now, track, layer);
                     self.settle(now, slot);
                 }
             }
             // A replica of what ended here has nobody to ask.
-            Source::Replica(origin) if origin == self.id => {}
-            Source::Replica(origin) => {
-                let Some(local) = stream.track_mut(track) else {
+            Source::Replica { origin, .. } if origin == self.id => {}
+            Source::Replica { origin, .. } => {
+                let Some(local) = stream.layer_mut(track, layer) else {
                     return;
                 };
                 let asked_just_now = |at: Instant| now.saturating_duration_since(at) < ASK_INTERVAL;
@@ -182,7 +225,7 @@ impl State {
                 }
                 local.asked = Some(now);
                 if let Some(shard) = self.shard(origin) {
-                    shard.send(Message::RequestKeyframe(key, track));
+                    shard.send(Message::RequestKeyframe(key, track, layer));
                 }
             }
         }

@@ -4,16 +4,21 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::network::Dice;
-use super::{AUDIO, AUDIO_PAYLOAD_TYPE, RTX_PAYLOAD_TYPE, VIDEO, VIDEO_PAYLOAD_TYPE};
+use super::{
+    AUDIO, AUDIO_PAYLOAD_TYPE, REPAIRED_RID_EXTENSION, RID_EXTENSION, RIDS, RTX_PAYLOAD_TYPE,
+    VIDEO, VIDEO_PAYLOAD_TYPE,
+};
 use crate::egress::SenderClock;
 use crate::egress::whep::{Outlet, Subscriber};
 use crate::ingest::{self, Ingested, Publisher};
-use crate::rtp::{Codec, ExtensionMap};
+use crate::rtp::{Codec, Extension, ExtensionMap};
 use crate::sdp::{
-    DtlsRole, Feedback, Fingerprint, IceCredentials, PublishedTrack, PublisherSpec,
+    DtlsRole, Feedback, Fingerprint, IceCredentials, PublishedLayer, PublishedTrack, PublisherSpec,
     SubscribedTrack, SubscriberSpec,
 };
-use crate::stream::{Packet, Recycler, Ring, TrackId, TrackInfo};
+use crate::stream::{
+    LayerChoice, LayerId, LayersByTrack, Packet, RankedLayer, Recycler, Ring, TrackId, TrackInfo,
+};
 use crate::transport::srtp::Outbound;
 use crate::transport::{self, Config, Event, Identity, Path, Received, Timeouts, Transport};
 
@@ -40,6 +45,13 @@ pub(super) struct Gateway {
 }
 
 struct Track {
+    /// One at least.
+    layers: Vec<Layer>,
+    /// The best first; empty without simulcast.
+    ranked: Arc<[RankedLayer]>,
+}
+
+struct Layer {
     ring: Ring,
     clock: Option<SenderClock>,
 }
@@ -52,15 +64,21 @@ pub(super) struct Admission {
 }
 
 impl Gateway {
-    pub(super) fn new(now: Instant, rtx: bool, fingerprint: Fingerprint) -> (Self, Admission) {
+    /// With so many layers of video.
+    pub(super) fn new(
+        now: Instant,
+        rtx: bool,
+        layers: usize,
+        fingerprint: Fingerprint,
+    ) -> (Self, Admission) {
         let identity = Arc::new(Identity::generate().unwrap());
         let mut gateway = Self {
             identity,
             transports: Vec::new(),
-            publisher: publisher(now, rtx),
+            publisher: publisher(now, rtx, layers),
             subscribers: Vec::new(),
             specs: Vec::new(),
-            tracks: tracks(),
+            tracks: tracks(layers),
             recycler: Recycler::default(),
             outbox: Vec::new(),
         };
@@ -75,20 +93,23 @@ impl Gateway {
         now: Instant,
         dice: &mut Dice,
         rtx: bool,
+        layers: usize,
         fingerprint: Fingerprint,
     ) -> Admission {
-        self.publisher = publisher(now, rtx);
-        self.tracks = tracks();
+        self.publisher = publisher(now, rtx, layers);
+        self.tracks = tracks(layers);
         for (subscriber, spec) in self.subscribers.iter_mut().zip(&self.specs) {
             subscriber.rebind(spec, || dice.roll() as u32);
         }
         let credentials = self.open(now, fingerprint);
         // The newest transport is its.
         self.transports.swap_remove(0);
-        for subscriber in &self.subscribers {
-            for (track, _) in subscriber.waiting_for_keyframe() {
-                self.publisher.request_keyframe(now, track);
-            }
+        let waiting = self.subscribers.iter();
+        for waiting in waiting
+            .map(Subscriber::waiting_for_keyframe)
+            .collect::<Vec<_>>()
+        {
+            self.ask_for(now, &waiting);
         }
         let ssrcs = [0; 3];
         Admission { credentials, ssrcs }
@@ -134,6 +155,12 @@ impl Gateway {
         let credentials = credentials(session, "again");
         self.transports[session].restart_ice(&credentials);
         credentials
+    }
+
+    /// A connection was closed.
+    pub(super) fn forget_path(&mut self, now: Instant, session: usize, path: Path) {
+        self.transports[session].forget_path(now, path);
+        self.settle(now, session);
     }
 
     pub(super) fn stats(&self) -> ingest::Stats {
@@ -196,15 +223,19 @@ impl Gateway {
             self.recycler.put(packet);
             return;
         }
-        let track = packet.track;
-        let ring = &mut self.tracks[usize::from(track.0)].ring;
-        if let Some(old) = ring.insert(Arc::clone(&packet)) {
+        let (track, layer) = (packet.track, packet.layer);
+        let local = &mut self.tracks[usize::from(track.0)].layers[usize::from(layer.0)];
+        if let Some(old) = local.ring.insert(Arc::clone(&packet)) {
             self.recycler.put(old);
         }
+        // Before it is sent on, as a shard does: the packet may be of a layer that was paused.
+        self.drain_publisher(now);
+        let layers = &self.tracks[usize::from(track.0)].layers;
+        let clock = |layer: LayerId| layers[usize::from(layer.0)].clock;
         let viewers = self.subscribers.iter_mut().zip(&mut self.transports[1..]);
         for (index, (subscriber, transport)) in viewers.enumerate() {
             if let Some(mut outlet) = outlet(index + 1, transport, &mut self.outbox) {
-                subscriber.forward(now, track, packet.layer, [&*packet], |_| None, &mut outlet);
+                subscriber.forward(now, track, layer, [&*packet], clock, &mut outlet);
             }
         }
     }
@@ -215,18 +246,22 @@ impl Gateway {
             return;
         };
         let tracks = &self.tracks;
-        let ring = |track: TrackId, _| tracks.get(usize::from(track.0)).map(|track| &track.ring);
+        let ring = |track: TrackId, layer: LayerId| {
+            let track = tracks.get(usize::from(track.0))?;
+            Some(&track.layers.get(usize::from(layer.0))?.ring)
+        };
         let wanted = self.subscribers[session - 1].handle_rtcp(now, bytes, ring, &mut outlet);
-        for (track, _) in wanted.keyframes() {
-            self.publisher.request_keyframe(now, track);
-        }
-        self.drain_publisher();
+        self.ask_for(now, &wanted);
+        self.drain_publisher(now);
     }
 
     fn report(&mut self, now: Instant, session: usize) {
         let mut compound = Vec::new();
         let tracks = &self.tracks;
-        let clock = |track: TrackId, _| tracks.get(usize::from(track.0))?.clock.as_ref();
+        let clock = |track: TrackId, layer: LayerId| {
+            let track = tracks.get(usize::from(track.0))?;
+            track.layers.get(usize::from(layer.0))?.clock.as_ref()
+        };
         let subscriber = &mut self.subscribers[session - 1];
         if !subscriber.handle_timeout(now, clock, &mut compound) {
             return;
@@ -245,12 +280,11 @@ impl Gateway {
         while let Some(event) = self.transports[session].poll_event() {
             match event {
                 Event::Connected if session > 0 => {
-                    let waiting: Vec<_> = self.subscribers[session - 1]
-                        .waiting_for_keyframe()
-                        .collect();
-                    for (track, _) in waiting {
-                        self.publisher.request_keyframe(now, track);
+                    for (track, local) in (0..).map(TrackId).zip(&self.tracks) {
+                        self.subscribers[session - 1].set_layers(track, &local.ranked);
                     }
+                    let waiting = self.subscribers[session - 1].waiting_for_keyframe();
+                    self.ask_for(now, &waiting);
                 }
                 Event::Closed(reason) => panic!("session {session} was closed: {reason}"),
                 _ => {}
@@ -259,10 +293,10 @@ impl Gateway {
         while let Some((to, datagram)) = self.transports[session].poll_transmit() {
             self.outbox.push((session, to, datagram));
         }
-        self.drain_publisher();
+        self.drain_publisher(now);
     }
 
-    fn drain_publisher(&mut self) {
+    fn drain_publisher(&mut self, now: Instant) {
         while let Some(mut compound) = self.publisher.poll_rtcp() {
             let transport = &mut self.transports[0];
             let Some(to) = transport.path() else {
@@ -275,37 +309,79 @@ impl Gateway {
             self.outbox.push((0, to, compound));
         }
         while let Some(event) = self.publisher.poll_event() {
-            if let ingest::Event::SenderReport {
-                track,
-                rtp_timestamp,
-                ntp,
-                received,
-            } = event
-            {
-                let rate = if track == VIDEO { 90_000 } else { 48_000 };
-                let clock = SenderClock::new(ntp, rtp_timestamp, received, rate);
-                self.tracks[usize::from(track.0)].clock = Some(clock);
+            match event {
+                ingest::Event::SenderReport {
+                    track,
+                    layer,
+                    rtp_timestamp,
+                    ntp,
+                    received,
+                } => {
+                    let rate = if track == VIDEO { 90_000 } else { 48_000 };
+                    let clock = SenderClock::new(ntp, rtp_timestamp, received, rate);
+                    let track = &mut self.tracks[usize::from(track.0)];
+                    track.layers[usize::from(layer.0)].clock = Some(clock);
+                }
+                ingest::Event::Layers { track, layers } => {
+                    for subscriber in &mut self.subscribers {
+                        subscriber.set_layers(track, &layers);
+                    }
+                    self.tracks[usize::from(track.0)].ranked = layers;
+                    let waiting = self
+                        .subscribers
+                        .iter()
+                        .map(Subscriber::waiting_for_keyframe);
+                    for waiting in waiting.collect::<Vec<_>>() {
+                        self.ask_for(now, &waiting);
+                    }
+                }
+                _ => {}
             }
         }
     }
+
+    fn ask_for(&mut self, now: Instant, layers: &LayersByTrack) {
+        for (track, layer) in layers.iter() {
+            self.publisher.request_keyframe(now, track, layer);
+        }
+    }
+
+    /// A viewer chooses a layer of the video.
+    pub(super) fn select(&mut self, now: Instant, viewer: usize, choice: &LayerChoice) {
+        let tracks = &self.tracks;
+        let ranked = |track: TrackId| Some(&*tracks[usize::from(track.0)].ranked);
+        self.subscribers[viewer].select(choice, ranked);
+        let waiting = self.subscribers[viewer].waiting_for_keyframe();
+        self.ask_for(now, &waiting);
+        self.drain_publisher(now);
+    }
+
+    /// The layers of the video, the best first.
+    pub(super) fn ranked(&self) -> &[RankedLayer] {
+        &self.tracks[usize::from(VIDEO.0)].ranked
+    }
 }
 
-fn publisher(now: Instant, rtx: bool) -> Publisher {
+fn publisher(now: Instant, rtx: bool, layers: usize) -> Publisher {
     let spec = PublisherSpec {
         tracks: vec![
-            published(VIDEO, Codec::H264, VIDEO_PAYLOAD_TYPE, rtx),
-            published(AUDIO, Codec::Opus, AUDIO_PAYLOAD_TYPE, false),
+            published(VIDEO, Codec::H264, VIDEO_PAYLOAD_TYPE, rtx, layers),
+            published(AUDIO, Codec::Opus, AUDIO_PAYLOAD_TYPE, false, 1),
         ],
     };
     Publisher::new(now, spec, ingest::Config::default(), 77)
 }
 
-fn tracks() -> Vec<Track> {
-    let track = |capacity| Track {
+fn tracks(layers: usize) -> Vec<Track> {
+    let layer = |capacity| Layer {
         ring: Ring::new(capacity),
         clock: None,
     };
-    vec![track(1024), track(256)]
+    let track = |capacity, layers| Track {
+        layers: (0..layers).map(|_| layer(capacity)).collect(),
+        ranked: Arc::new([]),
+    };
+    vec![track(1024, layers), track(256, 1)]
 }
 
 /// Seals packets and queues them.
@@ -342,7 +418,24 @@ impl Outlet for Sealed<'_> {
     }
 }
 
-fn published(id: TrackId, codec: Codec, payload_type: u8, rtx: bool) -> PublishedTrack {
+fn published(
+    id: TrackId,
+    codec: Codec,
+    payload_type: u8,
+    rtx: bool,
+    layers: usize,
+) -> PublishedTrack {
+    let mut extensions = ExtensionMap::default();
+    let mut published = vec![PublishedLayer::default()];
+    if layers > 1 {
+        extensions.set(Extension::RtpStreamId, RID_EXTENSION);
+        extensions.set(Extension::RepairedRtpStreamId, REPAIRED_RID_EXTENSION);
+        let layer = |rid: &&str| PublishedLayer {
+            rid: Some((*rid).to_owned()),
+            ..PublishedLayer::default()
+        };
+        published = RIDS[..layers].iter().map(layer).collect();
+    }
     PublishedTrack {
         info: TrackInfo {
             id,
@@ -353,9 +446,8 @@ fn published(id: TrackId, codec: Codec, payload_type: u8, rtx: bool) -> Publishe
         mid: id.0.to_string(),
         payload_type,
         rtx_payload_type: rtx.then_some(RTX_PAYLOAD_TYPE),
-        ssrc: None,
-        rtx_ssrc: None,
-        extensions: ExtensionMap::default(),
+        layers: published,
+        extensions,
         feedback: FEEDBACK,
     }
 }

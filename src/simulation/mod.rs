@@ -7,14 +7,18 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `network` | links that lose, delay, swap and double datagrams |
+//! | `stream` | connections in the place of links |
 //! | `gateway` | transports, ingest, rings and subscribers, without sockets |
 //! | `publisher` | a peer that sends video and audio and answers NACKs |
 //! | `viewer` | a peer that receives, asks again, and keeps account |
 //! | `world` | all of them together in one time |
+//! | `tests`, `layers` | what viewers get in every weather, and of every layer |
 
 mod gateway;
+mod layers;
 mod network;
 mod publisher;
+mod stream;
 mod tests;
 mod viewer;
 mod world;
@@ -29,6 +33,13 @@ const AUDIO: TrackId = TrackId(1);
 const VIDEO_PAYLOAD_TYPE: u8 = 102;
 const RTX_PAYLOAD_TYPE: u8 = 103;
 const AUDIO_PAYLOAD_TYPE: u8 = 111;
+
+/// The names of the video layers, the best first; a stream without simulcast has the first alone, and
+/// no name.
+const RIDS: [&str; 3] = ["h", "m", "l"];
+/// Header extension ids: the layer of a packet, and the one that a retransmission repairs.
+const RID_EXTENSION: u8 = 10;
+const REPAIRED_RID_EXTENSION: u8 = 11;
 
 /// The time between two checks of a peer, before the first answer and afterwards.
 const CHECKING: Duration = Duration::from_millis(50);

@@ -11,9 +11,10 @@ use rtc::rtcp::transport_feedbacks::transport_layer_nack::TransportLayerNack;
 use super::gateway::Peer;
 use super::network::Dice;
 use super::{
-    AUDIO, AUDIO_PAYLOAD_TYPE, CHECKING, Datagram, KEEPING, RTX_PAYLOAD_TYPE, VIDEO,
-    VIDEO_PAYLOAD_TYPE, payload,
+    AUDIO, AUDIO_PAYLOAD_TYPE, CHECKING, Datagram, KEEPING, REPAIRED_RID_EXTENSION, RID_EXTENSION,
+    RIDS, RTX_PAYLOAD_TYPE, VIDEO, VIDEO_PAYLOAD_TYPE, payload,
 };
+use crate::sdp::IceCredentials;
 use crate::stream::TrackId;
 use crate::transport::Path;
 use crate::transport::testing::{Check, client_path};
@@ -38,12 +39,13 @@ pub(super) struct PublishingPeer {
     /// When it came into being, and what its wall clock said then.
     start: Instant,
     epoch: u64,
+    /// Whether it goes on saying so, or nominates only at the beginning, as Pion does.
+    pub(super) nominates: bool,
     next_check: Instant,
     next_video: Instant,
     next_audio: Instant,
-    keyframe_wanted: bool,
-    sources: [Source; 2],
-    rtx: Option<(u32, u16)>,
+    /// The layers of the video, then audio.
+    sources: Vec<Source>,
     /// What was sent, by track and number.
     pub(super) sent: BTreeMap<(TrackId, u32), Sent>,
     /// Counts packets that were sent again.
@@ -57,10 +59,22 @@ pub(super) struct Sent {
     /// The time in the medium, in ticks of its clock since the beginning.
     pub(super) media_time: u32,
     pub(super) marker: bool,
+    /// The layer that it belongs to, and whether a keyframe begins with it.
+    pub(super) layer: usize,
+    pub(super) keyframe: bool,
 }
 
 struct Source {
     track: TrackId,
+    layer: usize,
+    /// The name that every packet has, with simulcast.
+    rid: Option<&'static str>,
+    /// Packets have so many times more or less of a frame than those of the least layer.
+    weight: u32,
+    is_paused: bool,
+    keyframe_wanted: bool,
+    /// SSRC and next number of retransmissions.
+    rtx: Option<(u32, u16)>,
     payload_type: u8,
     ssrc: u32,
     sequence_number: u16,
@@ -72,17 +86,27 @@ struct Source {
 }
 
 impl PublishingPeer {
-    pub(super) fn new(now: Instant, dice: &mut Dice, peer: Peer, rtx: bool) -> Self {
-        let source = |track, payload_type, dice: &mut Dice| Source {
+    pub(super) fn new(now: Instant, dice: &mut Dice, peer: Peer, rtx: bool, layers: usize) -> Self {
+        let mut source = |track, layer: usize, payload_type, rtx: bool| Source {
             track,
+            layer,
+            rid: (layers > 1 && track == VIDEO).then(|| RIDS[layer]),
+            weight: (layers - layer) as u32,
+            is_paused: false,
+            keyframe_wanted: true,
+            rtx: rtx.then(|| (dice.roll() as u32, dice.roll() as u16)),
             payload_type,
             ssrc: dice.roll() as u32,
             sequence_number: dice.roll() as u16,
             base: dice.roll() as u32,
             media_time: 0,
-            next_id: 0,
+            next_id: (layer as u32) << 24,
             history: VecDeque::new(),
         };
+        let mut sources: Vec<_> = (0..layers)
+            .map(|layer| source(VIDEO, layer, VIDEO_PAYLOAD_TYPE, rtx))
+            .collect();
+        sources.push(source(AUDIO, 0, AUDIO_PAYLOAD_TYPE, false));
         Self {
             peer,
             path: client_path(4_000),
@@ -90,15 +114,11 @@ impl PublishingPeer {
             connected: false,
             start: now,
             epoch: dice.roll() >> 1,
+            nominates: true,
             next_check: now,
             next_video: now,
             next_audio: now,
-            keyframe_wanted: true,
-            sources: [
-                source(VIDEO, VIDEO_PAYLOAD_TYPE, dice),
-                source(AUDIO, AUDIO_PAYLOAD_TYPE, dice),
-            ],
-            rtx: rtx.then(|| (dice.roll() as u32, dice.roll() as u16)),
+            sources,
             sent: BTreeMap::new(),
             repeated: 0,
         }
@@ -115,6 +135,23 @@ impl PublishingPeer {
         self.next_check = begin;
     }
 
+    /// The NAT forgot its mapping: from now on the peer has another address.
+    pub(super) fn rebind(&mut self) {
+        self.path.remote.set_port(self.path.remote.port() + 1_000);
+    }
+
+    /// Goes on by another path, and checks it at once.
+    pub(super) fn go_by(&mut self, now: Instant, path: Path) {
+        self.path = path;
+        self.next_check = now;
+    }
+
+    /// Goes on with the credentials of an ICE restart.
+    pub(super) fn restart_ice(&mut self, now: Instant, credentials: IceCredentials) {
+        self.peer.server = credentials;
+        self.next_check = now;
+    }
+
     /// Goes on with other SSRCs, numbers and timestamps, as after a restart of the encoder.
     pub(super) fn change_sources(&mut self, dice: &mut Dice) {
         for source in &mut self.sources {
@@ -122,8 +159,8 @@ impl PublishingPeer {
             source.sequence_number = dice.roll() as u16;
             source.base = dice.roll() as u32;
             source.history.clear();
+            source.keyframe_wanted = true;
         }
-        self.keyframe_wanted = true;
     }
 
     /// Goes on far away in the sequence numbers, under the same SSRCs.
@@ -132,8 +169,20 @@ impl PublishingPeer {
             let far = 3_000 + dice.below(20_000) as u16;
             source.sequence_number = source.sequence_number.wrapping_add(far);
             source.history.clear();
+            source.keyframe_wanted = true;
         }
-        self.keyframe_wanted = true;
+    }
+
+    /// Sends a layer no longer, or again: then it begins with a keyframe.
+    pub(super) fn pause(&mut self, layer: usize, is_paused: bool) {
+        self.sources[layer].is_paused = is_paused;
+        self.sources[layer].keyframe_wanted = true;
+    }
+
+    /// How many keyframes a layer began.
+    pub(super) fn keyframes(&self, layer: usize) -> usize {
+        let begins = |sent: &&Sent| sent.keyframe && sent.layer == layer;
+        self.sent.values().filter(begins).count()
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
@@ -152,7 +201,7 @@ impl PublishingPeer {
         if self.next_check <= now {
             self.next_check = now + if self.connected { KEEPING } else { CHECKING };
             let check = self.peer.check(Check {
-                nominate: true,
+                nominate: self.nominates || !self.connected,
                 ..Check::default()
             });
             self.outbox.push((self.path, check));
@@ -166,12 +215,15 @@ impl PublishingPeer {
         if self.peer.is_connected() {
             if self.next_audio <= now {
                 self.next_audio = now + AUDIO_INTERVAL;
-                self.send(now, 1, 0xFC, true);
-                self.sources[1].media_time += 960;
+                let audio = self.sources.len() - 1;
+                self.send(now, audio, 0xFC, true);
+                self.sources[audio].media_time += 960;
             }
             if self.next_video <= now {
                 self.next_video = now + VIDEO_INTERVAL;
-                self.send_frame(now, dice);
+                for layer in 0..self.sources.len() - 1 {
+                    self.send_frame(now, layer, dice);
+                }
             }
         }
         self.flush();
@@ -196,8 +248,10 @@ impl PublishingPeer {
     }
 
     fn handle_feedback(&mut self, packet: &dyn rtcp::Packet) {
-        if packet.as_any().is::<PictureLossIndication>() {
-            self.keyframe_wanted = true;
+        if let Some(loss) = packet.as_any().downcast_ref::<PictureLossIndication>() {
+            for source in &mut self.sources {
+                source.keyframe_wanted |= source.ssrc == loss.media_ssrc;
+            }
         }
         let Some(nack) = packet.as_any().downcast_ref::<TransportLayerNack>() else {
             return;
@@ -210,18 +264,23 @@ impl PublishingPeer {
             return;
         };
         for number in nack.nacks.iter().flat_map(|pair| pair.packet_list()) {
-            let history = &self.sources[index].history;
-            let Some((_, packet)) = history.iter().find(|(sent, _)| *sent == number) else {
+            let source = &mut self.sources[index];
+            let Some((_, packet)) = source.history.iter().find(|(sent, _)| *sent == number) else {
                 continue;
             };
             self.repeated += 1;
             let mut packet = packet.clone();
-            if let (0, Some((ssrc, sequence_number))) = (index, &mut self.rtx) {
+            if let Some((ssrc, sequence_number)) = &mut source.rtx {
+                let mut payload_at = 12;
+                if source.rid.is_some() {
+                    packet[16] = packet[16] & 0x0F | REPAIRED_RID_EXTENSION << 4;
+                    payload_at = 20;
+                }
                 let original = number.to_be_bytes();
                 packet[1] = packet[1] & 0x80 | RTX_PAYLOAD_TYPE;
                 packet[2..4].copy_from_slice(&sequence_number.to_be_bytes());
                 packet[8..12].copy_from_slice(&ssrc.to_be_bytes());
-                packet.splice(12..12, original);
+                packet.splice(payload_at..payload_at, original);
                 *sequence_number = sequence_number.wrapping_add(1);
             }
             let datagram = self.peer.protect_rtp(&packet);
@@ -229,17 +288,20 @@ impl PublishingPeer {
         }
     }
 
-    fn send_frame(&mut self, now: Instant, dice: &mut Dice) {
-        let keyframe = std::mem::take(&mut self.keyframe_wanted);
-        let count = match keyframe {
-            true => KEYFRAME,
-            false => 1 + dice.below(FRAME),
-        };
-        for index in 0..count {
-            let nal = if keyframe && index == 0 { 0x65 } else { 0x41 };
-            self.send(now, 0, nal, index == count - 1);
+    fn send_frame(&mut self, now: Instant, layer: usize, dice: &mut Dice) {
+        let source = &mut self.sources[layer];
+        if !source.is_paused {
+            let keyframe = std::mem::take(&mut source.keyframe_wanted);
+            let count = match keyframe {
+                true => KEYFRAME,
+                false => source.weight * (1 + dice.below(FRAME)),
+            };
+            for index in 0..count {
+                let nal = if keyframe && index == 0 { 0x65 } else { 0x41 };
+                self.send(now, layer, nal, index == count - 1);
+            }
         }
-        self.sources[0].media_time += 2_970;
+        self.sources[layer].media_time += 2_970;
     }
 
     fn send(&mut self, now: Instant, index: usize, first: u8, marker: bool) {
@@ -250,11 +312,17 @@ impl PublishingPeer {
         packet.extend_from_slice(&source.sequence_number.to_be_bytes());
         packet.extend_from_slice(&timestamp.to_be_bytes());
         packet.extend_from_slice(&source.ssrc.to_be_bytes());
+        if let Some([name]) = source.rid.map(str::as_bytes) {
+            packet[0] |= 0x10;
+            packet.extend_from_slice(&[0xBE, 0xDE, 0, 1, RID_EXTENSION << 4, *name, 0, 0]);
+        }
         packet.extend_from_slice(&payload(first, id));
         let sent = Sent {
             at: now,
             media_time: source.media_time,
             marker,
+            layer: source.layer,
+            keyframe: first == 0x65,
         };
         self.sent.insert((source.track, id), sent);
         source

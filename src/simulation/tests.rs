@@ -154,9 +154,9 @@ fn given_up(world: &World) -> u64 {
     world
         .gateway
         .stats()
-        .tracks
+        .layers
         .iter()
-        .map(|track| track.lost)
+        .map(|layer| layer.lost)
         .sum()
 }
 
@@ -378,6 +378,135 @@ fn a_viewer_goes_on_from_another_address_and_through_an_ice_restart() {
     assert!(lost > 0, "the weather was too good");
 }
 
+/// Room and rate of a connection that a stream is no trouble for.
+const ROOM: usize = 256 * 1024;
+const FAST: u32 = 1_000_000;
+
+#[test]
+fn a_stream_by_tcp_is_whole_whatever_pieces_it_comes_in() {
+    let lost = for_seeds(|world| {
+        stage(world, Weather::FAIR, Weather::FAIR);
+        for session in 0..3 {
+            world.go_by_tcp(session, FAST, ROOM);
+        }
+        world.run(seconds(6));
+        everything_is_repaired(world);
+        assert_eq!(world.publisher.repeated, 0);
+        assert_eq!((0..3).map(|session| world.dropped(session)).sum::<u64>(), 0);
+    });
+    assert_eq!(lost, 0);
+}
+
+#[test]
+fn publishers_and_viewers_move_between_udp_and_tcp() {
+    for_seeds(|world| {
+        stage(world, loss(0.01), loss(0.02));
+        for session in [1, 0, 2, 1] {
+            world.run(seconds(1));
+            world.go_by_tcp(session, FAST, ROOM);
+            world.run(millis(700));
+            match session {
+                0 => world.restart_publisher(),
+                viewer => world.restart_ice(viewer - 1),
+            }
+            world.run(millis(700));
+            world.go_by_udp(session);
+        }
+        world.publisher_weather(Weather::FAIR);
+        world.viewer_weather(Weather::FAIR);
+        world.run(seconds(4));
+        everything_is_repaired(world);
+    });
+}
+
+#[test]
+fn a_session_whose_connection_broke_goes_on_by_the_next() {
+    for_seeds(|world| {
+        stage(world, Weather::FAIR, Weather::FAIR);
+        for session in [0, 1] {
+            world.go_by_tcp(session, FAST, ROOM);
+            world.run(seconds(1));
+            world.close_connection(session);
+            world.run(millis(600));
+            world.go_by_tcp(session, FAST, ROOM);
+            world.run(seconds(4));
+        }
+        everything_is_repaired(world);
+    });
+}
+
+#[test]
+fn a_viewer_by_tcp_that_is_too_slow_hurts_only_itself() {
+    const QUEUE: usize = 4 * 1024;
+    const RATE: u32 = 3_000;
+    for_seeds(|world| {
+        world.add_viewer();
+        stage(world, Weather::FAIR, Weather::FAIR);
+        world.go_by_tcp(1, RATE, QUEUE);
+        world.run(seconds(10));
+        assert!(world.dropped(1) > 100, "the line was too good");
+        let slow = world.viewers.remove(0);
+        all_is_well(world, 0);
+        // What it gets is as it was sent, and no older than the queue and the line can make it.
+        let newest = |reception| {
+            order(world, reception, "the slow one");
+            world.compare(reception).map(|(_, _, sent)| sent.at).max()
+        };
+        let last = slow.tracks.iter().filter_map(newest).max();
+        // For a time only repeats of older ones may find room.
+        let longest = 2 * Duration::from_secs(QUEUE as u64) / RATE + millis(500);
+        let age = world.now - last.unwrap();
+        assert!(age < longest, "{age:?}");
+    });
+}
+
+#[test]
+fn a_nat_that_forgets_a_peer_stops_media_until_the_next_check_only() {
+    for_seeds(|world| {
+        stage(world, Weather::FAIR, Weather::FAIR);
+        world.run(seconds(1));
+        // One that nominates with every check, and one that did so at the beginning only.
+        world.viewers[1].nominates = false;
+        world.viewers[0].rebind();
+        world.viewers[1].rebind();
+        world.run(millis(1_500));
+        for viewer in &world.viewers {
+            for reception in &viewer.tracks {
+                let last = world.compare(reception).map(|(_, _, sent)| sent.at).max();
+                assert!(world.now - last.unwrap() < millis(100));
+            }
+        }
+        for nominates in [true, false] {
+            world.publisher.nominates = nominates;
+            world.publisher.rebind();
+            world.run(millis(1_500));
+            let last = world.compare(&world.viewers[0].tracks[1]).last().unwrap();
+            assert!(world.now - last.2.at < millis(100), "{nominates}");
+        }
+        world.run(seconds(4));
+        everything_is_repaired(world);
+    });
+}
+
+#[test]
+fn media_goes_on_while_ice_is_restarted() {
+    let lost = for_seeds(|world| {
+        stage(world, Weather::FAIR, Weather::FAIR);
+        world.run(seconds(1));
+        // The peers have not heard of the new credentials yet.
+        world.gateway.restart_ice(0);
+        world.gateway.restart_ice(1);
+        world.run(seconds(3));
+        all_is_well(world, 0);
+        world.restart_publisher();
+        world.restart_ice(0);
+        world.run(seconds(3));
+        all_is_well(world, 0);
+        assert_eq!(world.publisher.repeated, 0);
+    });
+    assert_eq!(lost, 0);
+}
+
 /// A source that begins anew leaves no gap in the numbers, and the timestamps go on by the time
 /// that passed. `skipped` packets may be missing at each of the changes.
 fn goes_on(world: &World, skipped: u32, tolerance: Duration) {
@@ -432,9 +561,9 @@ fn new_sources_of_the_publisher_are_one_stream_for_viewers() {
             world
                 .gateway
                 .stats()
-                .tracks
+                .layers
                 .iter()
-                .all(|track| track.restarts == 3)
+                .all(|layer| layer.restarts == 3)
         );
     });
     assert_eq!(lost, 0);
@@ -458,9 +587,9 @@ fn jumps_of_the_publishers_numbers_are_one_stream_for_viewers() {
             world
                 .gateway
                 .stats()
-                .tracks
+                .layers
                 .iter()
-                .all(|track| track.restarts == 3)
+                .all(|layer| layer.restarts == 3)
         );
     });
     assert_eq!(lost, 0);
@@ -474,9 +603,9 @@ fn viewers_that_ask_for_keyframes_all_the_time_cost_a_bounded_number_of_them() {
             let now = world.now;
             world.viewers[index].next_request = Some(now + millis(100 * index as u64));
         }
-        let before = world.gateway.stats().tracks[0].keyframe_requests;
+        let before = world.gateway.stats().layers[0].keyframe_requests;
         world.run(seconds(6));
-        let asked = world.gateway.stats().tracks[0].keyframe_requests - before;
+        let asked = world.gateway.stats().layers[0].keyframe_requests - before;
         assert!((6..=12).contains(&asked), "{asked} in 6 s");
         all_is_well(world, 0);
     });
@@ -563,7 +692,7 @@ fn in_bad_weather_too_nothing_comes_twice_or_out_of_order_when_publishers_change
 
 /// The wall clock that the reports tell goes as fast as time, whoever publishes.
 fn steady_clock(reports: &[Report]) {
-    assert!(reports.len() > 10);
+    assert!(reports.len() >= 8);
     for pair in reports.windows(2) {
         let [before, after] = pair else { continue };
         let elapsed = (after.at - before.at).as_secs_f64();

@@ -35,6 +35,8 @@ pub(super) struct WatchingPeer {
     pub(super) path: Path,
     pub(super) outbox: Vec<Datagram>,
     connected: bool,
+    /// Whether it goes on saying so, or nominates only at the beginning, as Pion does.
+    pub(super) nominates: bool,
     next_check: Instant,
     pub(super) tracks: [Reception; 2],
     pub(super) reports: Vec<Report>,
@@ -92,6 +94,7 @@ impl WatchingPeer {
             path: client_path(5_000 + index),
             outbox: Vec::new(),
             connected: false,
+            nominates: true,
             next_check: now,
             tracks: [
                 reception(VIDEO, admission.ssrcs[0]),
@@ -106,6 +109,12 @@ impl WatchingPeer {
     /// The NAT forgot its mapping: from now on the peer has another address.
     pub(super) fn rebind(&mut self) {
         self.path.remote.set_port(self.path.remote.port() + 1_000);
+    }
+
+    /// Goes on by another path, and checks it at once.
+    pub(super) fn go_by(&mut self, now: Instant, path: Path) {
+        self.path = path;
+        self.next_check = now;
     }
 
     /// Goes on with the credentials of an ICE restart.
@@ -132,7 +141,7 @@ impl WatchingPeer {
         if self.next_check <= now {
             self.next_check = now + if self.connected { KEEPING } else { CHECKING };
             let check = self.peer.check(Check {
-                nominate: true,
+                nominate: self.nominates || !self.connected,
                 ..Check::default()
             });
             self.outbox.push((self.path, check));

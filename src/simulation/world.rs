@@ -1,13 +1,18 @@
 //! A publisher, the gateway and viewers in one virtual time.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::gateway::{Gateway, Peer};
 use super::network::{Dice, Link, Weather};
 use super::publisher::{PublishingPeer, Sent};
+use super::stream::Stream;
 use super::viewer::{Got, Reception, WatchingPeer};
 use crate::sdp::DtlsRole;
+use crate::sdp::IceCredentials;
 use crate::transport::srtp::Profile;
+use crate::transport::testing::path_from;
+use crate::transport::{ConnectionId, Path};
 
 /// Everything. Link 0 is the publisher's, link `n` that of viewer `n - 1`.
 pub(super) struct World {
@@ -18,17 +23,26 @@ pub(super) struct World {
     pub(super) viewers: Vec<WatchingPeer>,
     up: Vec<Link>,
     down: Vec<Link>,
+    /// The connections of peers that go by TCP, by session: up and down.
+    connections: BTreeMap<usize, [Stream; 2]>,
+    opened: u32,
     rtx: bool,
+    layers: usize,
 }
 
 impl World {
     pub(super) fn new(seed: u64, rtx: bool) -> Self {
+        Self::with_layers(seed, rtx, 1)
+    }
+
+    /// A publisher that sends so many layers of video.
+    pub(super) fn with_layers(seed: u64, rtx: bool, layers: usize) -> Self {
         let now = Instant::now();
         let mut dice = Dice::new(seed);
         let mut peer = Peer::new(DtlsRole::Client, &[Profile::AeadAes128Gcm]);
-        let (gateway, admission) = Gateway::new(now, rtx, peer.fingerprint);
+        let (gateway, admission) = Gateway::new(now, rtx, layers, peer.fingerprint);
         peer.server = admission.credentials;
-        let publisher = PublishingPeer::new(now, &mut dice, peer, rtx);
+        let publisher = PublishingPeer::new(now, &mut dice, peer, rtx, layers);
         Self {
             now,
             dice,
@@ -37,7 +51,10 @@ impl World {
             viewers: Vec::new(),
             up: vec![Link::new(Weather::FAIR)],
             down: vec![Link::new(Weather::FAIR)],
+            connections: BTreeMap::new(),
+            opened: 0,
             rtx,
+            layers,
         }
     }
 
@@ -45,11 +62,11 @@ impl World {
     pub(super) fn replace_publisher(&mut self, pause: Duration) {
         let mut peer = Peer::new(DtlsRole::Client, &[Profile::AeadAes128Gcm]);
         let (dice, fingerprint) = (&mut self.dice, peer.fingerprint);
-        let admission = self
-            .gateway
-            .replace_publisher(self.now, dice, self.rtx, fingerprint);
+        let admission =
+            self.gateway
+                .replace_publisher(self.now, dice, self.rtx, self.layers, fingerprint);
         peer.server = admission.credentials;
-        let next = PublishingPeer::new(self.now, dice, peer, self.rtx);
+        let next = PublishingPeer::new(self.now, dice, peer, self.rtx, self.layers);
         let before = std::mem::replace(&mut self.publisher, next);
         self.publisher.follow(before, self.now + pause);
     }
@@ -89,15 +106,75 @@ impl World {
         self.viewers[viewer].restart_ice(self.now, credentials);
     }
 
+    pub(super) fn restart_publisher(&mut self) {
+        let credentials: IceCredentials = self.gateway.restart_ice(0);
+        self.publisher.restart_ice(self.now, credentials);
+    }
+
+    /// The peer of a session goes on by a new connection, of so many bytes a second to it and with
+    /// so much room in the gateway's queue. The old one is closed.
+    pub(super) fn go_by_tcp(&mut self, session: usize, rate: u32, queue_bytes: usize) {
+        self.close_connection(session);
+        self.opened += 1;
+        let id = ConnectionId {
+            index: session as u32,
+            generation: self.opened,
+        };
+        let path = Path::tcp(self.path(session).remote, id);
+        let stream = |rate, queue_bytes| Stream::new(self.now, path, rate, queue_bytes);
+        let both = [stream(10_000_000, 1 << 20), stream(rate, queue_bytes)];
+        self.connections.insert(session, both);
+        self.go_by(session, path);
+    }
+
+    /// The peer of a session goes on by UDP, and its connection is closed.
+    pub(super) fn go_by_udp(&mut self, session: usize) {
+        let remote = self.path(session).remote;
+        self.go_by(session, path_from(remote));
+        self.close_connection(session);
+    }
+
+    /// What a session's connection, if there is one, did not take.
+    pub(super) fn dropped(&self, session: usize) -> u64 {
+        self.connections
+            .get(&session)
+            .map_or(0, |[_, down]| down.dropped)
+    }
+
+    pub(super) fn close_connection(&mut self, session: usize) {
+        if let Some([up, _]) = self.connections.remove(&session) {
+            self.gateway.forget_path(self.now, session, up.path);
+        }
+    }
+
+    fn path(&self, session: usize) -> Path {
+        match session.checked_sub(1) {
+            None => self.publisher.path,
+            Some(viewer) => self.viewers[viewer].path,
+        }
+    }
+
+    fn go_by(&mut self, session: usize, path: Path) {
+        match session.checked_sub(1) {
+            None => self.publisher.go_by(self.now, path),
+            Some(viewer) => self.viewers[viewer].go_by(self.now, path),
+        }
+    }
+
     pub(super) fn run(&mut self, duration: Duration) {
         let end = self.now + duration;
         // A second has some hundred datagrams a link, and some timers.
         for _ in 0..200_000 {
             self.collect();
             let links = self.up.iter().chain(&self.down).filter_map(Link::next);
+            let streams = self.connections.values().flatten().filter_map(Stream::next);
             let peers = self.viewers.iter().filter_map(WatchingPeer::poll_timeout);
             let others = [self.gateway.poll_timeout(), self.publisher.poll_timeout()];
-            let next = links.chain(peers).chain(others.into_iter().flatten()).min();
+            let next = links
+                .chain(streams)
+                .chain(peers)
+                .chain(others.into_iter().flatten())
+                .min();
             let Some(next) = next.filter(|next| *next <= end) else {
                 self.now = end;
                 return;
@@ -111,14 +188,23 @@ impl World {
     fn collect(&mut self) {
         let (now, dice) = (self.now, &mut self.dice);
         for (session, to, datagram) in self.gateway.outbox.drain(..) {
-            self.down[session].send(now, dice, (to, datagram));
+            match (to.connection(), self.connections.get_mut(&session)) {
+                (None, _) => self.down[session].send(now, dice, (to, datagram)),
+                (Some(_), Some([_, down])) if down.path == to => down.send(now, dice, &datagram),
+                // It was closed meanwhile.
+                (Some(_), _) => {}
+            }
         }
         let viewers = self.viewers.iter_mut().map(|viewer| &mut viewer.outbox);
         let peers = std::iter::once(&mut self.publisher.outbox).chain(viewers);
-        for (link, outbox) in self.up.iter_mut().zip(peers) {
-            outbox
-                .drain(..)
-                .for_each(|datagram| link.send(now, dice, datagram));
+        for (session, (link, outbox)) in self.up.iter_mut().zip(peers).enumerate() {
+            for (by, datagram) in outbox.drain(..) {
+                match (by.connection(), self.connections.get_mut(&session)) {
+                    (None, _) => link.send(now, dice, (by, datagram)),
+                    (Some(_), Some([up, _])) if up.path == by => up.send(now, dice, &datagram),
+                    (Some(_), _) => {}
+                }
+            }
         }
     }
 
@@ -127,6 +213,18 @@ impl World {
         for (session, link) in self.up.iter_mut().enumerate() {
             while let Some((from, datagram)) = link.receive(now) {
                 self.gateway.handle_datagram(now, session, from, datagram);
+            }
+        }
+        for (session, [up, down]) in &mut self.connections {
+            for datagram in up.receive(now, &mut self.dice) {
+                self.gateway
+                    .handle_datagram(now, *session, up.path, datagram);
+            }
+            for datagram in down.receive(now, &mut self.dice) {
+                match session.checked_sub(1) {
+                    None => self.publisher.handle_datagram(now, &datagram),
+                    Some(viewer) => self.viewers[viewer].handle_datagram(now, &datagram),
+                }
             }
         }
         while let Some((to, datagram)) = self.down[0].receive(now) {

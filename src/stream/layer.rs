@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::TrackId;
+
 /// The number of a layer within its track, counted from 0 in the order of the publisher's offer.
 /// It says nothing of the quality.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -61,6 +63,42 @@ impl FromIterator<LayerId> for LayerSet {
     }
 }
 
+/// Layers of several tracks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LayersByTrack([LayerSet; Self::MAX_TRACKS]);
+
+impl LayersByTrack {
+    /// More tracks than a stream has, and few enough for a list. What is beyond is left out.
+    const MAX_TRACKS: usize = 8;
+
+    /// Takes a layer in.
+    pub fn insert(&mut self, track: TrackId, layer: LayerId) {
+        if let Some(layers) = self.0.get_mut(usize::from(track.0)) {
+            layers.insert(layer);
+        }
+    }
+
+    /// Takes all layers of `other` in.
+    pub fn extend(&mut self, other: &Self) {
+        for (layers, others) in self.0.iter_mut().zip(other.0) {
+            layers.extend(others);
+        }
+    }
+
+    /// Whether the layer is in it.
+    pub fn contains(&self, track: TrackId, layer: LayerId) -> bool {
+        self.0
+            .get(usize::from(track.0))
+            .is_some_and(|layers| layers.contains(layer))
+    }
+
+    /// The layers, by track and number.
+    pub fn iter(&self) -> impl Iterator<Item = (TrackId, LayerId)> {
+        let tracks = (0..).map(TrackId).zip(self.0);
+        tracks.flat_map(|(track, layers)| layers.iter().map(move |layer| (track, layer)))
+    }
+}
+
 /// What is known of a layer, as measured.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LayerStatus {
@@ -78,6 +116,17 @@ pub struct LayerStatus {
     pub width: Option<u32>,
     /// The picture's height in pixels.
     pub height: Option<u32>,
+}
+
+/// A layer and its state. A list of all of a track is the best first, as measured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RankedLayer {
+    /// Which one.
+    pub id: LayerId,
+    /// The publisher sends it.
+    pub is_active: bool,
+    /// The figures.
+    pub status: LayerStatus,
 }
 
 /// What a viewer wants of a track with layers. All none: the best there is.
@@ -159,6 +208,18 @@ mod tests {
         assert!(!set.contains(LayerId(200)) && !set.contains(LayerId(1)));
         set.extend(std::iter::once(LayerId(1)).collect());
         assert!(set.contains(LayerId(1)) && !set.is_empty());
+    }
+
+    #[test]
+    fn layers_are_kept_by_track() {
+        let (mut some, mut others) = (LayersByTrack::default(), LayersByTrack::default());
+        some.insert(TrackId(1), LayerId(2));
+        others.insert(TrackId(0), LayerId(0));
+        others.insert(TrackId(200), LayerId(0));
+        some.extend(&others);
+        let all = [(TrackId(0), LayerId(0)), (TrackId(1), LayerId(2))];
+        assert_eq!(some.iter().collect::<Vec<_>>(), all);
+        assert!(some.contains(TrackId(1), LayerId(2)) && !some.contains(TrackId(200), LayerId(0)));
     }
 
     #[test]

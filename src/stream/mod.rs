@@ -10,7 +10,9 @@ pub mod ring;
 pub(crate) mod testing;
 pub mod track;
 
-pub use layer::{LayerChoice, LayerChoiceError, LayerId, LayerSet, LayerStatus};
+pub use layer::{
+    LayerChoice, LayerChoiceError, LayerId, LayerSet, LayerStatus, LayersByTrack, RankedLayer,
+};
 pub use name::{StreamName, StreamNameError};
 pub use packet::{ExtensionValues, Packet};
 pub use ring::{Recycler, Ring};

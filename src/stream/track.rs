@@ -3,7 +3,7 @@
 use crate::rtp::{Codec, MediaKind};
 
 /// The number of a track within its stream, counted from 0 in the order of the publisher's offer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TrackId(pub u8);
 
 /// What subscribers must know of a track to be able to play it.

@@ -9,6 +9,7 @@ mod architecture;
 mod bad_input;
 mod check_network;
 mod command_line;
+mod conformance;
 mod fan_out;
 mod front_door;
 mod https;

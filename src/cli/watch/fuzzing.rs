@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::depayload::{self, Sample};
-use super::picture::Picture;
+use super::picture;
 use super::sample_entry::sample_entry;
 use crate::fuzzing::Steps;
 use crate::rtp::Codec;
@@ -32,7 +32,7 @@ pub(crate) fn watch(data: &[u8]) {
     };
     // AV1 gets size fields, a fragmented NAL unit its header of two bytes.
     assert!(given <= 3 * taken, "{given} of {taken}");
-    if let Some(picture) = Picture::read(codec, &sample) {
+    if let Some(picture) = picture::read(codec, &sample) {
         let _ = sample_entry(codec, &picture, &sample);
     }
 }

@@ -30,7 +30,6 @@
 //! 0 when media came for the asked duration: whole video frames if the server accepted video, else
 //! audio packets. 1 otherwise.
 
-mod bits;
 mod depayload;
 mod frame;
 #[cfg(any(test, fuzzing))]

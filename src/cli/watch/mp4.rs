@@ -14,9 +14,10 @@ use mp4_atom::{
 
 use super::depayload::Sample;
 use super::frame::Frame;
-use super::picture::Picture;
+use super::picture;
 use super::sample_entry::{parameter_sets, sample_entry};
 use super::verdict::Accepted;
+use crate::rtp::picture::Picture;
 use crate::rtp::{Codec, MediaKind};
 
 /// The longest fragment.
@@ -128,7 +129,7 @@ impl<W: Write> Mp4<W> {
             ..Moov::default()
         };
         for (id, codec) in (1..).zip(codecs) {
-            let picture = Picture::read(codec, sample).unwrap_or_default();
+            let picture = picture::read(codec, sample).unwrap_or_default();
             let Some(entry) = sample_entry(codec, &picture, sample) else {
                 return Ok(false);
             };

@@ -1,250 +1,48 @@
-//! What the header of a keyframe says about the pictures: size and profile, for file headers.
+//! The pictures of a keyframe as a sample of a file holds it: for file headers.
 //!
 //! Pure. Nothing is trusted: what does not parse gives `None`.
 
-use super::bits::{Bits, raw};
 use super::depayload::{Sample, leb128};
 use crate::rtp::Codec;
+use crate::rtp::picture::{self, Picture};
 
-/// The format of the pictures of a video track.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Picture {
-    pub(super) width: u16,
-    pub(super) height: u16,
-    pub(super) profile: u8,
-    /// `level_idc` of H.264 and H.265, `seq_level_idx` of AV1.
-    pub(super) level: u8,
-    pub(super) tier: bool,
-    /// 8, 10 or 12.
-    pub(super) bit_depth: u8,
-    /// `chroma_format_idc`: 1 is 4:2:0.
-    pub(super) chroma: u8,
-    /// H.265: the 12 bytes of `general_` fields of `profile_tier_level`.
-    pub(super) hevc_profile: [u8; 12],
-    /// AV1: the OBU of the sequence header, with its size.
-    pub(super) sequence_header: Vec<u8>,
-}
-
-impl Picture {
-    /// Reads the headers of a keyframe.
-    pub(super) fn read(codec: Codec, sample: &Sample) -> Option<Self> {
-        match (codec, sample) {
-            (Codec::H264, Sample::Nals(nals)) => h264(
-                nals.iter()
-                    .find(|nal| nal.first().is_some_and(|first| first & 0x1f == 7))?,
-            ),
-            (Codec::H265, Sample::Nals(nals)) => h265(
-                nals.iter()
-                    .find(|nal| nal.first().is_some_and(|first| (first >> 1) & 0x3f == 33))?,
-            ),
-            (Codec::Vp8, Sample::Bytes(bytes)) => vp8(bytes),
-            (Codec::Vp9, Sample::Bytes(bytes)) => vp9(bytes),
-            (Codec::Av1, Sample::Bytes(bytes)) => av1(bytes),
-            _ => None,
-        }
-    }
-}
-
-fn size(value: u64, crop: u64) -> Option<u16> {
-    u16::try_from(value.checked_sub(crop)?).ok()
-}
-
-fn h264(nal: &[u8]) -> Option<Picture> {
-    let bytes = raw(nal);
-    let (profile, level) = (*bytes.get(1)?, *bytes.get(3)?);
-    let mut bits = Bits::new(bytes.get(4..)?);
-    bits.golomb()?;
-    let (mut chroma, mut bit_depth) = (1, 8);
-    if matches!(profile, 100 | 110 | 122 | 244 | 44 | 83 | 86 | 118 | 128) {
-        chroma = bits.golomb()?;
-        if chroma == 3 {
-            bits.flag()?;
-        }
-        bit_depth = bits.golomb()?.checked_add(8)?;
-        bits.golomb()?;
-        bits.flag()?;
-        if bits.flag()? {
-            for list in 0..if chroma == 3 { 12 } else { 8 } {
-                if bits.flag()? {
-                    skip_scaling_list(&mut bits, if list < 6 { 16 } else { 64 })?;
-                }
-            }
-        }
-    }
-    bits.golomb()?;
-    match bits.golomb()? {
-        0 => {
-            bits.golomb()?;
-        }
-        1 => {
-            bits.flag()?;
-            bits.golomb()?;
-            bits.golomb()?;
-            for _ in 0..bits.golomb()?.min(255) {
-                bits.golomb()?;
-            }
-        }
-        _ => {}
-    }
-    bits.golomb()?;
-    bits.flag()?;
-    let width = (u64::from(bits.golomb()?) + 1) * 16;
-    let height = (u64::from(bits.golomb()?) + 1) * 16;
-    let is_progressive = bits.flag()?;
-    let height = if is_progressive { height } else { height * 2 };
-    if !is_progressive {
-        bits.flag()?;
-    }
-    bits.flag()?;
-    let mut crop = [0u64; 4];
-    if bits.flag()? {
-        for edge in &mut crop {
-            *edge = u64::from(bits.golomb()?);
-        }
-    }
-    let unit_x = if matches!(chroma, 1 | 2) { 2 } else { 1 };
-    let unit_y = if chroma == 1 { 2 } else { 1 } * if is_progressive { 1 } else { 2 };
-    Some(Picture {
-        width: size(width, (crop[0] + crop[1]) * unit_x)?,
-        height: size(height, (crop[2] + crop[3]) * unit_y)?,
-        profile,
-        level,
-        bit_depth: u8::try_from(bit_depth).ok()?,
-        chroma: chroma as u8,
-        ..Picture::default()
-    })
-}
-
-fn skip_scaling_list(bits: &mut Bits<'_>, len: u32) -> Option<()> {
-    let (mut last, mut next) = (8i64, 8i64);
-    for _ in 0..len {
-        if next != 0 {
-            let code = i64::from(bits.golomb()?);
-            let delta = if code % 2 == 0 {
-                -code / 2
-            } else {
-                (code + 1) / 2
-            };
-            next = (last + delta).rem_euclid(256);
-        }
-        if next != 0 {
-            last = next;
-        }
-    }
-    Some(())
-}
-
-fn h265(nal: &[u8]) -> Option<Picture> {
-    let bytes = raw(nal);
-    let sub_layers = u32::from(*bytes.get(2)? >> 1 & 7);
-    let hevc_profile: [u8; 12] = bytes.get(3..15)?.try_into().ok()?;
-    let mut bits = Bits::new(bytes.get(15..)?);
-    if sub_layers > 0 {
-        let present: Vec<(bool, bool)> = (0..sub_layers)
-            .map(|_| Some((bits.flag()?, bits.flag()?)))
-            .collect::<Option<_>>()?;
-        bits.skip(2 * (8 - sub_layers))?;
-        for (profile, level) in present {
-            bits.skip(if profile { 88 } else { 0 } + if level { 8 } else { 0 })?;
-        }
-    }
-    bits.golomb()?;
-    let chroma = bits.golomb()?;
-    if chroma == 3 {
-        bits.flag()?;
-    }
-    let (width, height) = (u64::from(bits.golomb()?), u64::from(bits.golomb()?));
-    let mut crop = [0u64; 4];
-    if bits.flag()? {
-        for edge in &mut crop {
-            *edge = u64::from(bits.golomb()?);
-        }
-    }
-    let bit_depth = bits.golomb()?.checked_add(8)?;
-    let unit_x = if matches!(chroma, 1 | 2) { 2 } else { 1 };
-    let unit_y = if chroma == 1 { 2 } else { 1 };
-    Some(Picture {
-        width: size(width, (crop[0] + crop[1]) * unit_x)?,
-        height: size(height, (crop[2] + crop[3]) * unit_y)?,
-        profile: hevc_profile[0] & 0x1f,
-        level: hevc_profile[11],
-        tier: hevc_profile[0] & 0x20 != 0,
-        bit_depth: u8::try_from(bit_depth).ok()?,
-        chroma: u8::try_from(chroma).ok()?,
-        hevc_profile,
-        ..Picture::default()
-    })
-}
-
-/// RFC 6386, section 9.1.
-fn vp8(bytes: &[u8]) -> Option<Picture> {
-    match bytes {
-        [first, _, _, 0x9d, 0x01, 0x2a, w0, w1, h0, h1, ..] if first & 1 == 0 => Some(Picture {
-            width: u16::from_le_bytes([*w0, *w1]) & 0x3fff,
-            height: u16::from_le_bytes([*h0, *h1]) & 0x3fff,
-            bit_depth: 8,
-            chroma: 1,
-            ..Picture::default()
-        }),
+/// Reads the headers of a keyframe.
+pub(super) fn read(codec: Codec, sample: &Sample) -> Option<Picture> {
+    match (codec, sample) {
+        (Codec::H264, Sample::Nals(nals)) => picture::h264(
+            nals.iter()
+                .find(|nal| nal.first().is_some_and(|first| first & 0x1f == 7))?,
+        ),
+        (Codec::H265, Sample::Nals(nals)) => picture::h265(
+            nals.iter()
+                .find(|nal| nal.first().is_some_and(|first| (first >> 1) & 0x3f == 33))?,
+        ),
+        (Codec::Vp8, Sample::Bytes(bytes)) => picture::vp8(bytes),
+        (Codec::Vp9, Sample::Bytes(bytes)) => picture::vp9(bytes),
+        (Codec::Av1, Sample::Bytes(bytes)) => picture::av1(sequence_header(bytes)?.body),
         _ => None,
     }
 }
 
-/// The uncompressed header of the VP9 bitstream, section 6.2.
-fn vp9(bytes: &[u8]) -> Option<Picture> {
-    let mut bits = Bits::new(bytes);
-    if bits.bits(2)? != 2 {
-        return None;
+/// The OBU of AV1's sequence header, with its size; none where there is none.
+pub(super) fn sequence_header_of(sample: &Sample) -> Option<Vec<u8>> {
+    match sample {
+        Sample::Bytes(bytes) => sequence_header(bytes).map(|obu| obu.whole.to_vec()),
+        Sample::Nals(_) => None,
     }
-    let profile = bits.bits(1)? | bits.bits(1)? << 1;
-    if profile == 3 {
-        bits.flag()?;
-    }
-    let (shows_existing, is_inter) = (bits.flag()?, bits.flag()?);
-    if shows_existing || is_inter {
-        return None;
-    }
-    bits.skip(2)?;
-    if bits.bits(24)? != 0x49_83_42 {
-        return None;
-    }
-    let bit_depth = match profile >= 2 {
-        true if bits.flag()? => 12,
-        true => 10,
-        false => 8,
-    };
-    let color_space = bits.bits(3)?;
-    let mut chroma = 1;
-    if color_space != 7 {
-        bits.flag()?;
-        if profile & 1 == 1 {
-            chroma = match (bits.flag()?, bits.flag()?) {
-                (true, false) => 2,
-                (true, true) => 1,
-                _ => 3,
-            };
-            bits.flag()?;
-        }
-    } else {
-        chroma = 3;
-        if profile & 1 == 1 {
-            bits.flag()?;
-        }
-    }
-    Some(Picture {
-        width: size(u64::from(bits.bits(16)?) + 1, 0)?,
-        height: size(u64::from(bits.bits(16)?) + 1, 0)?,
-        profile: profile as u8,
-        bit_depth,
-        chroma,
-        ..Picture::default()
-    })
 }
 
-/// The sequence header of the AV1 bitstream, section 5.5.
-fn av1(bytes: &[u8]) -> Option<Picture> {
-    let mut rest = bytes;
-    let (body, obu) = loop {
+/// An OBU of AV1.
+struct Obu<'a> {
+    /// With its header and size.
+    whole: &'a [u8],
+    body: &'a [u8],
+}
+
+/// The first sequence header of a temporal unit whose OBUs have sizes (the AV1 bitstream, section 5.3).
+fn sequence_header(unit: &[u8]) -> Option<Obu<'_>> {
+    let mut rest = unit;
+    loop {
         let start = rest;
         let header = *rest.first()?;
         rest = rest.get(if header & 0x04 != 0 { 2 } else { 1 }..)?;
@@ -252,94 +50,10 @@ fn av1(bytes: &[u8]) -> Option<Picture> {
         let (body, tail) = rest.split_at_checked(len)?;
         rest = tail;
         if header >> 3 & 0xf == 1 {
-            break (body, &start[..start.len() - tail.len()]);
-        }
-    };
-    let mut bits = Bits::new(body);
-    let profile = bits.bits(3)? as u8;
-    bits.flag()?;
-    let is_reduced = bits.flag()?;
-    let (mut level, mut tier) = (0, false);
-    if is_reduced {
-        level = bits.bits(5)? as u8;
-    } else {
-        let mut decoder_model = None;
-        if bits.flag()? {
-            bits.skip(64)?;
-            if bits.flag()? {
-                bits.golomb()?;
-            }
-            if bits.flag()? {
-                let len = bits.bits(5)? + 1;
-                bits.skip(32 + 10)?;
-                decoder_model = Some(len);
-            }
-        }
-        let has_delay = bits.flag()?;
-        for point in 0..=bits.bits(5)? {
-            bits.skip(12)?;
-            let index = bits.bits(5)? as u8;
-            let is_high = index > 7 && bits.flag()?;
-            if point == 0 {
-                (level, tier) = (index, is_high);
-            }
-            if let Some(len) = decoder_model
-                && bits.flag()?
-            {
-                bits.skip(2 * len + 1)?;
-            }
-            if has_delay && bits.flag()? {
-                bits.skip(4)?;
-            }
+            let whole = &start[..start.len() - tail.len()];
+            return Some(Obu { whole, body });
         }
     }
-    let (width_bits, height_bits) = (bits.bits(4)? + 1, bits.bits(4)? + 1);
-    let width = u64::from(bits.bits(width_bits)?) + 1;
-    let height = u64::from(bits.bits(height_bits)?) + 1;
-    let bit_depth = av1_bit_depth(&mut bits, profile, is_reduced).unwrap_or(8);
-    Some(Picture {
-        width: size(width, 0)?,
-        height: size(height, 0)?,
-        profile,
-        level,
-        tier,
-        bit_depth,
-        chroma: match profile {
-            0 => 1,
-            1 => 3,
-            _ => 2,
-        },
-        sequence_header: obu.to_vec(),
-        ..Picture::default()
-    })
-}
-
-/// Skips what lies between the size and `color_config`, and reads the depth there.
-fn av1_bit_depth(bits: &mut Bits<'_>, profile: u8, is_reduced: bool) -> Option<u8> {
-    if !is_reduced && bits.flag()? {
-        bits.skip(7)?;
-    }
-    bits.skip(3)?;
-    if !is_reduced {
-        bits.skip(4)?;
-        let has_order_hint = bits.flag()?;
-        if has_order_hint {
-            bits.skip(2)?;
-        }
-        let chooses_screen_tools = bits.flag()?;
-        if (chooses_screen_tools || bits.flag()?) && !bits.flag()? {
-            bits.flag()?;
-        }
-        if has_order_hint {
-            bits.skip(3)?;
-        }
-    }
-    bits.skip(3)?;
-    Some(match bits.flag()? {
-        true if profile == 2 && bits.flag()? => 12,
-        true => 10,
-        false => 8,
-    })
 }
 
 #[cfg(test)]
@@ -347,33 +61,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn h264_sizes_are_cropped() {
-        // Baseline, 640x360: 40 x 23 macroblocks, 8 lines cropped.
-        let sps = [
-            0x67, 0x42, 0xc0, 0x1e, 0xd9, 0x00, 0xa0, 0x2f, 0xf9, 0x70, 0x11, 0x00, 0x00, 0x03,
-            0x00, 0x01, 0x00, 0x00, 0x03, 0x00, 0x32, 0x0f, 0x16, 0x2e, 0x48,
-        ];
-        let picture = Picture::read(Codec::H264, &Sample::Nals(vec![sps.to_vec()])).unwrap();
-        assert_eq!((picture.profile, picture.level), (0x42, 0x1e));
-        assert_eq!((picture.width, picture.height), (640, 360));
-    }
-
-    #[test]
-    fn vp9_keyframes_tell_their_size() {
-        let header = [0x82, 0x49, 0x83, 0x42, 0x00, 0x13, 0xf0, 0x0e, 0xf0];
-        let picture = Picture::read(Codec::Vp9, &Sample::Bytes(header.to_vec())).unwrap();
-        assert_eq!((picture.width, picture.height), (320, 240));
-    }
-
-    #[test]
-    fn cut_headers_give_nothing() {
+    fn cut_keyframes_give_nothing() {
         for codec in Codec::ALL {
             for len in 0..20 {
                 for byte in [0x00, 0x0a, 0x42, 0x67, 0x82, 0xff] {
                     let bytes = vec![byte; len];
-                    let read = Picture::read(codec, &Sample::Bytes(bytes.clone()));
-                    assert!(read.is_none() || len > 5);
-                    Picture::read(codec, &Sample::Nals(vec![bytes]));
+                    let picture = read(codec, &Sample::Bytes(bytes.clone()));
+                    assert!(picture.is_none() || len > 5);
+                    read(codec, &Sample::Nals(vec![bytes]));
                 }
             }
         }

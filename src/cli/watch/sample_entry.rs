@@ -8,8 +8,9 @@ use mp4_atom::{
 };
 
 use super::depayload::Sample;
-use super::picture::Picture;
+use super::picture;
 use crate::rtp::Codec;
+use crate::rtp::picture::Picture;
 
 /// The parameter sets of a keyframe, which go into the header.
 pub(super) fn parameter_sets(codec: Codec, sample: &Sample) -> Vec<Vec<u8>> {
@@ -38,7 +39,7 @@ pub(super) fn sample_entry(codec: Codec, picture: &Picture, sample: &Sample) -> 
     Some(match codec {
         Codec::H264 => avc1(visual, picture, &sets)?.into(),
         Codec::H265 => hvc1(visual, picture, &sets)?.into(),
-        Codec::Av1 if !picture.sequence_header.is_empty() => Av01 {
+        Codec::Av1 => Av01 {
             visual,
             av1c: Av1c {
                 seq_profile: picture.profile,
@@ -48,7 +49,7 @@ pub(super) fn sample_entry(codec: Codec, picture: &Picture, sample: &Sample) -> 
                 twelve_bit: picture.bit_depth == 12,
                 chroma_subsampling_x: picture.chroma != 3,
                 chroma_subsampling_y: picture.chroma == 1,
-                config_obus: picture.sequence_header.clone(),
+                config_obus: picture::sequence_header_of(sample)?,
                 ..Av1c::default()
             },
             btrt: None,

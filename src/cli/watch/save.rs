@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use super::depayload::{self, Sample};
 use super::frame::Frame;
 use super::mp4::Mp4;
-use super::picture::Picture;
+use super::picture;
 use super::verdict::Accepted;
 use crate::rtp::Codec;
 
@@ -178,7 +178,7 @@ impl<W: Write> Ivf<W> {
 
     fn begin(&mut self, codec: Codec, sample: &Sample) -> io::Result<()> {
         let (width, height) =
-            Picture::read(codec, sample).map_or((0, 0), |picture| (picture.width, picture.height));
+            picture::read(codec, sample).map_or((0, 0), |picture| (picture.width, picture.height));
         let name = match codec {
             Codec::Vp9 => b"VP90",
             Codec::Av1 => b"AV01",

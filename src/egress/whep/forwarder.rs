@@ -3,13 +3,14 @@
 
 use std::time::Instant;
 
+use super::choice::Choice;
 use super::outlet::Outlet;
 use super::retransmission::Retransmitter;
 use crate::egress::SenderClock;
 use crate::egress::splice::{Passed, Shift, Splice};
 use crate::rtp::{Extension, ExtensionMap, header};
 use crate::sdp::SubscribedTrack;
-use crate::stream::{ExtensionValues, LayerId, Packet, Ring, TrackId};
+use crate::stream::{ExtensionValues, LayerId, Packet, RankedLayer, Ring, TrackId};
 
 /// The state of one (subscriber, track).
 #[derive(Debug)]
@@ -17,6 +18,7 @@ pub(super) struct Forwarder {
     /// None while the stream has nothing for this m-line.
     track: Option<TrackId>,
     mid: Box<str>,
+    choice: Choice,
     splice: Splice,
     rewriter: Rewriter,
     retransmitter: Retransmitter,
@@ -58,6 +60,7 @@ impl Forwarder {
         Self {
             track: Some(track.track),
             mid: track.mid.as_str().into(),
+            choice: Choice::default(),
             splice: Splice::new(
                 track.kind,
                 track.clock_rate,
@@ -93,6 +96,18 @@ impl Forwarder {
 
     pub(super) fn ssrc(&self) -> u32 {
         self.rewriter.ssrc
+    }
+
+    /// What decides on the layer; [`Self::choose`] lets it.
+    pub(super) fn choice_mut(&mut self) -> &mut Choice {
+        &mut self.choice
+    }
+
+    /// Aims at the layer that the choice falls on.
+    pub(super) fn choose(&mut self, layers: &[RankedLayer]) {
+        if let Some(layer) = self.choice.of(layers) {
+            self.splice.aim(layer);
+        }
     }
 
     pub(super) fn splice(&self) -> &Splice {

@@ -3,6 +3,7 @@
 //! Pure. Where packets go is an [`Outlet`], which seals and sends them; what it wants from the
 //! publisher comes out of [`Subscriber::handle_rtcp`].
 
+mod choice;
 mod forwarder;
 mod outlet;
 mod retransmission;
@@ -20,7 +21,7 @@ use wall_clock::WallClock;
 use super::SenderClock;
 use crate::rtp::rtcp::{ReceiverFeedback, ReceptionReport, SenderReport, read_feedback};
 use crate::sdp::SubscriberSpec;
-use crate::stream::{LayerId, LayerSet, Packet, Ring, TrackId};
+use crate::stream::{LayerChoice, LayerId, LayersByTrack, Packet, RankedLayer, Ring, TrackId};
 
 /// The time between two sender reports of a track. The first one goes out with the track's first
 /// packet, since a player can't align audio and video before it.
@@ -37,30 +38,6 @@ pub struct Subscriber {
     report_at: Option<Instant>,
     wall: WallClock,
     cname: Box<str>,
-}
-
-/// Tracks that a subscriber may have: more than the two of a stream, and few enough for a list.
-const MAX_TRACKS: usize = 8;
-
-/// What a subscriber's RTCP asked for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Wanted {
-    /// Layers that it needs a keyframe of, by track.
-    keyframes: [LayerSet; MAX_TRACKS],
-}
-
-impl Wanted {
-    /// The layers that it needs a keyframe of.
-    pub fn keyframes(&self) -> impl Iterator<Item = (TrackId, LayerId)> {
-        let tracks = (0..).map(TrackId).zip(&self.keyframes);
-        tracks.flat_map(|(track, layers)| layers.iter().map(move |layer| (track, layer)))
-    }
-
-    fn add_keyframe(&mut self, track: TrackId, layer: LayerId) {
-        if let Some(layers) = self.keyframes.get_mut(usize::from(track.0)) {
-            layers.insert(layer);
-        }
-    }
 }
 
 impl Subscriber {
@@ -81,11 +58,72 @@ impl Subscriber {
     }
 
     /// The layers that go nowhere before they begin a keyframe.
-    pub fn waiting_for_keyframe(&self) -> impl Iterator<Item = (TrackId, LayerId)> + '_ {
-        self.forwarders
-            .iter()
-            .filter(|forwarder| forwarder.splice().waits_for_keyframe())
-            .filter_map(|forwarder| Some((forwarder.track()?, forwarder.splice().target())))
+    pub fn waiting_for_keyframe(&self) -> LayersByTrack {
+        let mut waiting = LayersByTrack::default();
+        for forwarder in &self.forwarders {
+            if let (Some(track), true) =
+                (forwarder.track(), forwarder.splice().waits_for_keyframe())
+            {
+                waiting.insert(track, forwarder.splice().target());
+            }
+        }
+        waiting
+    }
+
+    /// The layers whose packets it has a use for: what it sends on now, and what it turns to.
+    pub fn needs(&self) -> LayersByTrack {
+        let mut needs = LayersByTrack::default();
+        for forwarder in &self.forwarders {
+            let splice = forwarder.splice();
+            for layer in splice.current().into_iter().chain([splice.target()]) {
+                if let Some(track) = forwarder.track() {
+                    needs.insert(track, layer);
+                }
+            }
+        }
+        needs
+    }
+
+    /// The layers of a track are these now, the best first: goes over to the one that the viewer is to
+    /// have, from its next keyframe on.
+    pub fn set_layers(&mut self, track: TrackId, layers: &[RankedLayer]) {
+        for forwarder in &mut self.forwarders {
+            if forwarder.track() == Some(track) {
+                forwarder.choose(layers);
+            }
+        }
+    }
+
+    /// The viewer wants other layers. `layers` knows those of each track, the best first.
+    pub fn select<'l>(
+        &mut self,
+        choice: &LayerChoice,
+        layers: impl Fn(TrackId) -> Option<&'l [RankedLayer]>,
+    ) {
+        for forwarder in &mut self.forwarders {
+            let media_id = choice.media_id.as_deref();
+            if media_id.is_some_and(|mid| mid != forwarder.mid()) {
+                continue;
+            }
+            forwarder.choice_mut().want(&LayerChoice {
+                media_id: None,
+                ..choice.clone()
+            });
+            if let Some(layers) = forwarder.track().and_then(&layers) {
+                forwarder.choose(layers);
+            }
+        }
+    }
+
+    /// No layer of `track` above this bitrate (bit/s), unless the viewer asked for it by name; none
+    /// lifts the limit. For whoever estimates what the way to the viewer carries; it takes effect with
+    /// the next [`Self::set_layers`].
+    pub fn limit_bitrate(&mut self, track: TrackId, bitrate: Option<u64>) {
+        for forwarder in &mut self.forwarders {
+            if forwarder.track() == Some(track) {
+                forwarder.choice_mut().limit(bitrate);
+            }
+        }
     }
 
     /// The publisher was replaced by another, or the viewer waited for one. M-lines (told by their
@@ -142,15 +180,16 @@ impl Subscriber {
         passed.switched
     }
 
-    /// Takes decrypted RTCP: answers NACKs out of the rings at once, says what the publisher must do.
+    /// Takes decrypted RTCP: answers NACKs out of the rings at once. Returns the layers that it needs a
+    /// keyframe of.
     pub fn handle_rtcp<'r>(
         &mut self,
         now: Instant,
         compound: &[u8],
         ring: impl Fn(TrackId, LayerId) -> Option<&'r Ring>,
         outlet: &mut impl Outlet,
-    ) -> Wanted {
-        let mut wanted = Wanted::default();
+    ) -> LayersByTrack {
+        let mut wanted = LayersByTrack::default();
         let (forwarders, budget) = (&mut self.forwarders, &mut self.budget);
         let find = |forwarders: &[Forwarder], ssrc| {
             forwarders
@@ -179,7 +218,7 @@ impl Subscriber {
                     // Of the target, where a switch is under way: the other is left at its keyframe.
                     let forwarder = &forwarders[index];
                     if let Some(track) = forwarder.track() {
-                        wanted.add_keyframe(track, forwarder.splice().target());
+                        wanted.insert(track, forwarder.splice().target());
                     }
                 }
             }

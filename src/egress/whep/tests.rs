@@ -85,7 +85,7 @@ fn video_begins_at_a_keyframe_and_numbers_stay_dense() {
     let (mut sent, now) = (Sent::default(), Instant::now());
     let mut subscriber = subscriber(false, 7);
     assert_eq!(
-        subscriber.waiting_for_keyframe().collect::<Vec<_>>(),
+        subscriber.waiting_for_keyframe().iter().collect::<Vec<_>>(),
         [(VIDEO, LAYER)]
     );
     send(
@@ -99,7 +99,7 @@ fn video_begins_at_a_keyframe_and_numbers_stay_dense() {
         ],
         &mut sent,
     );
-    assert_eq!(subscriber.waiting_for_keyframe().count(), 0);
+    assert_eq!(subscriber.waiting_for_keyframe().iter().count(), 0);
     let numbers: Vec<_> = sent.0.iter().map(|(index, _)| *index).collect();
     // A gap of the publisher stays a gap, so that the player can ask for it.
     assert_eq!(numbers, [7, 8, 10]);
@@ -243,7 +243,7 @@ fn another_publishers_track_goes_on_under_the_same_ssrc() {
     };
     subscriber.rebind(&spec, || 0);
     assert_eq!(
-        subscriber.waiting_for_keyframe().collect::<Vec<_>>(),
+        subscriber.waiting_for_keyframe().iter().collect::<Vec<_>>(),
         [(other, LAYER)]
     );
     send(&mut subscriber, now, &[keyframe(70_001)], &mut sent);
@@ -267,7 +267,7 @@ fn another_publishers_track_goes_on_under_the_same_ssrc() {
     assert_eq!(sent.0[2], sent.0[1]);
     // Nobody publishes video now; later somebody does.
     subscriber.rebind(&SubscriberSpec { tracks: Vec::new() }, || 0);
-    assert_eq!(subscriber.waiting_for_keyframe().count(), 0);
+    assert_eq!(subscriber.waiting_for_keyframe().iter().count(), 0);
     subscriber.rebind(
         &SubscriberSpec {
             tracks: vec![video(true)],
@@ -276,6 +276,53 @@ fn another_publishers_track_goes_on_under_the_same_ssrc() {
     );
     send(&mut subscriber, now, &[keyframe(9)], &mut sent);
     assert_eq!(sent.0[3].0, 102);
+}
+
+#[test]
+fn a_viewer_follows_the_layers_of_its_track() {
+    let (mut sent, now) = (Sent::default(), Instant::now());
+    let mut subscriber = subscriber(false, 10);
+    let layers = |high: bool| {
+        let layer = |id, rid: &str, is_active, bitrate| RankedLayer {
+            id: LayerId(id),
+            is_active,
+            status: crate::stream::LayerStatus {
+                encoding_id: rid.to_owned(),
+                bitrate,
+                ..Default::default()
+            },
+        };
+        [layer(1, "h", high, 900), layer(0, "l", true, 100)]
+    };
+    let all = |layers: LayersByTrack| layers.iter().map(|(_, layer)| layer.0).collect::<Vec<_>>();
+    subscriber.set_layers(VIDEO, &layers(true));
+    assert_eq!(all(subscriber.waiting_for_keyframe()), [1]);
+    subscriber.forward(now, VIDEO, LayerId(0), &[keyframe(9)], |_| None, &mut sent);
+    assert_eq!(sent.0.len(), 0);
+    assert!(subscriber.forward(now, VIDEO, LayerId(1), &[keyframe(7)], |_| None, &mut sent));
+    assert_eq!(all(subscriber.needs()), [1]);
+
+    subscriber.set_layers(VIDEO, &layers(false));
+    assert_eq!(all(subscriber.needs()), [0, 1]);
+    assert!(subscriber.forward(now, VIDEO, LayerId(0), &[keyframe(10)], |_| None, &mut sent));
+    subscriber.set_layers(VIDEO, &layers(true));
+    assert_eq!(all(subscriber.waiting_for_keyframe()), [1]);
+
+    let low = |media_id: &str| LayerChoice {
+        media_id: Some(media_id.to_owned()),
+        rid: Some("l".to_owned()),
+        ..LayerChoice::default()
+    };
+    let present = layers(true);
+    subscriber.select(&low("7"), |_| Some(&present));
+    assert_eq!(all(subscriber.needs()), [0, 1], "of another m-line");
+    subscriber.select(&low("0"), |_| Some(&present));
+    assert_eq!(all(subscriber.needs()), [0]);
+    subscriber.select(&LayerChoice::default(), |_| Some(&present));
+    assert_eq!(all(subscriber.needs()), [0, 1]);
+    subscriber.limit_bitrate(VIDEO, Some(500));
+    subscriber.set_layers(VIDEO, &present);
+    assert_eq!(all(subscriber.needs()), [0]);
 }
 
 #[test]
@@ -290,7 +337,7 @@ fn pictures_are_asked_for_by_track() {
     .unwrap();
     let wanted =
         subscriber(true, 0).handle_rtcp(Instant::now(), &pli, |_, _| None, &mut Sent::default());
-    assert_eq!(wanted.keyframes().collect::<Vec<_>>(), [(VIDEO, LAYER)]);
+    assert_eq!(wanted.iter().collect::<Vec<_>>(), [(VIDEO, LAYER)]);
 }
 
 #[test]

@@ -24,6 +24,8 @@ pub(in crate::gateway) struct Session {
     pub(in crate::gateway) stream: StreamName,
     /// The entity tag of its ICE generation.
     pub(in crate::gateway) etag: String,
+    /// The other side's user name fragment, once it is known: a PATCH with another one restarts ICE.
+    pub(in crate::gateway) peer_ufrag: Option<String>,
     pub(in crate::gateway) client: Client,
     pub(super) connected: bool,
     /// What a viewer can be sent; none for a publisher.
@@ -48,6 +50,7 @@ impl Session {
             kind,
             stream,
             etag,
+            peer_ufrag: None,
             client,
             connected: false,
             reception: None,

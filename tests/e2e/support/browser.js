@@ -29,25 +29,33 @@ export function browserOfFile() {
   });
   after(() => browser?.close());
 
-  return {
-    /** A fresh profile with one page, for the time of the test `t`. */
-    async open(t, url, options = {}) {
-      const context = await browser.newContext(options);
-      context.setDefaultTimeout(PATIENCE);
-      const page = await context.newPage();
-      page.complaints = [];
-      page.on("pageerror", (error) => page.complaints.push(error.stack ?? String(error)));
-      page.on("console", (message) => {
-        // Statuses that are no success are the server's business, not a fault of the page.
-        const fetched = message.text().startsWith("Failed to load resource");
-        if (message.type() === "error" && !fetched) page.complaints.push(message.text());
-      });
-      t.after(async () => {
-        await context.close();
-        assert.deepEqual(page.complaints, [], "the page must run without errors");
-      });
-      if (url) await page.goto(url);
-      return page;
-    },
-  };
+  return { open: (t, url, options) => openIn(browser, t, url, options) };
+}
+
+/** A browser on a machine of a network, for the time of the test `t`. */
+export async function browserOn(t, network, machine) {
+  const executablePath = network.stand(machine, process.env.CHROMIUM ?? "/usr/bin/chromium");
+  const browser = await chromium.launch({ executablePath, args: ARGS });
+  t.after(() => browser.close());
+  return { open: (t, url, options) => openIn(browser, t, url, options) };
+}
+
+/** A fresh profile with one page, for the time of the test `t`. */
+async function openIn(browser, t, url, options = {}) {
+  const context = await browser.newContext(options);
+  context.setDefaultTimeout(PATIENCE);
+  const page = await context.newPage();
+  page.complaints = [];
+  page.on("pageerror", (error) => page.complaints.push(error.stack ?? String(error)));
+  page.on("console", (message) => {
+    // Statuses that are no success are the server's business, not a fault of the page.
+    const fetched = message.text().startsWith("Failed to load resource");
+    if (message.type() === "error" && !fetched) page.complaints.push(message.text());
+  });
+  t.after(async () => {
+    await context.close();
+    assert.deepEqual(page.complaints, [], "the page must run without errors");
+  });
+  if (url) await page.goto(url);
+  return page;
 }

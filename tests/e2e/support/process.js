@@ -14,13 +14,14 @@ const TIDEGATE = process.env.TIDEGATE ?? BUILT;
 
 /**
  * Starts `tidegate serve` on free ports of 127.0.0.1, or of the address `on`, for the time of the
- * test `t`. `settings` are configuration keys such as `{ "limits.consent_timeout": "2s" }`.
+ * test `t`. `settings` are configuration keys such as `{ "limits.consent_timeout": "2s" }`. On a
+ * `machine` of a network it listens everywhere, and is reached `at` an address.
  */
-export async function startGateway(t, settings = {}, { on = "127.0.0.1", args = [] } = {}) {
+export async function startGateway(t, settings = {}, { on = "127.0.0.1", port = 0, at = "127.0.0.1", args = [], machine } = {}) {
   const variables = Object.entries(settings).map(([key, value]) => {
     return [`TIDEGATE_${key.toUpperCase().replaceAll(".", "_")}`, String(value)];
   });
-  const child = run(["serve", "--listen", `${on}:0`, ...args], Object.fromEntries(variables));
+  const child = run(["serve", "--listen", `${on}:${port}`, ...args], Object.fromEntries(variables), machine);
   t.after(async () => {
     await child.stop("SIGTERM");
     assert.equal(child.exitCode, 0, `the gateway must end well:\n${child.output}`);
@@ -29,14 +30,17 @@ export async function startGateway(t, settings = {}, { on = "127.0.0.1", args = 
   const url = await until("the gateway prints where it listens", () => {
     assert.equal(child.exitCode, null, `the gateway must stay up:\n${child.output}`);
     const [, port] = child.output.match(/HTTP on [\d.]+:(\d+)/) ?? [];
-    return port && `http://127.0.0.1:${port}`;
+    return port && `http://${at}:${port}`;
   });
   return {
     url,
     get output() {
       return child.output;
     },
-    streams: async (headers = {}) => (await fetch(`${url}/streams`, { headers })).json(),
+    async streams(headers = {}) {
+      if (machine) return JSON.parse(machine.run("curl", "-sf", `${url}/streams`));
+      return (await fetch(`${url}/streams`, { headers })).json();
+    },
   };
 }
 
@@ -54,9 +58,10 @@ export async function streamIsListed(gateway, name) {
   });
 }
 
-function run(args, env = {}) {
+function run(args, env = {}, machine = undefined) {
   assert.ok(existsSync(TIDEGATE), `${TIDEGATE} does not exist; build it, or name one in $TIDEGATE`);
-  const child = spawn(TIDEGATE, args, { env: { ...process.env, ...env } });
+  const [program, ...words] = [...(machine?.prefix ?? []), TIDEGATE, ...args];
+  const child = spawn(program, words, { env: { ...process.env, ...env } });
   let output = "";
   for (const stream of [child.stdout, child.stderr]) {
     stream.setEncoding("utf8").on("data", (text) => (output += text));

@@ -1,29 +1,28 @@
-//! One track of a publisher: its timeline, its losses, its keyframes.
+//! One layer of a publisher's track: its timeline, its losses, its keyframes. A track without
+//! simulcast is one layer.
 
-use std::time::{Duration, Instant};
+mod place;
+
+use std::time::Instant;
 
 use super::keyframes::{Beginning, Keyframes};
 use super::nack::{GivenUp, Losses, RoundTrip};
 use super::outbox::Outbox;
 use super::reports::Reception;
 use super::source::{Carries, Source};
-use super::timeline::{Displaced, Order, Place, Timeline};
-use super::{Config, Event, Ingested, Reason, TrackStats};
+use super::timeline::{Order, Place, Timeline};
+use super::{Config, Event, Ingested, LayerStats, Reason};
 use crate::rtp::keyframe::starts_keyframe;
-use crate::rtp::{Codec, ExtensionMap, Header, MediaKind, PictureCounters};
+use crate::rtp::{Codec, ExtensionMap, Header, MediaKind, PictureCounters, picture_size};
 use crate::sdp::session::{Feedback, PublishedTrack};
 use crate::stream::{LayerId, Packet, TrackId};
 
-/// An SSRC that was replaced may come back after its successor was silent for so long; until then
-/// its packets are stragglers.
-const SUCCESSION: Duration = Duration::from_millis(500);
-
-/// So long after a new SSRC, retransmissions of a source that was there before it repair the old one.
-const OLD_REPAIRS: Duration = Duration::from_secs(1);
+use place::Placed;
 
 #[derive(Debug)]
-pub(super) struct Track {
-    id: TrackId,
+pub(super) struct Layer {
+    track: TrackId,
+    id: LayerId,
     codec: Codec,
     payload_type: u8,
     rtx_payload_type: Option<u8>,
@@ -36,7 +35,7 @@ pub(super) struct Track {
     losses: Losses,
     keyframes: Keyframes,
     fir_sequence: u8,
-    stats: TrackStats,
+    stats: LayerStats,
 }
 
 /// The source that sends media now.
@@ -52,18 +51,17 @@ struct Current {
     goodbye: bool,
 }
 
-/// A packet that found its place.
-struct Placed<'a> {
-    place: Place,
-    header: &'a Header,
-    payload: &'a [u8],
-}
-
-impl Track {
-    pub(super) fn new(epoch: Instant, track: &PublishedTrack, config: &Config) -> Self {
+impl Layer {
+    pub(super) fn new(
+        epoch: Instant,
+        track: &PublishedTrack,
+        id: LayerId,
+        config: &Config,
+    ) -> Self {
         let clock_rate = track.info.codec.clock_rate();
         Self {
-            id: track.info.id,
+            track: track.info.id,
+            id,
             codec: track.info.codec,
             payload_type: track.payload_type,
             rtx_payload_type: track.rtx_payload_type,
@@ -79,15 +77,15 @@ impl Track {
             ),
             keyframes: Keyframes::new(config.keyframe_request_interval),
             fir_sequence: 0,
-            stats: TrackStats::default(),
+            stats: LayerStats::default(),
         }
     }
 
-    pub(super) fn id(&self) -> TrackId {
-        self.id
+    pub(super) fn is(&self, track: TrackId, layer: LayerId) -> bool {
+        (self.track, self.id) == (track, layer)
     }
 
-    /// A packet of one of the track's sources.
+    /// A packet of one of the layer's sources.
     pub(super) fn handle_rtp(
         &mut self,
         now: Instant,
@@ -112,121 +110,6 @@ impl Track {
         };
         self.repair(now, source.carries, placed.place, round_trip);
         self.emit(now, &placed, packet)
-    }
-
-    fn place_media<'a>(
-        &mut self,
-        now: Instant,
-        header: &'a Header,
-        payload: &'a [u8],
-    ) -> Result<Placed<'a>, Reason> {
-        let place = match &mut self.current {
-            Some(current) if current.ssrc == header.ssrc => {
-                match self.timeline.place(header.sequence_number) {
-                    Ok(place) => place,
-                    Err(Displaced::Jumped) => self.begin(now, header),
-                    Err(Displaced::Drop(reason)) => {
-                        if reason == Reason::Duplicate {
-                            current.reception.other(None);
-                        }
-                        return Err(reason);
-                    }
-                }
-            }
-            _ => self.begin(now, header),
-        };
-        if let Some(current) = &mut self.current {
-            current.last = now;
-            current.goodbye = false;
-            match place.order {
-                Order::Newest { .. } => {
-                    current
-                        .reception
-                        .newest(now, place.number, header.timestamp);
-                }
-                Order::Late => current.reception.other(Some(place.number)),
-            }
-        }
-        // Comfort noise and the like share the SSRC: no media of the track, but part of its numbers.
-        let payload = match header.payload_type == self.payload_type {
-            true => payload,
-            false => &[],
-        };
-        Ok(Placed {
-            place,
-            header,
-            payload,
-        })
-    }
-
-    /// Unwraps a retransmission (RFC 4588, section 4): its payload begins with the original number.
-    fn place_repair<'a>(
-        &mut self,
-        now: Instant,
-        source: Source,
-        header: &'a Header,
-        payload: &'a [u8],
-    ) -> Result<Placed<'a>, Reason> {
-        if Some(header.payload_type) != self.rtx_payload_type {
-            return Err(Reason::UnknownPayloadType);
-        }
-        let current = self.current.as_ref().ok_or(Reason::UnknownSource)?;
-        if source.learned < current.since && now < current.since + OLD_REPAIRS {
-            return Err(Reason::TooOld);
-        }
-        // Probes for bandwidth carry no original, or one that came long ago.
-        let (original, payload) = match payload.split_first_chunk::<2>() {
-            Some((original, payload)) if !payload.is_empty() => (original, payload),
-            _ => return Err(Reason::Padding),
-        };
-        match self.timeline.place_repair(u16::from_be_bytes(*original)) {
-            Ok(place) => Ok(Placed {
-                place,
-                header,
-                payload,
-            }),
-            Err(Displaced::Drop(reason)) => Err(reason),
-            Err(Displaced::Jumped) => Err(Reason::Jump),
-        }
-    }
-
-    /// Whether packets of a source, of which some came before, are stragglers.
-    pub(super) fn is_replaced(&self, now: Instant, header: &Header, source: Source) -> bool {
-        source.carries == Carries::Media
-            && self.current.as_ref().is_some_and(|current| {
-                current.ssrc != header.ssrc && !source.is_new && now < current.last + SUCCESSION
-            })
-    }
-
-    /// A source begins, or begins anew, with this packet.
-    fn begin(&mut self, now: Instant, header: &Header) -> Place {
-        self.stats.lost += self.losses.clear().count;
-        self.keyframes.forget();
-        let place = self
-            .timeline
-            .begin(now, header.sequence_number, header.timestamp);
-        let reception = Reception::new(
-            self.epoch,
-            header.ssrc,
-            self.codec.clock_rate(),
-            place.number,
-        );
-        let before = self.current.take();
-        if before.is_some() {
-            self.stats.restarts += 1;
-        }
-        let since = before
-            .filter(|before| before.ssrc == header.ssrc)
-            .map_or(now, |before| before.since);
-        self.current = Some(Current {
-            ssrc: header.ssrc,
-            since,
-            last: now,
-            reception,
-            fresh: true,
-            goodbye: false,
-        });
-        place
     }
 
     /// Keeps the account of what is missing.
@@ -265,11 +148,7 @@ impl Track {
         };
         let keyframe = starts_keyframe(self.codec, placed.payload)
             && (self.codec.kind() == MediaKind::Audio
-                || self.keyframes.begin(Beginning {
-                    number: place.number,
-                    sequence,
-                    timestamp,
-                }));
+                || self.begin_keyframe(place.number, sequence, timestamp, placed.payload));
         if let Some(current) = &mut self.current
             && std::mem::take(&mut current.fresh)
             && !keyframe
@@ -277,9 +156,10 @@ impl Track {
             self.request_keyframe(now);
         }
         self.stats.packets += 1;
+        self.stats.frames += u64::from(header.marker);
         self.stats.bytes += placed.payload.len() as u64;
-        packet.track = self.id;
-        packet.layer = LayerId(0);
+        packet.track = self.track;
+        packet.layer = self.id;
         packet.sequence = sequence;
         packet.timestamp = timestamp;
         packet.marker = header.marker;
@@ -292,6 +172,24 @@ impl Track {
         packet.payload.clear();
         packet.payload.extend_from_slice(placed.payload);
         Ingested::Media
+    }
+
+    /// Whether this is the first packet of a keyframe, of which it looks like a part.
+    fn begin_keyframe(
+        &mut self,
+        number: u64,
+        sequence: u64,
+        timestamp: u32,
+        payload: &[u8],
+    ) -> bool {
+        if let Some(size) = picture_size(self.codec, payload) {
+            self.stats.picture_size = Some(size);
+        }
+        self.keyframes.begin(Beginning {
+            number,
+            sequence,
+            timestamp,
+        })
     }
 
     /// See [`super::Publisher::request_keyframe`].
@@ -324,7 +222,8 @@ impl Track {
             .filter(|current| current.ssrc == ssrc)?;
         current.reception.sender_report(now, ntp);
         Some(Event::SenderReport {
-            track: self.id,
+            track: self.track,
+            layer: self.id,
             rtp_timestamp: timestamp.wrapping_add(self.timeline.timestamp_offset()),
             ntp,
             received: now,
@@ -392,8 +291,15 @@ impl Track {
         }
     }
 
-    pub(super) fn stats(&self) -> TrackStats {
-        TrackStats {
+    /// When its last packet came.
+    pub(super) fn heard(&self) -> Option<Instant> {
+        self.current.as_ref().map(|current| current.last)
+    }
+
+    pub(super) fn stats(&self) -> LayerStats {
+        LayerStats {
+            track: self.track,
+            layer: self.id,
             keyframes: self.keyframes.count,
             jitter: self
                 .current

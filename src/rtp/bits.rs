@@ -3,24 +3,24 @@
 //! Pure. Past the end there is `None`.
 
 /// Reads a bit string from its highest bit on.
-pub(super) struct Bits<'a> {
+pub(crate) struct Bits<'a> {
     bytes: &'a [u8],
     at: usize,
 }
 
 impl<'a> Bits<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Self {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
         Self { bytes, at: 0 }
     }
 
-    pub(super) fn flag(&mut self) -> Option<bool> {
+    pub(crate) fn flag(&mut self) -> Option<bool> {
         let byte = self.bytes.get(self.at / 8)?;
         let bit = byte >> (7 - self.at % 8) & 1;
         self.at += 1;
         Some(bit == 1)
     }
 
-    pub(super) fn bits(&mut self, count: u32) -> Option<u32> {
+    pub(crate) fn bits(&mut self, count: u32) -> Option<u32> {
         let mut value = 0;
         for _ in 0..count {
             value = value << 1 | u32::from(self.flag()?);
@@ -28,7 +28,7 @@ impl<'a> Bits<'a> {
         Some(value)
     }
 
-    pub(super) fn skip(&mut self, count: u32) -> Option<()> {
+    pub(crate) fn skip(&mut self, count: u32) -> Option<()> {
         for _ in 0..count {
             self.flag()?;
         }
@@ -36,7 +36,7 @@ impl<'a> Bits<'a> {
     }
 
     /// An Exp-Golomb number (H.264, section 9.1).
-    pub(super) fn golomb(&mut self) -> Option<u32> {
+    pub(crate) fn golomb(&mut self) -> Option<u32> {
         let mut zeros = 0;
         while !self.flag()? {
             zeros += 1;
@@ -49,7 +49,7 @@ impl<'a> Bits<'a> {
 }
 
 /// A NAL unit without its emulation prevention bytes (H.264, section 7.4.1).
-pub(super) fn raw(nal: &[u8]) -> Vec<u8> {
+pub(crate) fn raw(nal: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(nal.len());
     let mut zeros = 0;
     for byte in nal {

@@ -1,0 +1,137 @@
+//! Which layer of a track a viewer gets.
+
+use crate::stream::{LayerChoice, LayerId, RankedLayer};
+
+/// What decides on the layer of one track for one viewer.
+#[derive(Debug, Default)]
+pub(super) struct Choice {
+    /// What the viewer asked for; none is the best there is.
+    wanted: Option<Box<LayerChoice>>,
+    /// What the way to the viewer carries, in bit/s, where that is known to be little.
+    limit: Option<u64>,
+}
+
+impl Choice {
+    pub(super) fn want(&mut self, wanted: &LayerChoice) {
+        let is_automatic = *wanted == LayerChoice::default();
+        self.wanted = (!is_automatic).then(|| Box::new(wanted.clone()));
+    }
+
+    pub(super) fn limit(&mut self, bitrate: Option<u64>) {
+        self.limit = bitrate;
+    }
+
+    /// The layer to take, `layers` being the best first; none where nothing comes of any, so that
+    /// nothing speaks for another one than before.
+    ///
+    /// The best that is active and within the limits; where none is, the least that is active, since a
+    /// picture that is too large is better than none. A layer that was asked for by name counts as the
+    /// best as long as it is active; while it pauses, the next below stands in.
+    pub(super) fn of(&self, layers: &[RankedLayer]) -> Option<LayerId> {
+        let active = || layers.iter().filter(|layer| layer.is_active);
+        let wanted = self.wanted.as_deref();
+        let named = wanted.and_then(|wanted| wanted.rid.as_deref());
+        let named = named.and_then(|rid| {
+            layers
+                .iter()
+                .position(|layer| layer.status.encoding_id == rid)
+        });
+        if let Some(named) = named {
+            let below = layers[named..].iter().find(|layer| layer.is_active);
+            return below.or_else(|| active().next_back()).map(|layer| layer.id);
+        }
+        let fits = |size: Option<u32>, most: Option<u32>| match (size, most) {
+            (Some(size), Some(most)) => size <= most,
+            _ => true,
+        };
+        let suits = |layer: &&RankedLayer| {
+            let (width, height) =
+                wanted.map_or((None, None), |wanted| (wanted.max_width, wanted.max_height));
+            let status = &layer.status;
+            fits(status.width, width)
+                && fits(status.height, height)
+                && self.limit.is_none_or(|limit| status.bitrate <= limit)
+        };
+        let best = active().find(suits).or_else(|| active().next_back());
+        best.map(|layer| layer.id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stream::LayerStatus;
+
+    fn layers(active: [bool; 3]) -> Vec<RankedLayer> {
+        let sizes = [
+            ("h", 1280, 2_000_000),
+            ("m", 640, 600_000),
+            ("l", 320, 150_000),
+        ];
+        let layers = (0..).zip(sizes).zip(active);
+        let layer = |((id, (rid, width, bitrate)), is_active): ((u8, (&str, u32, u64)), bool)| {
+            RankedLayer {
+                id: LayerId(2 - id),
+                is_active,
+                status: LayerStatus {
+                    encoding_id: rid.to_owned(),
+                    width: Some(width),
+                    height: Some(width * 9 / 16),
+                    bitrate,
+                    ..LayerStatus::default()
+                },
+            }
+        };
+        layers.map(layer).collect()
+    }
+
+    fn chosen(wanted: &LayerChoice, limit: Option<u64>, active: [bool; 3]) -> Option<u8> {
+        let mut choice = Choice::default();
+        choice.want(wanted);
+        choice.limit(limit);
+        choice.of(&layers(active)).map(|layer| layer.0)
+    }
+
+    #[test]
+    fn by_itself_it_is_the_best_that_is_active() {
+        let automatic = LayerChoice::default();
+        assert_eq!(chosen(&automatic, None, [true; 3]), Some(2));
+        assert_eq!(chosen(&automatic, None, [false, true, true]), Some(1));
+        assert_eq!(chosen(&automatic, None, [false; 3]), None);
+        assert_eq!(Choice::default().of(&[]), None);
+    }
+
+    #[test]
+    fn a_limit_lowers_it_and_never_below_the_least() {
+        let automatic = LayerChoice::default();
+        assert_eq!(chosen(&automatic, Some(1_000_000), [true; 3]), Some(1));
+        assert_eq!(chosen(&automatic, Some(10), [true; 3]), Some(0));
+        assert_eq!(chosen(&automatic, Some(10), [true, true, false]), Some(1));
+    }
+
+    #[test]
+    fn a_viewer_names_an_encoding() {
+        let named = |rid: &str| LayerChoice {
+            rid: Some(rid.to_owned()),
+            ..LayerChoice::default()
+        };
+        assert_eq!(chosen(&named("m"), None, [true; 3]), Some(1));
+        assert_eq!(chosen(&named("m"), Some(10), [true; 3]), Some(1));
+        assert_eq!(chosen(&named("m"), None, [true, false, true]), Some(0));
+        assert_eq!(chosen(&named("l"), None, [true, true, false]), Some(1));
+        assert_eq!(chosen(&named("x"), None, [true; 3]), Some(2));
+    }
+
+    #[test]
+    fn a_viewer_names_a_size() {
+        let most = |max_width, max_height| LayerChoice {
+            max_width,
+            max_height,
+            ..LayerChoice::default()
+        };
+        assert_eq!(chosen(&most(Some(640), None), None, [true; 3]), Some(1));
+        assert_eq!(chosen(&most(None, Some(200)), None, [true; 3]), Some(0));
+        assert_eq!(chosen(&most(Some(1), Some(1)), None, [true; 3]), Some(0));
+        assert_eq!(chosen(&most(Some(9_999), None), None, [true; 3]), Some(2));
+    }
+}
