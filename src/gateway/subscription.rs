@@ -61,6 +61,7 @@ impl Task {
         &mut self,
         name: &StreamName,
         client: Client,
+        reason: Option<&sdp::Refusal>,
     ) -> Result<Created, CreateError> {
         let live = self.directory.may_subscribe(name, client)?;
         // What would be offered is not known before the publisher comes.
@@ -70,7 +71,8 @@ impl Task {
         let mut ssrcs = distinct(new_ssrc);
         let candidates = self.candidates(client);
         let local = self.local(name, &ice, &candidates);
-        let offer = sdp::counter_offer(&live.tracks, &local, None, &mut ssrcs)?;
+        let reason = reason.map(ToString::to_string);
+        let offer = sdp::counter_offer(&live.tracks, &local, reason.as_deref(), &mut ssrcs)?;
         let sdp = offer.sdp.clone();
         let (mut session, created) = self.new_session(SessionKind::Whep, name, client, shard, sdp);
         // An m-line a track, named by its number.

@@ -79,8 +79,13 @@ fn answer(request: Request) {
         } => {
             let _ = reply.send(find(kind, &stream, id));
         }
-        Request::CounterOffer { stream, reply, .. } => {
-            let _ = reply.send(counter_offer(stream));
+        Request::CounterOffer {
+            stream,
+            reason,
+            reply,
+            ..
+        } => {
+            let _ = reply.send(counter_offer(stream, reason.as_deref()));
         }
         Request::Accept {
             stream, id, reply, ..
@@ -151,6 +156,7 @@ fn create(
         candidates: &Candidate::list(places),
         session_id: 1,
         stream: &stream,
+        leniency: sdp::Leniency::default(),
     };
     let policy = CodecPolicy {
         allowed: Codec::ALL.to_vec(),
@@ -172,7 +178,12 @@ fn create(
     })
 }
 
-fn counter_offer(stream: StreamName) -> Result<Created, CreateError> {
+fn counter_offer(
+    stream: StreamName,
+    reason: Option<&sdp::Refusal>,
+) -> Result<Created, CreateError> {
+    let reason = reason.map(|reason| format!("i={reason}\r\n"));
+    let reason = reason.unwrap_or_default();
     match stream.as_str() {
         "offline" => Err(offline(stream)),
         "mute" => Err(CreateError::Full {
@@ -182,7 +193,7 @@ fn counter_offer(stream: StreamName) -> Result<Created, CreateError> {
         _ => Ok(Created {
             id: id(WHEP_SESSION),
             etag: "generation-1".into(),
-            sdp: "v=0\r\na=setup:actpass\r\n".into(),
+            sdp: format!("v=0\r\n{reason}a=setup:actpass\r\n"),
             description: Description::CounterOffer {
                 valid: Duration::from_secs(30),
             },

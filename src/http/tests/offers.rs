@@ -69,7 +69,7 @@ pub(super) const ROWS: &[Row] = &[
         .holds(&["v=0\r\n"]),
     offer("E13: no codec of the stream", "/whep/h264", 406)
         .answers(COUNTERED)
-        .holds(&["v=0\r\n"]),
+        .holds(&["i=this stream sends H264", "v=0\r\n"]),
     offer("E13: the first reason stands", "/whep/mute", 422).holds(&["this stream sends H264"]),
     offer("E13: a codec that fits needs none", "/whep/h264", 201)
         .edit(H264)
