@@ -10,6 +10,7 @@ mod bad_input;
 mod check_network;
 mod command_line;
 mod conformance;
+mod events;
 mod fan_out;
 mod front_door;
 mod https;
