@@ -10,7 +10,6 @@ mod bad_input;
 mod check_network;
 mod command_line;
 mod conformance;
-mod events;
 mod fan_out;
 mod front_door;
 mod https;
