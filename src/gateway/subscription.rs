@@ -49,6 +49,7 @@ impl Task {
             self.new_session(SessionKind::Whep, name, client, shard, answer);
         session.peer_ufrag = Some(offer.ice.ufrag.clone());
         let place = session.place;
+        session.mids = offer.media.iter().map(|media| media.mid.clone()).collect();
         self.directory.add_subscriber(session, reception);
         let transport = self.transport(ice, remote_fingerprint, dtls_role);
         self.open_subscriber(place, name, transport, media);
@@ -71,7 +72,11 @@ impl Task {
         let local = self.local(name, &ice, &candidates);
         let offer = sdp::counter_offer(&live.tracks, &local, None, &mut ssrcs)?;
         let sdp = offer.sdp.clone();
-        let (session, created) = self.new_session(SessionKind::Whep, name, client, shard, sdp);
+        let (mut session, created) = self.new_session(SessionKind::Whep, name, client, shard, sdp);
+        // An m-line a track, named by its number.
+        session.mids = (0..live.tracks.len())
+            .map(|index| index.to_string())
+            .collect();
         tracing::debug!(stream = %name, session = session.place.key.0, "a subscriber was made an offer");
         let reception = Reception::Offered(Box::new(Offered {
             offer,

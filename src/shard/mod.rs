@@ -8,6 +8,7 @@
 //! | [`event_loop`] | the loop: receive, hand-over, timers, fan-out, in this order |
 //! | `session` | a session: its transport, and a publisher or a subscriber behind it |
 //! | `sessions` | the table of sessions: by key, by user name fragment, by path |
+//! | `opening` | how sessions are taken |
 //! | `state` | all that the thread owns; sessions from their opening to their end |
 //! | `media` | the way of media: publisher, fan-out, reports |
 //! | `layers` | the layers of tracks with simulcast: who takes which |
@@ -40,6 +41,7 @@ mod layers;
 mod local_stream;
 mod media;
 mod messages;
+mod opening;
 mod probe;
 mod session;
 mod sessions;

@@ -1,4 +1,4 @@
-//! A shard's state: its sessions from their opening to their end. What happens to media is in `media`.
+//! A shard's state: its sessions until their end. What happens to media is in `media`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,17 +7,15 @@ use std::time::Instant;
 use tokio::sync::mpsc;
 
 use super::batch::Batch;
-use super::inbox::{Message, OpenSession, Role, ShardHandle};
-use super::local_stream::{LocalStream, Source};
-use super::session::{Media, Session};
+use super::inbox::{Message, ShardHandle};
+use super::local_stream::LocalStream;
+use super::session::Media;
 use super::sessions::{Route, Sessions};
 use super::timers::Timers;
 use super::wire::Wire;
 use super::{Config, Event, SessionKey, ShardId, StreamKey};
-use crate::egress::whep::Subscriber;
-use crate::ingest::Publisher;
 use crate::sdp::IceCredentials;
-use crate::transport::{self, CloseReason, Identity, Path, Received, Transport, Via, demux, ice};
+use crate::transport::{self, CloseReason, Identity, Path, Received, Via, demux, ice};
 
 /// Everything that one shard's thread owns.
 pub(super) struct State {
@@ -132,71 +130,6 @@ impl State {
             self.sessions.add_path(slot, from);
             self.tell_others(|id| Message::Route(from, id));
         }
-    }
-
-    /// Takes a session that the control plane made.
-    pub(super) fn open(&mut self, now: Instant, opened: OpenSession) {
-        let OpenSession {
-            key,
-            transport,
-            role,
-        } = opened;
-        let ufrags = vec![transport.local.ufrag.as_str().into()];
-        let transport = match Transport::new(now, &self.identity, &transport) {
-            Ok(transport) => transport,
-            Err(reason) => {
-                let _ = self.events.send(Event::Closed {
-                    session: key,
-                    reason: Some(reason),
-                });
-                return;
-            }
-        };
-        let (stream, media) = match role {
-            Role::Publisher { stream, spec } => {
-                self.add_stream(stream, LocalStream::published(&spec, &self.config));
-                let publisher =
-                    Publisher::new(now, spec, self.config.ingest.clone(), rand::random());
-                (stream, Media::Publisher(Box::new(publisher)))
-            }
-            Role::Subscriber {
-                stream,
-                origin,
-                tracks,
-                spec,
-                cname,
-            } => {
-                self.enter_stream(stream, origin, &tracks);
-                (
-                    stream,
-                    Media::Subscriber(Subscriber::new(&spec, &cname, rand::random)),
-                )
-            }
-        };
-        let session = Session {
-            key,
-            stream,
-            transport,
-            media,
-            ufrags,
-            paths: Vec::new(),
-            scheduled: None,
-        };
-        let publishes = matches!(session.media, Media::Publisher(_));
-        let slot = self.sessions.insert(session);
-        self.me().counters().sessions_opened.add(1);
-        if publishes
-            && let Some(LocalStream {
-                source:
-                    Source::Publisher {
-                        slot: of_publisher, ..
-                    },
-                ..
-            }) = self.streams.get_mut(&stream)
-        {
-            *of_publisher = slot;
-        }
-        self.settle(now, slot);
     }
 
     pub(super) fn restart_ice(&mut self, now: Instant, key: SessionKey, local: &IceCredentials) {
