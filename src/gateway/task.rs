@@ -11,7 +11,7 @@ use super::{CreateError, Gateway, Limits, Request, SessionKind, StreamPolicy};
 use crate::egress::hls::Library;
 use crate::media::{HlsBranch, HlsSettings};
 use crate::network::Candidates;
-use crate::sdp::{CodecPolicy, Fingerprint};
+use crate::sdp::{CodecPolicy, Fingerprint, Leniency};
 use crate::shard::{Event, Message, Rebinding, SessionKey, ShardHandle, ShardId};
 use crate::transport;
 
@@ -35,6 +35,8 @@ pub struct Config {
     pub candidates: watch::Receiver<Candidates>,
     /// Which codecs publishers are asked for.
     pub codecs: CodecPolicy,
+    /// Which rules of offers clients may bend.
+    pub leniency: Leniency,
     /// How long connecting and silence may last.
     pub timeouts: transport::Timeouts,
     /// Our certificate's.
@@ -147,11 +149,12 @@ impl Task {
             Request::CounterOffer {
                 stream,
                 client,
+                reason,
                 reply,
             } => {
                 let created = match self.draining {
                     true => Err(CreateError::ShuttingDown),
-                    false => self.counter_offer(&stream, client),
+                    false => self.counter_offer(&stream, client, reason.as_deref()),
                 };
                 if let Err(Ok(unwanted)) = reply.send(created) {
                     let _ = self.delete(SessionKind::Whep, &stream, unwanted.id);
@@ -174,8 +177,8 @@ impl Task {
                 choice,
                 reply,
             } => {
-                let chosen = self.directory.choose_layer(&stream, id, &choice);
-                let _ = reply.send(chosen.map(|place| {
+                let chosen = self.directory.choose_layer(&stream, id, choice);
+                let _ = reply.send(chosen.map(|(place, choice)| {
                     self.send(place.shard, Message::SelectLayer(place.key, choice));
                 }));
             }
