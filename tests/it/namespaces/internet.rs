@@ -10,7 +10,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{LazyLock, mpsc};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The names of all namespaces begin so; the number of the process follows.
 const PREFIX: &str = "tidegate-network-";
@@ -70,6 +70,19 @@ impl Internet {
             prefix: format!("{PREFIX}{}-{count}-", std::process::id()),
             hosts: RefCell::default(),
         })
+    }
+
+    /// The same, for a test that needs further programs.
+    pub(crate) fn with(programs: &[&str]) -> Option<Self> {
+        let missing = programs.iter().find(|program| !is_installed(program));
+        if let Some(missing) = missing {
+            let _ = writeln!(
+                io::stderr(),
+                "skipped: a test in network namespaces needs {missing}"
+            );
+            return None;
+        }
+        Self::new()
     }
 
     /// A new machine.
@@ -251,10 +264,10 @@ impl Host {
 impl Program {
     /// Waits for a line that `is_it` likes, on stdout or stderr.
     pub(crate) fn wait_for(&mut self, what: &str, is_it: impl Fn(&str) -> bool) -> String {
-        let start = std::time::Instant::now();
+        let gives_up = Instant::now() + PATIENCE;
         let mut seen = String::new();
         loop {
-            let left = PATIENCE.saturating_sub(start.elapsed());
+            let left = gives_up.saturating_duration_since(Instant::now());
             match self.lines.recv_timeout(left) {
                 Ok(line) if is_it(&line) => return line,
                 Ok(line) => {
@@ -329,6 +342,11 @@ fn succeeded(
         command.get_program().display(),
         said.trim()
     ))
+}
+
+fn is_installed(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }
 
 /// Removes what test processes that were killed have left.
