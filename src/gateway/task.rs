@@ -177,8 +177,8 @@ impl Task {
                 choice,
                 reply,
             } => {
-                let chosen = self.directory.choose_layer(&stream, id, &choice);
-                let _ = reply.send(chosen.map(|place| {
+                let chosen = self.directory.choose_layer(&stream, id, choice);
+                let _ = reply.send(chosen.map(|(place, choice)| {
                     self.send(place.shard, Message::SelectLayer(place.key, choice));
                 }));
             }

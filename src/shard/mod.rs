@@ -24,6 +24,7 @@
 //! | `wire` | both of them, by the path of a packet |
 //! | `inbox` | messages and packets from outside the thread |
 //! | `messages` | what messages lead to |
+//! | `routing` | whose a datagram is |
 //! | `probe` | what the machine gives to a socket, for `tidegate check network` |
 //! | `timers` | deadlines of sessions |
 //!

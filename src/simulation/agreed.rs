@@ -1,4 +1,4 @@
-//! What the peers and the gateway agreed on, as if they had exchanged SDP.
+//! What the peers' offers and the gateway's answers would have agreed on.
 
 use super::{
     AUDIO, AUDIO_PAYLOAD_TYPE, REPAIRED_RID_EXTENSION, RID_EXTENSION, RIDS, RTX_PAYLOAD_TYPE,
@@ -6,8 +6,7 @@ use super::{
 };
 use crate::rtp::{Codec, Extension, ExtensionMap};
 use crate::sdp::{
-    Feedback, IceCredentials, PublishedLayer, PublishedTrack, PublisherSpec, SubscribedTrack,
-    SubscriberSpec,
+    Feedback, PublishedLayer, PublishedTrack, PublisherSpec, SubscribedTrack, SubscriberSpec,
 };
 use crate::stream::{TrackId, TrackInfo};
 
@@ -18,8 +17,8 @@ const FEEDBACK: Feedback = Feedback {
     transport_cc: false,
 };
 
-/// A publisher of H264, in so many layers, and Opus.
-pub(super) fn publisher_spec(rtx: bool, layers: usize) -> PublisherSpec {
+/// A publisher with so many layers of video.
+pub(super) fn publisher(rtx: bool, layers: usize) -> PublisherSpec {
     PublisherSpec {
         tracks: vec![
             published(VIDEO, Codec::H264, VIDEO_PAYLOAD_TYPE, rtx, layers),
@@ -28,8 +27,8 @@ pub(super) fn publisher_spec(rtx: bool, layers: usize) -> PublisherSpec {
     }
 }
 
-/// A viewer of both, with these SSRCs of video, its retransmissions and audio.
-pub(super) fn subscriber_spec(ssrcs: [u32; 3], rtx: bool) -> SubscriberSpec {
+/// A viewer, with the SSRCs of video, its retransmissions and audio.
+pub(super) fn subscriber(ssrcs: [u32; 3], rtx: bool) -> SubscriberSpec {
     let track = |track, codec: Codec, payload_type, ssrc, rtx: Option<(u8, u32)>| SubscribedTrack {
         track,
         kind: codec.kind(),
@@ -43,11 +42,12 @@ pub(super) fn subscriber_spec(ssrcs: [u32; 3], rtx: bool) -> SubscriberSpec {
         feedback: FEEDBACK,
     };
     let repair = rtx.then_some((RTX_PAYLOAD_TYPE, ssrcs[1]));
-    let tracks = vec![
-        track(VIDEO, Codec::H264, VIDEO_PAYLOAD_TYPE, ssrcs[0], repair),
-        track(AUDIO, Codec::Opus, AUDIO_PAYLOAD_TYPE, ssrcs[2], None),
-    ];
-    SubscriberSpec { tracks }
+    SubscriberSpec {
+        tracks: vec![
+            track(VIDEO, Codec::H264, VIDEO_PAYLOAD_TYPE, ssrcs[0], repair),
+            track(AUDIO, Codec::Opus, AUDIO_PAYLOAD_TYPE, ssrcs[2], None),
+        ],
+    }
 }
 
 fn published(
@@ -81,13 +81,5 @@ fn published(
         layers: published,
         extensions,
         feedback: FEEDBACK,
-    }
-}
-
-/// The gateway's, for a session.
-pub(super) fn credentials(session: usize, generation: &str) -> IceCredentials {
-    IceCredentials {
-        ufrag: format!("A{generation}{session}"),
-        pwd: format!("the-{generation}-password-of-session-{session}"),
     }
 }

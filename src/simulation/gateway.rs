@@ -3,9 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::VIDEO;
-use super::agreed::{credentials, publisher_spec, subscriber_spec};
 use super::network::Dice;
+use super::{VIDEO, agreed};
 use crate::egress::SenderClock;
 use crate::egress::whep::{Outlet, Subscriber};
 use crate::ingest::{self, Ingested, Publisher};
@@ -112,7 +111,7 @@ impl Gateway {
         let credentials = self.open(now, fingerprint);
         let base = 1_000 * self.transports.len() as u32;
         let ssrcs = [base, base + 1, base + 2];
-        let spec = subscriber_spec(ssrcs, rtx);
+        let spec = agreed::subscriber(ssrcs, rtx);
         let subscriber = Subscriber::new(&spec, "demo", || dice.roll() as u32);
         self.subscribers.push(subscriber);
         self.specs.push(spec);
@@ -332,7 +331,7 @@ impl Gateway {
 }
 
 fn publisher(now: Instant, rtx: bool, layers: usize) -> Publisher {
-    let spec = publisher_spec(rtx, layers);
+    let spec = agreed::publisher(rtx, layers);
     Publisher::new(now, spec, ingest::Config::default(), 77)
 }
 
@@ -379,6 +378,13 @@ impl Outlet for Sealed<'_> {
             .protect_rtp(&mut packet, header_len, len, index)
             .unwrap();
         self.outbox.push((self.session, self.to, packet));
+    }
+}
+
+fn credentials(session: usize, generation: &str) -> IceCredentials {
+    IceCredentials {
+        ufrag: format!("A{generation}{session}"),
+        pwd: format!("the-{generation}-password-of-session-{session}"),
     }
 }
 

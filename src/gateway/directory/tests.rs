@@ -496,10 +496,19 @@ fn viewers_are_told_of_the_layers_on_their_m_lines_and_choose_among_them() {
             rid: rid.map(str::to_owned),
             ..LayerChoice::default()
         };
-        office.directory.choose_layer(&name("demo"), id, &choice)
+        let chosen = office.directory.choose_layer(&name("demo"), id, choice);
+        chosen.map(|(place, choice)| (place.key, choice.media_id))
     };
-    assert_eq!(choose(Some("0"), Some("l")).unwrap().key, viewer);
-    assert_eq!(choose(None, None).unwrap().key, viewer);
+    let mid = |mid: &str| (viewer, Some(mid.to_owned()));
+    // By the index of the m-line, or by its mid.
+    assert_eq!(choose(Some("0"), Some("l")).unwrap(), mid("a"));
+    assert_eq!(choose(Some("1"), None).unwrap(), mid("0"));
+    assert_eq!(choose(Some("a"), None).unwrap(), mid("a"));
+    assert_eq!(choose(None, None).unwrap(), (viewer, None));
+    assert!(matches!(
+        choose(Some("2"), None),
+        Err(SessionError::NoLayer)
+    ));
     assert!(matches!(
         choose(Some("x"), None),
         Err(SessionError::NoLayer)
