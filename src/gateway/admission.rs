@@ -81,6 +81,7 @@ impl Task {
             candidates,
             session_id: rand::random(),
             stream,
+            leniency: self.config.leniency,
         }
     }
 

@@ -11,7 +11,7 @@ use super::{CreateError, Gateway, Limits, Request, SessionKind, StreamPolicy};
 use crate::egress::hls::Library;
 use crate::media::{HlsBranch, HlsSettings};
 use crate::network::Candidates;
-use crate::sdp::{CodecPolicy, Fingerprint};
+use crate::sdp::{CodecPolicy, Fingerprint, Leniency};
 use crate::shard::{Event, Message, Rebinding, SessionKey, ShardHandle, ShardId};
 use crate::transport;
 
@@ -35,6 +35,8 @@ pub struct Config {
     pub candidates: watch::Receiver<Candidates>,
     /// Which codecs publishers are asked for.
     pub codecs: CodecPolicy,
+    /// Which rules of offers clients may bend.
+    pub leniency: Leniency,
     /// How long connecting and silence may last.
     pub timeouts: transport::Timeouts,
     /// Our certificate's.

@@ -9,7 +9,6 @@ use super::session::{Media, Session};
 use super::state::State;
 use crate::egress::whep::Subscriber;
 use crate::ingest::Publisher;
-use crate::stream::{Recycler, TrackInfo};
 use crate::transport::Transport;
 
 impl State {
@@ -33,19 +32,7 @@ impl State {
         };
         let (stream, media) = match role {
             Role::Publisher { stream, spec } => {
-                let tracks: Vec<TrackInfo> =
-                    spec.tracks.iter().map(|track| track.info.clone()).collect();
-                let source = Source::Publisher {
-                    slot: usize::MAX,
-                    recycler: Recycler::default(),
-                    targets: Vec::new(),
-                    hls: None,
-                };
-                let mut local = LocalStream::new(&tracks, source, &self.config);
-                for (local, track) in local.tracks.iter_mut().zip(&spec.tracks) {
-                    local.is_layered = track.layers.iter().any(|layer| layer.rid.is_some());
-                }
-                self.add_stream(stream, local);
+                self.add_stream(stream, LocalStream::published(&spec, &self.config));
                 let publisher =
                     Publisher::new(now, spec, self.config.ingest.clone(), rand::random());
                 (stream, Media::Publisher(Box::new(publisher)))
@@ -71,6 +58,7 @@ impl State {
             media,
             ufrags,
             paths: Vec::new(),
+            ssrcs: Vec::new(),
             scheduled: None,
         };
         let publishes = matches!(session.media, Media::Publisher(_));

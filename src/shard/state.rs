@@ -10,12 +10,12 @@ use super::batch::Batch;
 use super::inbox::{Message, ShardHandle};
 use super::local_stream::LocalStream;
 use super::session::Media;
-use super::sessions::{Route, Sessions};
+use super::sessions::Sessions;
 use super::timers::Timers;
 use super::wire::Wire;
 use super::{Config, Event, SessionKey, ShardId, StreamKey};
 use crate::sdp::IceCredentials;
-use crate::transport::{self, CloseReason, Identity, Path, Received, Via, demux, ice};
+use crate::transport::{self, CloseReason, Identity, Path, Via};
 
 /// Everything that one shard's thread owns.
 pub(super) struct State {
@@ -46,90 +46,6 @@ impl State {
 
     pub(super) fn shard(&self, id: ShardId) -> Option<&ShardHandle> {
         self.shards.get(usize::from(id.0))
-    }
-
-    /// One datagram from our socket, wherever it belongs.
-    pub(super) fn handle_datagram(&mut self, now: Instant, from: Path, datagram: &mut [u8]) {
-        self.me().counters().received.add(1);
-        match self.route(now, from, datagram) {
-            Some(Route::Here(slot)) => self.handle_here(now, slot, from, datagram),
-            Some(Route::There(shard)) => self.hand_over(now, shard, from, datagram),
-            None => self.me().counters().foreign.add(1),
-        }
-    }
-
-    /// One datagram that another shard took for ours. It goes no further, so that none can circle.
-    pub(super) fn handle_handover(&mut self, now: Instant, from: Path, datagram: &mut [u8]) {
-        match self.route(now, from, datagram) {
-            Some(Route::Here(slot)) => self.handle_here(now, slot, from, datagram),
-            Some(Route::There(_)) | None => self.me().counters().foreign.add(1),
-        }
-    }
-
-    fn route(&mut self, now: Instant, from: Path, datagram: &[u8]) -> Option<Route> {
-        match (demux::classify(datagram), from.via) {
-            (demux::Kind::Other, _) => None,
-            // A connection is one session's, and is never shared with another shard's.
-            (demux::Kind::Stun, Via::Tcp(_)) => {
-                let owner = self.sessions.route(from);
-                self.route_of_check(datagram).filter(|route| {
-                    matches!(route, Route::Here(_)) && owner.is_none_or(|owner| owner == *route)
-                })
-            }
-            (_, Via::Tcp(_)) => self.sessions.route(from),
-            (demux::Kind::Stun, _) => self.route_of_check(datagram),
-            (demux::Kind::Dtls | demux::Kind::Rtp | demux::Kind::Rtcp, _) => self
-                .sessions
-                .route(from)
-                .or_else(|| self.find_route(now, from)),
-        }
-    }
-
-    /// A binding request says itself whose it is; its path may be new.
-    fn route_of_check(&self, datagram: &[u8]) -> Option<Route> {
-        let ufrag = ice::request_ufrag(datagram)?;
-        let owner = ShardId::from_mark(*ufrag.as_bytes().first()?)?;
-        if owner == self.id {
-            self.sessions.slot_of_ufrag(ufrag).map(Route::Here)
-        } else {
-            self.shard(owner).map(|_| Route::There(owner))
-        }
-    }
-
-    fn hand_over(&self, now: Instant, to: ShardId, from: Path, datagram: &[u8]) {
-        let taken = self
-            .shard(to)
-            .is_some_and(|shard| shard.hand_over(now, from, datagram));
-        let counters = self.me().counters();
-        if taken {
-            counters.handed_over.add(1);
-        } else {
-            counters.queue_overflow.add(1);
-        }
-    }
-
-    fn handle_here(&mut self, now: Instant, slot: usize, from: Path, datagram: &mut [u8]) {
-        let Some(session) = self.sessions.get_mut(slot) else {
-            return;
-        };
-        let is_check = demux::classify(datagram) == demux::Kind::Stun;
-        match session.transport.handle_datagram(now, from, datagram) {
-            Received::Rtp { len } => self.handle_rtp(now, slot, &datagram[..len]),
-            Received::Rtcp { len } => self.handle_rtcp(now, slot, &datagram[..len]),
-            Received::Nothing => {
-                let dropped = session.transport.take_counters();
-                self.count_drops(dropped);
-            }
-        }
-        self.settle(now, slot);
-        // Somebody who can send by this path may have claimed it; its owner takes it back.
-        if is_check
-            && self.sessions.owns(slot, from)
-            && self.sessions.route(from) != Some(Route::Here(slot))
-        {
-            self.sessions.add_path(slot, from);
-            self.tell_others(|id| Message::Route(from, id));
-        }
     }
 
     pub(super) fn restart_ice(&mut self, now: Instant, key: SessionKey, local: &IceCredentials) {
@@ -294,6 +210,9 @@ impl State {
         for path in &session.paths {
             self.close_path(*path);
         }
+        for ssrc in &session.ssrcs {
+            self.tell_others(|id| Message::UnrouteSsrc(*ssrc, id));
+        }
         match session.media {
             Media::Publisher(_) => {
                 self.remove_stream(session.stream);
@@ -306,7 +225,7 @@ impl State {
         });
     }
 
-    fn count_drops(&self, dropped: transport::Counters) {
+    pub(super) fn count_drops(&self, dropped: transport::Counters) {
         if dropped == transport::Counters::default() {
             return;
         }

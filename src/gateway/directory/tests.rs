@@ -414,6 +414,7 @@ fn offered(tracks: Arc<[TrackInfo]>) -> Reception {
         candidates: &[],
         session_id: 1,
         stream: &name("demo"),
+        leniency: crate::sdp::Leniency::default(),
     };
     let offer = crate::sdp::counter_offer(&tracks, &local, None, &mut || 9).unwrap();
     Reception::Offered(Box::new(crate::gateway::reception::Offered {

@@ -181,6 +181,7 @@ fn with_local<T>(
         candidates: &Candidate::list(places),
         session_id: 1,
         stream,
+        leniency: sdp::Leniency::default(),
     };
     let mut ssrc = 0;
     make(&local, &mut || {

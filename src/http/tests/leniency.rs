@@ -53,6 +53,7 @@ pub(super) fn strict() -> Settings {
         compatibility: Compatibility {
             patch_without_if_match: LenientPatch::Never,
             unquoted_etag: false,
+            ..Compatibility::default()
         },
         ..Settings::default()
     }
