@@ -58,6 +58,7 @@ impl State {
             media,
             ufrags,
             paths: Vec::new(),
+            ssrcs: Vec::new(),
             scheduled: None,
         };
         let publishes = matches!(session.media, Media::Publisher(_));
