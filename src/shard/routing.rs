@@ -1,12 +1,14 @@
-//! Whose a datagram is: a session of this shard, another shard's, or nobody's.
+//! Whose a datagram is: by its path, by the fragment in a check, and by its SSRC when a publisher's NAT has
+//! forgotten it.
 
 use std::time::Instant;
 
 use super::ShardId;
 use super::inbox::Message;
+use super::session::Media;
 use super::sessions::Route;
 use super::state::State;
-use crate::transport::{Path, Received, Via, demux, ice};
+use crate::transport::{Path, Received, Via, demux, ice, srtp};
 
 impl State {
     /// One datagram from our socket, wherever it belongs.
@@ -39,7 +41,12 @@ impl State {
             }
             (_, Via::Tcp(_)) => self.sessions.route(from),
             (demux::Kind::Stun, _) => self.route_of_check(datagram),
-            (demux::Kind::Dtls | demux::Kind::Rtp | demux::Kind::Rtcp, _) => self
+            (demux::Kind::Rtp, _) => self
+                .sessions
+                .route(from)
+                .or_else(|| self.find_route(now, from))
+                .or_else(|| self.sessions.route_of_ssrc(srtp::ssrc(datagram)?)),
+            (demux::Kind::Dtls | demux::Kind::Rtcp, _) => self
                 .sessions
                 .route(from)
                 .or_else(|| self.find_route(now, from)),
@@ -73,9 +80,20 @@ impl State {
         let Some(session) = self.sessions.get_mut(slot) else {
             return;
         };
-        let is_check = demux::classify(datagram) == demux::Kind::Stun;
-        match session.transport.handle_datagram(now, from, datagram) {
-            Received::Rtp { len } => self.handle_rtp(now, slot, &datagram[..len]),
+        let kind = demux::classify(datagram);
+        let is_check = kind == demux::Kind::Stun;
+        let received = if kind == demux::Kind::Rtp && !session.paths.contains(&from) {
+            // Found by its SSRC. A NAT may have forgotten its publisher, and some seconds may pass until
+            // the next check shows the new path.
+            session.transport.handle_stray_media(now, datagram)
+        } else {
+            session.transport.handle_datagram(now, from, datagram)
+        };
+        match received {
+            Received::Rtp { len } => {
+                self.note_ssrc(slot, &datagram[..len]);
+                self.handle_rtp(now, slot, &datagram[..len]);
+            }
             Received::Rtcp { len } => self.handle_rtcp(now, slot, &datagram[..len]),
             Received::Nothing => {
                 let dropped = session.transport.take_counters();
@@ -90,6 +108,20 @@ impl State {
         {
             self.sessions.add_path(slot, from);
             self.tell_others(|id| Message::Route(from, id));
+        }
+    }
+
+    /// Remembers whose media this is, for the time when it comes by another path.
+    fn note_ssrc(&mut self, slot: usize, packet: &[u8]) {
+        let publishes = self
+            .sessions
+            .get_mut(slot)
+            .is_some_and(|session| matches!(session.media, Media::Publisher(_)));
+        if publishes
+            && let Some(ssrc) = srtp::ssrc(packet)
+            && self.sessions.add_ssrc(slot, ssrc)
+        {
+            self.tell_others(|id| Message::RouteSsrc(ssrc, id));
         }
     }
 }

@@ -210,6 +210,9 @@ impl State {
         for path in &session.paths {
             self.close_path(*path);
         }
+        for ssrc in &session.ssrcs {
+            self.tell_others(|id| Message::UnrouteSsrc(*ssrc, id));
+        }
         match session.media {
             Media::Publisher(_) => {
                 self.remove_stream(session.stream);

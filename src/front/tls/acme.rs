@@ -4,7 +4,7 @@
 //! port 443 of the name, which has to lead to the front door, and to nothing else. Account and
 //! certificate are kept, as authorities give few of them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -117,12 +117,14 @@ fn reason(error: &OrderError) -> String {
     format!("{name}: {}", details.join("; "))
 }
 
-fn roots(path: &PathBuf) -> Result<RootCertStore, TlsError> {
+fn roots(path: &Path) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
     let text = files::read(path)?;
     let certificates = CertificateDer::pem_slice_iter(&text).filter_map(Result::ok);
     if roots.add_parsable_certificates(certificates).0 == 0 {
-        return Err(TlsError::NoCertificate { path: path.clone() });
+        return Err(TlsError::NoCertificate {
+            path: path.to_owned(),
+        });
     }
     Ok(roots)
 }
