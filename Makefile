@@ -1,6 +1,6 @@
 # The commands of the project. Continuous integration calls these too, through .ci/run.
 .DEFAULT_GOAL := help
-.PHONY: help run build deps test test-deps check bench
+.PHONY: help run build deps test test-deps check bench fuzz
 
 # rustup's cargo is not on the PATH of every shell.
 CARGO ?= $(or $(shell command -v cargo),$(HOME)/.cargo/bin/cargo)
@@ -40,3 +40,9 @@ check: deps ## Check form, lints, documentation, architecture and licences
 
 bench: deps ## Measure; the figures of the README come from here
 	$(CARGO) bench --locked
+
+# Which targets, and how long each: make fuzz FUZZ="stun rtp" FUZZ_SECONDS=60
+FUZZ ?=
+FUZZ_SECONDS ?= 600
+fuzz: deps ## Fuzz the parsers, 10 minutes each (cargo-fuzz, nightly toolchain)
+	CARGO=$(CARGO) FUZZ_SECONDS=$(FUZZ_SECONDS) tests/fuzz/run.sh $(FUZZ)

@@ -26,7 +26,7 @@ use crate::http::{
 use crate::media::{self, HlsSettings, MediaError};
 use crate::network::{self, Announcement, Candidates, Found, Listening, Search};
 use crate::rtp::Codec;
-use crate::sdp::CodecPolicy;
+use crate::sdp::{CodecPolicy, Leniency};
 use crate::shard::{self, ShardHandle, Shards};
 use crate::transport::{Identity, IdentityError, Timeouts};
 use crate::{gateway, ingest, sdp};
@@ -277,6 +277,11 @@ fn gateway_config(
             } else {
                 Vec::new()
             },
+        },
+        leniency: Leniency {
+            any_h264_profile: settings.compatibility.any_h264_profile,
+            any_h264_packetization: settings.compatibility.any_h264_packetization,
+            passive_setup: settings.compatibility.passive_setup,
         },
         timeouts: Timeouts {
             connect: limits.connect_timeout,

@@ -66,6 +66,12 @@ pub struct Compatibility {
     pub patch_without_if_match: LenientPatch,
     /// Whether the ETag may come back without its quotes.
     pub unquoted_etag: bool,
+    /// Whether a viewer may get H264 of another profile than it offered.
+    pub any_h264_profile: bool,
+    /// Whether a viewer without `packetization-mode=1` may get H264 in that mode.
+    pub any_h264_packetization: bool,
+    /// Whether an offer may say `a=setup:passive`.
+    pub passive_setup: bool,
 }
 
 impl Default for Compatibility {
@@ -73,6 +79,9 @@ impl Default for Compatibility {
         Self {
             patch_without_if_match: LenientPatch::Whep,
             unquoted_etag: true,
+            any_h264_profile: true,
+            any_h264_packetization: true,
+            passive_setup: true,
         }
     }
 }
@@ -184,6 +193,21 @@ pub(super) fn compatibility(raw: raw::Compatibility) -> Result<Compatibility, Er
             "compatibility.unquoted_etag",
             raw.unquoted_etag,
             default.unquoted_etag,
+        )?,
+        any_h264_profile: flag(
+            "compatibility.any_h264_profile",
+            raw.any_h264_profile,
+            default.any_h264_profile,
+        )?,
+        any_h264_packetization: flag(
+            "compatibility.any_h264_packetization",
+            raw.any_h264_packetization,
+            default.any_h264_packetization,
+        )?,
+        passive_setup: flag(
+            "compatibility.passive_setup",
+            raw.passive_setup,
+            default.passive_setup,
         )?,
     })
 }
@@ -430,12 +454,16 @@ mod tests {
     fn leniencies_are_named() {
         let lenient = |text: &str| settings(text).unwrap().compatibility;
         assert_eq!(lenient(""), Compatibility::default());
-        let strict = "[compatibility]\npatch_without_if_match = \"never\"\nunquoted_etag = false";
+        let strict = "[compatibility]\npatch_without_if_match = \"never\"\nunquoted_etag = false\n\
+             any_h264_profile = false\nany_h264_packetization = false\npassive_setup = false";
         assert_eq!(
             lenient(strict),
             Compatibility {
                 patch_without_if_match: LenientPatch::Never,
                 unquoted_etag: false,
+                any_h264_profile: false,
+                any_h264_packetization: false,
+                passive_setup: false,
             }
         );
         let message = refusal("compatibility.patch_without_if_match = true");

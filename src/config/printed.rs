@@ -114,6 +114,9 @@ impl From<&Settings> for Raw {
             compatibility: raw::Compatibility {
                 patch_without_if_match: text(compatibility.patch_without_if_match),
                 unquoted_etag: Some(compatibility.unquoted_etag.into()),
+                any_h264_profile: Some(compatibility.any_h264_profile.into()),
+                any_h264_packetization: Some(compatibility.any_h264_packetization.into()),
+                passive_setup: Some(compatibility.passive_setup.into()),
             },
             log: raw::Log {
                 filter: text(&log.filter),

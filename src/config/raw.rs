@@ -71,6 +71,9 @@ pub(super) const KEYS: &[&str] = &[
     "whep.counter_offer",
     "compatibility.patch_without_if_match",
     "compatibility.unquoted_etag",
+    "compatibility.any_h264_profile",
+    "compatibility.any_h264_packetization",
+    "compatibility.passive_setup",
     "log.filter",
     "log.format",
 ];
@@ -227,6 +230,9 @@ pub(super) struct IceServer {
 pub(super) struct Compatibility {
     pub(super) patch_without_if_match: Option<Value>,
     pub(super) unquoted_etag: Option<Value>,
+    pub(super) any_h264_profile: Option<Value>,
+    pub(super) any_h264_packetization: Option<Value>,
+    pub(super) passive_setup: Option<Value>,
 }
 
 #[derive(Default, Deserialize, Serialize)]

@@ -4,9 +4,9 @@ use std::sync::LazyLock;
 
 use crate::rtp::Codec;
 use crate::sdp::{
-    Answer, Candidate, CodecPolicy, CounterOffer, Fingerprint, Fragment, IceCredentials, Limits,
-    Local, Offer, Refusal, SubscribedTrack, SubscriberSpec, accept_publisher, accept_subscriber,
-    accept_waiting, counter_offer,
+    Answer, Candidate, CodecPolicy, CounterOffer, Fingerprint, Fragment, IceCredentials, Leniency,
+    Limits, Local, Offer, Refusal, SubscribedTrack, SubscriberSpec, accept_publisher,
+    accept_subscriber, accept_waiting, counter_offer,
 };
 use crate::stream::{StreamName, TrackId, TrackInfo};
 
@@ -62,6 +62,7 @@ fn local() -> Local<'static> {
         candidates: &CANDIDATES,
         session_id: 4_242_424_242,
         stream: &STREAM,
+        leniency: Leniency::default(),
     }
 }
 

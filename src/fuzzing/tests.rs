@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
 use super::*;
+use crate::sdp::fixtures;
 
 fn fuzz_folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz")
@@ -23,7 +24,10 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
         .map(|entry| entry.unwrap().path())
         .collect();
     paths.sort();
-    paths.iter().map(|path| fs::read(path).unwrap()).collect()
+    paths
+        .iter()
+        .map(|path| fixtures::body(&fs::read(path).unwrap()))
+        .collect()
 }
 
 #[test]

@@ -29,6 +29,7 @@ pub(crate) enum Request {
     CounterOffer {
         stream: StreamName,
         client: Client,
+        reason: Option<String>,
         reply: Reply<Result<Created, CreateError>>,
     },
     Accept {
@@ -109,7 +110,8 @@ impl Gateway {
     }
 
     /// Makes a WHEP session that begins with an offer of ours (draft-ietf-wish-whep, section 4.2: 406).
-    /// It waits for [`Self::accept`], and ends when that does not come in time.
+    /// It waits for [`Self::accept`], and ends when that does not come in time. The `reason` why the
+    /// player's own offer did not do stands in ours.
     ///
     /// # Errors
     ///
@@ -118,10 +120,12 @@ impl Gateway {
         &self,
         stream: StreamName,
         client: Client,
+        reason: Option<String>,
     ) -> Result<Created, CreateError> {
         self.ask(|reply| Request::CounterOffer {
             stream,
             client,
+            reason,
             reply,
         })
         .await

@@ -7,11 +7,11 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::directory::{Debut, Departure, Directory, Place};
-use super::{CreateError, Gateway, Limits, Request, SessionError, SessionKind, StreamPolicy};
+use super::{CreateError, Gateway, Limits, Request, SessionKind, StreamPolicy};
 use crate::egress::hls::Library;
 use crate::media::{HlsBranch, HlsSettings};
 use crate::network::Candidates;
-use crate::sdp::{CodecPolicy, Fingerprint};
+use crate::sdp::{CodecPolicy, Fingerprint, Leniency};
 use crate::shard::{Event, Message, Rebinding, SessionKey, ShardHandle, ShardId};
 use crate::transport;
 
@@ -35,6 +35,8 @@ pub struct Config {
     pub candidates: watch::Receiver<Candidates>,
     /// Which codecs publishers are asked for.
     pub codecs: CodecPolicy,
+    /// Which rules of offers clients may bend.
+    pub leniency: Leniency,
     /// How long connecting and silence may last.
     pub timeouts: transport::Timeouts,
     /// Our certificate's.
@@ -147,11 +149,12 @@ impl Task {
             Request::CounterOffer {
                 stream,
                 client,
+                reason,
                 reply,
             } => {
                 let created = match self.draining {
                     true => Err(CreateError::ShuttingDown),
-                    false => self.counter_offer(&stream, client),
+                    false => self.counter_offer(&stream, client, reason.as_deref()),
                 };
                 if let Err(Ok(unwanted)) = reply.send(created) {
                     let _ = self.delete(SessionKind::Whep, &stream, unwanted.id);
@@ -169,10 +172,15 @@ impl Task {
                 let _ = reply.send(self.directory.events(&stream, id));
             }
             Request::SelectLayer {
-                stream, id, reply, ..
+                stream,
+                id,
+                choice,
+                reply,
             } => {
-                let session = self.directory.session(SessionKind::Whep, &stream, id);
-                let _ = reply.send(session.and(Err(SessionError::NoLayer)));
+                let chosen = self.directory.choose_layer(&stream, id, choice);
+                let _ = reply.send(chosen.map(|(place, choice)| {
+                    self.send(place.shard, Message::SelectLayer(place.key, choice));
+                }));
             }
             Request::Drain { reply } => {
                 self.draining = true;
@@ -194,7 +202,13 @@ impl Task {
                     reason.map_or_else(|| "it was closed".to_owned(), |reason| reason.to_string());
                 self.forget(*session, &reason);
             }
-            Event::Layers { .. } => {}
+            Event::Layers {
+                stream,
+                track,
+                layers,
+            } => self
+                .directory
+                .set_layers(*stream, *track, Arc::clone(layers)),
         }
     }
 

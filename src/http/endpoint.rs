@@ -66,7 +66,7 @@ async fn try_create(
     let client = client::of(request);
     let gateway = &state.gateway;
     let created = match offer {
-        None => gateway.counter_offer(stream.clone(), client).await,
+        None => gateway.counter_offer(stream.clone(), client, None).await,
         Some(text) => {
             let limits = &state.settings.sdp_limits;
             let offer = sdp::Offer::parse(&text, limits).map_err(Problem::Offer)?;
@@ -77,8 +77,9 @@ async fn try_create(
                         && !counter_offer::prefers_problem(&request.headers) =>
                 {
                     // The first reason says more than why there is no offer either.
-                    let countered = gateway.counter_offer(stream.clone(), client).await;
-                    countered.map_err(|_| CreateError::Refused(refusal))
+                    let reason = Some(refusal.to_string());
+                    let countered = gateway.counter_offer(stream.clone(), client, reason);
+                    countered.await.map_err(|_| CreateError::Refused(refusal))
                 }
                 created => created,
             }

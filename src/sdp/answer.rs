@@ -6,10 +6,12 @@
 use std::fmt;
 
 use super::candidate::Candidate;
+use super::leniency::Leniency;
 use super::media_section::{ExtensionOffer, MediaSection};
 use super::offer::Offer;
 use super::refusal::Refusal;
 use super::session::{DtlsRole, Fingerprint, IceCredentials};
+use super::transport_attributes::Setup;
 use super::writer::{Head, MediaAnswer, Writer};
 use crate::rtp::{Extension, ExtensionMap};
 use crate::stream::StreamName;
@@ -27,6 +29,8 @@ pub struct Local<'a> {
     pub session_id: u64,
     /// The stream, which names the tracks of an answer to a subscriber.
     pub stream: &'a StreamName,
+    /// Which rules the other side may bend.
+    pub leniency: Leniency,
 }
 
 /// What an offer led to.
@@ -65,9 +69,12 @@ pub(super) enum SectionAnswer<'a> {
 }
 
 /// What every session needs of its offer, whoever sends.
-pub(super) fn check_transport(offer: &Offer) -> Result<DtlsRole, Refusal> {
+pub(super) fn check_transport(offer: &Offer, local: &Local<'_>) -> Result<DtlsRole, Refusal> {
     if offer.ice_lite {
         return Err(Refusal::IceLite);
+    }
+    if offer.setup == Setup::Passive && !local.leniency.passive_setup {
+        return Err(Refusal::PassiveSetup);
     }
     let role = offer.setup.our_role().ok_or(Refusal::Setup)?;
     check_sections(&offer.media, &offer.bundle)?;

@@ -1,6 +1,7 @@
 //! Which of the offered payload types is used: the publisher's own preference under our policy,
 //! and for a subscriber the one that fits the stream best.
 
+use super::leniency::Leniency;
 use super::media_section::MediaSection;
 use super::payload_format::{PayloadFormat, parameter, parameters};
 use super::profile::{H264, profile_parameter};
@@ -49,17 +50,17 @@ pub(super) fn allowed(kind: MediaKind, policy: &CodecPolicy) -> impl Iterator<It
 
 /// Which of a subscriber's payload types it gets `track` with.
 ///
-/// H264 is matched leniently: what encoders and decoders say of their profile is often not what
-/// they do, while decoders take more than they say. Other codecs must agree on the profile, where a
-/// decoder for one can't make sense of another.
+/// H264 may be matched leniently. Other codecs must agree on the profile, where a decoder for one
+/// can't make sense of another.
 pub(super) fn for_subscriber<'a>(
     formats: &'a [PayloadFormat],
     track: &TrackInfo,
+    leniency: Leniency,
 ) -> Option<&'a PayloadFormat> {
     formats
         .iter()
         .filter(|format| format.codec == Some(track.codec))
-        .filter_map(|format| Some((format, distance(track, format)?)))
+        .filter_map(|format| Some((format, distance(track, format, leniency)?)))
         .min_by_key(|(_, distance)| *distance)
         .map(|(format, _)| format)
 }
@@ -128,11 +129,13 @@ pub fn may_replace(negotiated: &TrackInfo, other: &TrackInfo) -> bool {
 }
 
 /// How far `format` is from what the track needs; `None` when it can't be used.
-fn distance(track: &TrackInfo, format: &PayloadFormat) -> Option<u8> {
+fn distance(track: &TrackInfo, format: &PayloadFormat, leniency: Leniency) -> Option<u8> {
     match track.codec {
         Codec::H264 => {
             let (sent, offered) = (H264::of(&track.fmtp), H264::of(&format.fmtp));
-            Some(match offered {
+            let fits = (leniency.any_h264_profile || sent.profile.is_decoded_by(offered.profile))
+                && (leniency.any_h264_packetization || sent.mode <= offered.mode);
+            fits.then_some(match offered {
                 _ if sent == offered => 0,
                 H264 { mode: 1, .. } => 1,
                 H264 { .. } => 2,
@@ -168,7 +171,8 @@ mod tests {
     fn chosen(fixture: &str, track: &TrackInfo) -> u8 {
         let offer = fixtures::offer(fixture).offer();
         let mut formats = offer.media.iter();
-        let found = formats.find_map(|section| for_subscriber(&section.formats, track));
+        let found = formats
+            .find_map(|section| for_subscriber(&section.formats, track, Leniency::default()));
         found.unwrap().payload_type
     }
 
@@ -200,6 +204,69 @@ mod tests {
     }
 
     #[test]
+    fn strictly_a_viewer_gets_h264_only_as_it_offered() {
+        let section = |fixture: &str| {
+            let mut media = fixtures::offer(fixture).offer().media.into_iter();
+            media.find(|section| section.media == "video").unwrap()
+        };
+        let whepclientsrc = section("whep-gst-plugins-rs-0.15.4-whepclientsrc").formats;
+        let chromium = section("whep-chromium-156-mdns").formats;
+        let strict = Leniency {
+            any_h264_profile: false,
+            any_h264_packetization: false,
+            ..Leniency::default()
+        };
+        let only_profile = Leniency {
+            any_h264_packetization: true,
+            ..strict
+        };
+        for (formats, fmtp, leniency, is_taken) in [
+            // It offers 42e016 without a mode.
+            (&whepclientsrc, "profile-level-id=42e01f", strict, true),
+            (
+                &whepclientsrc,
+                "profile-level-id=42e01f;packetization-mode=1",
+                strict,
+                false,
+            ),
+            (
+                &whepclientsrc,
+                "profile-level-id=42e01f;packetization-mode=1",
+                only_profile,
+                true,
+            ),
+            (
+                &whepclientsrc,
+                "profile-level-id=64001f",
+                only_profile,
+                false,
+            ),
+            (
+                &chromium,
+                "profile-level-id=64001f;packetization-mode=1",
+                strict,
+                false,
+            ),
+            (
+                &chromium,
+                "profile-level-id=42c034;packetization-mode=1",
+                strict,
+                true,
+            ),
+            (
+                &chromium,
+                "profile-level-id=4d0028;packetization-mode=1",
+                strict,
+                true,
+            ),
+        ] {
+            let found = for_subscriber(formats, &h264(fmtp), leniency);
+            assert_eq!(found.is_some(), is_taken, "{fmtp}, {leniency:?}");
+            assert!(for_subscriber(formats, &h264(fmtp), Leniency::default()).is_some());
+        }
+    }
+
+    #[test]
     fn other_codecs_need_the_same_profile() {
         let offer = fixtures::offer("whep-chromium-156-mdns").offer();
         let mut track = TrackInfo {
@@ -207,7 +274,8 @@ mod tests {
             ..h264("profile-id=2")
         };
         let chosen = |track: &TrackInfo| {
-            for_subscriber(&offer.media[0].formats, track).map(|format| format.payload_type)
+            for_subscriber(&offer.media[0].formats, track, Leniency::default())
+                .map(|format| format.payload_type)
         };
         assert_eq!(chosen(&track), Some(100));
         track.fmtp.clear();

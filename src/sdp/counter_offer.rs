@@ -8,6 +8,7 @@ use std::fmt;
 
 use super::answer::{self, Local};
 use super::codec_choice;
+use super::leniency::Leniency;
 use super::media_section::{Direction, ExtensionOffer, MediaSection};
 use super::payload_format::PayloadFormat;
 use super::player_answer::Answer;
@@ -28,6 +29,7 @@ pub struct CounterOffer {
     /// The SDP offer, with CRLF line ends.
     pub sdp: String,
     lines: Vec<OfferedTrack>,
+    leniency: Leniency,
 }
 
 impl fmt::Debug for CounterOffer {
@@ -98,6 +100,7 @@ pub fn counter_offer(
     Ok(CounterOffer {
         sdp: sdp.finish()?,
         lines,
+        leniency: local.leniency,
     })
 }
 
@@ -120,7 +123,7 @@ impl CounterOffer {
         answer::check_sections(&answer.media, &answer.bundle)?;
         let mut tracks = Vec::with_capacity(self.lines.len());
         for (line, section) in self.lines.iter().zip(&answer.media) {
-            tracks.extend(line.accept(section)?);
+            tracks.extend(line.accept(section, self.leniency)?);
         }
         if tracks.is_empty() {
             let offered = self.lines.iter().map(|line| line.track.kind());
@@ -193,7 +196,11 @@ impl OfferedTrack {
     }
 
     /// What `section` takes of this line; `None` when it rejects it.
-    fn accept(&self, section: &MediaSection) -> Result<Option<SubscribedTrack>, Refusal> {
+    fn accept(
+        &self,
+        section: &MediaSection,
+        leniency: Leniency,
+    ) -> Result<Option<SubscribedTrack>, Refusal> {
         let kind = self.track.kind();
         if section.kind != Some(kind) || (section.has_mid && section.mid != self.mid) {
             return Err(Refusal::AnswerOrder {
@@ -212,7 +219,7 @@ impl OfferedTrack {
             format.payload_type == self.format.payload_type && format.codec == self.format.codec
         });
         let format = ours
-            .or_else(|| codec_choice::for_subscriber(&section.formats, &self.track))
+            .or_else(|| codec_choice::for_subscriber(&section.formats, &self.track, leniency))
             .ok_or_else(|| Refusal::CodecNotAnswered {
                 kind,
                 sent: CodecList::sent(&self.track),

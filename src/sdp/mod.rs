@@ -11,7 +11,7 @@
 //! | `offer`, `player_answer` | the two kinds of it |
 //! | `publish`, `subscribe`, `waiting` | what comes of an offer: an answer with a spec, or a refusal |
 //! | `counter_offer` | our own offer to a player, and what comes of the answer |
-//! | `codec_choice`, `profile` | which payload type is used |
+//! | `codec_choice`, `profile`, `leniency` | which payload type is used |
 //! | `answer`, `writer` | what our answers have in common; their text |
 //! | `fragment`, `candidate` | trickle and ICE restarts |
 //! | `session` | what both sides agreed on, for the media path |
@@ -25,6 +25,7 @@ mod codec_choice;
 mod counter_offer;
 mod description;
 mod fragment;
+mod leniency;
 mod media_section;
 mod offer;
 mod payload_format;
@@ -41,7 +42,7 @@ mod waiting;
 mod writer;
 
 #[cfg(test)]
-mod fixtures;
+pub(crate) mod fixtures;
 #[cfg(test)]
 mod tests;
 
@@ -51,6 +52,7 @@ pub use codec_choice::{CodecPolicy, may_replace};
 pub use counter_offer::{Agreed, CounterOffer, counter_offer};
 pub use description::DescriptionError;
 pub use fragment::{Fragment, FragmentError};
+pub use leniency::Leniency;
 pub use media_section::{Direction, ExtensionOffer, MediaSection};
 pub use offer::{Offer, OfferError};
 pub use payload_format::PayloadFormat;

@@ -84,6 +84,15 @@ impl ProfileLevelId {
 }
 
 impl H264Profile {
+    /// Whether who decodes `other` decodes this too. Constrained Baseline is a part of nearly all.
+    pub(super) fn is_decoded_by(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::ConstrainedBaseline, Self::Other(_)) => false,
+            (Self::ConstrainedBaseline, _) | (Self::ConstrainedHigh, Self::High) => true,
+            (one, other) => one == other,
+        }
+    }
+
     fn name(self) -> String {
         match self {
             Self::ConstrainedBaseline => "Constrained Baseline".to_owned(),

@@ -26,7 +26,7 @@ pub fn accept_publisher(
 ) -> Result<Accepted<PublisherSpec>, Refusal> {
     let mut sections = Vec::with_capacity(offer.media.len());
     let mut tracks: Vec<PublishedTrack> = Vec::new();
-    let dtls_role = answer::check_transport(offer)?;
+    let dtls_role = answer::check_transport(offer, local)?;
     for section in &offer.media {
         let Some(kind) = section.kind.filter(|_| section.is_active()) else {
             sections.push(SectionAnswer::Rejected);

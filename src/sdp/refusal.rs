@@ -81,6 +81,12 @@ pub enum Refusal {
         /// What the m-line is for.
         kind: MediaKind,
     },
+    /// A DTLS role that offers may not have, unless it is allowed.
+    #[error(
+        "a=setup:passive is for answers; offer a=setup:actpass, \
+         or have compatibility.passive_setup switched on"
+    )]
+    PassiveSetup,
     /// A DTLS role that leaves none for us.
     #[error("a=setup:holdconn can't work; offer a=setup:actpass")]
     Setup,

@@ -7,6 +7,7 @@
 
 use super::answer::{self, Accepted, Local, SectionAnswer};
 use super::codec_choice;
+use super::leniency::Leniency;
 use super::media_section::{Direction, ExtensionOffer, MediaSection};
 use super::offer::Offer;
 use super::payload_format::PayloadFormat;
@@ -29,7 +30,7 @@ pub fn accept_subscriber(
 ) -> Result<Accepted<SubscriberSpec>, Refusal> {
     let mut sections = Vec::with_capacity(offer.media.len());
     let mut subscribed: Vec<SubscribedTrack> = Vec::new();
-    let dtls_role = answer::check_transport(offer)?;
+    let dtls_role = answer::check_transport(offer, local)?;
     if !offer.media.iter().any(asks) {
         return Err(Refusal::NothingReceived);
     }
@@ -46,7 +47,7 @@ pub fn accept_subscriber(
             sections.push(SectionAnswer::Inactive);
             continue;
         };
-        let (track, answer) = accept_section(section, track, next_ssrc)?;
+        let (track, answer) = accept_section(section, track, local.leniency, next_ssrc)?;
         subscribed.push(track);
         sections.push(SectionAnswer::Media(answer));
     }
@@ -72,9 +73,10 @@ fn asks(section: &MediaSection) -> bool {
 fn accept_section<'a>(
     section: &'a MediaSection,
     track: &TrackInfo,
+    leniency: Leniency,
     next_ssrc: &mut dyn FnMut() -> u32,
 ) -> Result<(SubscribedTrack, MediaAnswer<'a>), Refusal> {
-    let format = codec_choice::for_subscriber(&section.formats, track)
+    let format = codec_choice::for_subscriber(&section.formats, track, leniency)
         .ok_or_else(|| Refusal::codec_not_received(track, &section.formats))?;
     let answered = answer_format(section, format);
     let (extensions, ids) = answer::extensions(section, is_extension_wanted);

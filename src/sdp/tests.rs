@@ -30,6 +30,7 @@ fn local() -> Local<'static> {
         candidates: &CANDIDATES,
         session_id: 4_242_424_242,
         stream: &STREAM,
+        leniency: Leniency::default(),
     }
 }
 
@@ -344,6 +345,31 @@ fn the_role_is_the_one_that_is_left() {
             .to_string()
             .starts_with("10:1A:BC:F5")
     );
+}
+
+#[test]
+fn a_passive_offer_is_taken_only_where_that_is_allowed() {
+    let strict = Local {
+        leniency: Leniency {
+            passive_setup: false,
+            ..Leniency::default()
+        },
+        ..local()
+    };
+    for fixture in fixtures::offers("whip") {
+        let offer = fixture.offer();
+        let accepted = accept_publisher(&offer, &strict, &CodecPolicy::default());
+        let is_passive = fixture.name.starts_with("whip-ffmpeg");
+        assert_eq!(offer.setup == Setup::Passive, is_passive);
+        assert_eq!(accepted.is_ok(), !is_passive, "{}", fixture.name);
+        if let Err(refusal) = accepted {
+            assert_eq!(
+                refusal.to_string(),
+                "a=setup:passive is for answers; offer a=setup:actpass, \
+                 or have compatibility.passive_setup switched on"
+            );
+        }
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@
 
 use super::answer::{self, Accepted, Local, SectionAnswer};
 use super::codec_choice::{self, CodecPolicy};
+use super::leniency::Leniency;
 use super::media_section::{Direction, MediaSection};
 use super::offer::Offer;
 use super::payload_format::PayloadFormat;
@@ -21,6 +22,7 @@ use crate::stream::TrackInfo;
 pub struct WaitingSpec {
     /// One m-line of each kind at most, as streams have one track of each.
     lines: Vec<WaitingLine>,
+    leniency: Leniency,
 }
 
 /// An m-line that is answered `sendonly` before there is anything to send.
@@ -51,7 +53,7 @@ pub fn accept_waiting(
 ) -> Result<Accepted<WaitingSpec>, Refusal> {
     let mut sections = Vec::with_capacity(offer.media.len());
     let mut lines: Vec<WaitingLine> = Vec::new();
-    let dtls_role = answer::check_transport(offer)?;
+    let dtls_role = answer::check_transport(offer, local)?;
     for section in &offer.media {
         let Some(kind) = section.kind.filter(|_| section.is_active()) else {
             sections.push(SectionAnswer::Rejected);
@@ -71,7 +73,10 @@ pub fn accept_waiting(
     }
     Ok(Accepted {
         answer: answer::write(offer, local, dtls_role, &sections)?,
-        spec: WaitingSpec { lines },
+        spec: WaitingSpec {
+            lines,
+            leniency: local.leniency,
+        },
         dtls_role,
         remote: offer.ice.clone(),
         remote_fingerprint: offer.fingerprint,
@@ -140,7 +145,7 @@ impl WaitingSpec {
         let mut bound = Vec::with_capacity(self.lines.len());
         for line in &self.lines {
             if let Some(track) = tracks.iter().find(|track| track.kind() == line.kind) {
-                bound.push(line.bind(track)?);
+                bound.push(line.bind(track, self.leniency)?);
             }
         }
         if bound.is_empty() {
@@ -153,8 +158,8 @@ impl WaitingSpec {
 }
 
 impl WaitingLine {
-    fn bind(&self, track: &TrackInfo) -> Result<SubscribedTrack, Refusal> {
-        let format = codec_choice::for_subscriber(&self.formats, track)
+    fn bind(&self, track: &TrackInfo, leniency: Leniency) -> Result<SubscribedTrack, Refusal> {
+        let format = codec_choice::for_subscriber(&self.formats, track, leniency)
             .ok_or_else(|| Refusal::codec_not_received(track, &self.formats))?;
         let mut formats = self.formats.iter().zip(&self.rtx_payload_types);
         let rtx_payload_type = formats

@@ -1,4 +1,4 @@
-//! A shard's state: its sessions from their opening to their end. What happens to media is in `media`.
+//! A shard's state: its sessions until their end. What happens to media is in `media`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,18 +7,15 @@ use std::time::Instant;
 use tokio::sync::mpsc;
 
 use super::batch::Batch;
-use super::inbox::{Message, OpenSession, Role, ShardHandle};
-use super::local_stream::{LocalStream, Source};
-use super::session::{Media, Session};
+use super::inbox::{Message, ShardHandle};
+use super::local_stream::LocalStream;
+use super::session::Media;
 use super::sessions::Sessions;
 use super::timers::Timers;
 use super::wire::Wire;
 use super::{Config, Event, SessionKey, ShardId, StreamKey};
-use crate::egress::whep::Subscriber;
-use crate::ingest::Publisher;
 use crate::sdp::IceCredentials;
-use crate::stream::{Recycler, TrackInfo};
-use crate::transport::{self, CloseReason, Identity, Path, Transport, Via};
+use crate::transport::{self, CloseReason, Identity, Path, Via};
 
 /// Everything that one shard's thread owns.
 pub(super) struct State {
@@ -49,84 +46,6 @@ impl State {
 
     pub(super) fn shard(&self, id: ShardId) -> Option<&ShardHandle> {
         self.shards.get(usize::from(id.0))
-    }
-
-    /// Takes a session that the control plane made.
-    pub(super) fn open(&mut self, now: Instant, opened: OpenSession) {
-        let OpenSession {
-            key,
-            transport,
-            role,
-        } = opened;
-        let ufrags = vec![transport.local.ufrag.as_str().into()];
-        let transport = match Transport::new(now, &self.identity, &transport) {
-            Ok(transport) => transport,
-            Err(reason) => {
-                let _ = self.events.send(Event::Closed {
-                    session: key,
-                    reason: Some(reason),
-                });
-                return;
-            }
-        };
-        let (stream, media) = match role {
-            Role::Publisher { stream, spec } => {
-                let tracks: Vec<TrackInfo> =
-                    spec.tracks.iter().map(|track| track.info.clone()).collect();
-                let source = Source::Publisher {
-                    slot: usize::MAX,
-                    recycler: Recycler::default(),
-                    targets: Vec::new(),
-                    hls: None,
-                };
-                let mut local = LocalStream::new(&tracks, source, &self.config);
-                for (local, track) in local.tracks.iter_mut().zip(&spec.tracks) {
-                    local.is_layered = track.layers.iter().any(|layer| layer.rid.is_some());
-                }
-                self.add_stream(stream, local);
-                let publisher =
-                    Publisher::new(now, spec, self.config.ingest.clone(), rand::random());
-                (stream, Media::Publisher(Box::new(publisher)))
-            }
-            Role::Subscriber {
-                stream,
-                origin,
-                tracks,
-                spec,
-                cname,
-            } => {
-                self.enter_stream(stream, origin, &tracks);
-                (
-                    stream,
-                    Media::Subscriber(Subscriber::new(&spec, &cname, rand::random)),
-                )
-            }
-        };
-        let session = Session {
-            key,
-            stream,
-            transport,
-            media,
-            ufrags,
-            paths: Vec::new(),
-            ssrcs: Vec::new(),
-            scheduled: None,
-        };
-        let publishes = matches!(session.media, Media::Publisher(_));
-        let slot = self.sessions.insert(session);
-        self.me().counters().sessions_opened.add(1);
-        if publishes
-            && let Some(LocalStream {
-                source:
-                    Source::Publisher {
-                        slot: of_publisher, ..
-                    },
-                ..
-            }) = self.streams.get_mut(&stream)
-        {
-            *of_publisher = slot;
-        }
-        self.settle(now, slot);
     }
 
     pub(super) fn restart_ice(&mut self, now: Instant, key: SessionKey, local: &IceCredentials) {

@@ -250,3 +250,43 @@ fn what_is_no_answer_is_refused_before() {
         ))
     ));
 }
+
+/// What a real player made of an offer of ours.
+fn real_answer(name: &str) -> Result<Answer, DescriptionError> {
+    let mut fixtures = fixtures::offers("answer").into_iter();
+    let fixture = fixtures.find(|fixture| fixture.name == name).unwrap();
+    Answer::parse(&fixture.body, &Limits::default())
+}
+
+#[test]
+fn a_browser_takes_our_offer() {
+    for (name, tracks) in [
+        ("answer-chromium-156", h264_stream()),
+        ("answer-chromium-156-vp8", vp8_stream()),
+    ] {
+        let offer = offer_with(&tracks, None);
+        let agreed = offer.accept(&real_answer(name).unwrap()).unwrap();
+        assert_eq!(agreed.dtls_role, DtlsRole::Server);
+        let kinds: Vec<_> = agreed.spec.tracks.iter().map(|track| track.kind).collect();
+        assert!(kinds.iter().copied().eq(tracks.iter().map(TrackInfo::kind)));
+        let mut tracks = agreed.spec.tracks.iter();
+        let video = tracks.find(|track| track.kind == MediaKind::Video).unwrap();
+        assert_eq!((video.payload_type, video.rtx_payload_type), (96, Some(97)));
+        assert!(video.feedback.nack && video.feedback.pli && video.feedback.fir);
+        assert_eq!(video.extensions.iter().count(), 5, "{name}");
+    }
+}
+
+#[test]
+fn a_browser_that_lacks_the_codec_rejects_the_line() {
+    let offer = offer_with(
+        &[track(0, Codec::Opus, ""), track(1, Codec::H265, "")],
+        None,
+    );
+    let answer = real_answer("answer-chromium-156-rejects-video").unwrap();
+    let spec = offer.accept(&answer).unwrap().spec;
+    assert_eq!(spec.tracks.len(), 1);
+    assert_eq!(spec.tracks[0].kind, MediaKind::Audio);
+    let all = real_answer("answer-chromium-156-rejects-all");
+    assert_eq!(all, Err(DescriptionError::AllDisabled));
+}
