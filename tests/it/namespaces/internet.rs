@@ -131,6 +131,9 @@ impl Internet {
             host.add_address(&peer.name, address);
             host.ip(&format!("link set {} up", peer.name));
         }
+        for (host, peer) in [(a, other), (b, one)] {
+            host.wait_for_link(&peer.0.name, peer.1);
+        }
     }
 }
 
@@ -149,6 +152,41 @@ impl Host {
         let mut all = vec!["-n", self.namespace.as_str()];
         all.extend(arguments.split_ascii_whitespace());
         ip(&all);
+    }
+
+    /// Waits until the kernel uses the cable to `address`, which is some time after both ends are up.
+    fn wait_for_link(&self, interface: &str, address: &str) {
+        let (peer, _) = address.split_once('/').unwrap();
+        let shows = |arguments: &[&str]| {
+            let mut command = Command::new("ip");
+            command.args(["-n", &self.namespace]).args(arguments);
+            let output = command_output(&mut command).unwrap();
+            (output.status.success(), output.stdout.is_empty())
+        };
+        let gives_up = Instant::now() + PATIENCE;
+        loop {
+            let (is_routed, _) = shows(&["route", "get", peer]);
+            let (_, is_usable) = shows(&[
+                "-6",
+                "address",
+                "show",
+                "dev",
+                interface,
+                "tentative",
+                "scope",
+                "global",
+            ]);
+            if is_routed && is_usable {
+                return;
+            }
+            assert!(
+                Instant::now() < gives_up,
+                "the cable from {} to {interface} stays down",
+                self.name
+            );
+            // The kernel's word for it is a netlink message; this is no place to read those.
+            thread::sleep(Duration::from_millis(10));
+        }
     }
 
     pub(crate) fn add_address(&self, interface: &str, address: &str) {
@@ -299,6 +337,11 @@ impl Drop for Program {
         // It may have ended; then there is nothing to kill.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if thread::panicking() {
+            // What it said last may tell why.
+            let said: Vec<_> = self.lines.try_iter().collect();
+            let _ = writeln!(io::stderr(), "on {}:\n{}", self.name, said.join("\n"));
+        }
     }
 }
 
