@@ -317,7 +317,7 @@ fn faults() -> Vec<Fault> {
     macro_rules! refuses {
         ($id:literal, $case:ident) => {
             ($id, Whip, |e: &mut Evidence| {
-                offer(e, Case::$case, problem(400))
+                offer(e, Case::$case, problem(400));
             })
         };
     }
