@@ -25,6 +25,7 @@ pub const TARGETS: &[Target] = &[
     Target::new("av1", hls::av1),
     Target::new("demux", crate::transport::fuzzing::demux),
     Target::new("dtls_records", crate::transport::fuzzing::dtls_records),
+    Target::new("first_bytes", crate::front::fuzz_first_bytes),
     Target::new("formats", hls::formats),
     Target::new("framing", crate::transport::fuzzing::framing),
     Target::new("http_bodies", crate::http::fuzzing::bodies),

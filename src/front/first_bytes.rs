@@ -96,6 +96,18 @@ fn stun(bytes: &[u8]) -> Verdict {
     }
 }
 
+/// The body of the fuzz target `first_bytes`: a verdict stands, whatever comes behind it.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz(data: &[u8]) {
+    let mut verdict = Verdict::NeedMore;
+    for len in 0..=data.len().min(2 * MOST_NEEDED) {
+        let next = classify(&data[..len]);
+        assert!(verdict == Verdict::NeedMore || next == verdict);
+        assert!(next != Verdict::NeedMore || len < MOST_NEEDED);
+        verdict = next;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

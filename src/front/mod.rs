@@ -12,6 +12,9 @@ mod opening;
 mod stream;
 mod tls;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use first_bytes::fuzz as fuzz_first_bytes;
+
 pub use entrances::Entrances;
 pub use listeners::{BindError, Listeners};
 pub use stream::{Begun, Stream};

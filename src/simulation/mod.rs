@@ -9,7 +9,6 @@
 //! | `network` | links that lose, delay, swap and double datagrams |
 //! | `agreed` | what SDP would have agreed on |
 //! | `stream` | connections in the place of links |
-//! | `agreed` | what an exchange of SDP would have led to |
 //! | `gateway` | transports, ingest, rings and subscribers, without sockets |
 //! | `publisher` | a peer that sends video and audio and answers NACKs |
 //! | `viewer` | a peer that receives, asks again, and keeps account |

@@ -85,7 +85,7 @@ pub(crate) fn framing(data: &[u8]) {
         let mut again = Vec::new();
         Deframer::default()
             .handle(&mut [first, second].concat(), |frame| {
-                again.push(frame.to_vec())
+                again.push(frame.to_vec());
             })
             .expect("frames of ours");
         assert_eq!(again, queued);

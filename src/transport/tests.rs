@@ -295,6 +295,7 @@ fn nothing_is_learned_from_checks_that_are_not_authentic() {
 fn stray_media_is_taken_if_it_is_authentic_and_moves_nothing() {
     let mut pair = Pair::connected();
     pair.send_check(NOMINATE);
+    while pair.transport.poll_transmit().is_some() {}
     let path = pair.transport.path();
     let mut protected = pair.peer.protect_rtp(&rtp(1));
     let mut replayed = protected.clone();

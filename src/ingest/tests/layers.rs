@@ -239,11 +239,11 @@ fn a_larger_picture_is_better_than_more_bits() {
     assert_eq!(told(&rig.events()).unwrap()[0].0, HIGH, "at once");
     let events = Camera::new(1_000, 100).run(&mut rig, 3_000);
     assert_eq!(told(&events), None);
-    let reports = events.iter().filter_map(|event| match event {
+    let mut reports = events.iter().filter_map(|event| match event {
         Event::LayerReport { track, layers } => Some((*track, layers)),
         _ => None,
     });
-    let (track, layers) = reports.last().unwrap();
+    let (track, layers) = reports.next_back().unwrap();
     assert_eq!(track, VIDEO);
     let figures: Vec<_> = layers
         .iter()
