@@ -17,19 +17,17 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
-use crate::config::{self, CorsOrigins, Secret, Settings};
+use crate::config::{self, Secret, Settings};
 use crate::egress::hls::{Library, LibrarySettings};
 use crate::front::{Front, Tls, TlsError};
-use crate::http::{
-    self, AppState, Origins, OriginsError, PlainHttp, Rules, Token, TokenError, Tokens,
-};
+use crate::http::{self, AppState, OriginsError, PlainHttp, Rules, Token, TokenError, Tokens};
 use crate::media::{self, HlsSettings, MediaError};
 use crate::network::{self, Announcement, Candidates, Found, Listening, Search};
 use crate::rtp::Codec;
 use crate::sdp::{CodecPolicy, Leniency};
 use crate::shard::{self, ShardHandle, Shards};
 use crate::transport::{Identity, IdentityError, Timeouts};
-use crate::{gateway, ingest, sdp};
+use crate::{gateway, ingest};
 
 /// Why the gateway did not start or broke down.
 #[derive(Debug, thiserror::Error)]
@@ -101,7 +99,7 @@ impl App {
     /// See [`Error`]; whatever was started is stopped.
     pub async fn start(settings: &Settings) -> Result<Self, Error> {
         let tokens = tokens(settings)?;
-        let http_settings = http_settings(settings)?;
+        let http_settings = http::Settings::of(settings)?;
         if settings.hls.enabled {
             media::init()?;
         }
@@ -321,50 +319,6 @@ fn hls_settings(settings: &Settings) -> HlsSettings {
     HlsSettings {
         segment_target: settings.hls.segment_duration,
         ..HlsSettings::default()
-    }
-}
-
-fn http_settings(settings: &Settings) -> Result<http::Settings, OriginsError> {
-    Ok(http::Settings {
-        origins: match &settings.http.cors_origins {
-            CorsOrigins::Any => Origins::Any,
-            CorsOrigins::Only(origins) => Origins::only(origins)?,
-        },
-        sdp_limits: sdp::Limits {
-            bytes: settings.limits.sdp_bytes,
-            ..sdp::Limits::default()
-        },
-        trusted_proxies: settings.http.trusted_proxies.clone(),
-        address_rate: rate(
-            settings.limits.address_requests_per_second,
-            settings.limits.address_request_burst,
-        ),
-        token_rate: rate(
-            settings.limits.token_requests_per_second,
-            settings.limits.token_request_burst,
-        ),
-        max_body: settings.limits.body_bytes,
-        allow_query_token: settings.auth.allow_query_token,
-        ice_servers: settings.ice_servers.clone(),
-        counter_offer: settings.whep.counter_offer,
-        compatibility: settings.compatibility,
-        drain_origin: settings.streams.drain_url.as_deref().and_then(origin),
-        ..http::Settings::default()
-    })
-}
-
-/// Scheme, host and port of a URL; none of one without a host.
-fn origin(url: &str) -> Option<String> {
-    let (scheme, rest) = url.split_once("://")?;
-    let host = rest.split(['/', '?', '#']).next()?;
-    (!host.is_empty()).then(|| format!("{scheme}://{host}"))
-}
-
-fn rate(per_second: usize, burst: usize) -> http::Rate {
-    let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-    http::Rate {
-        per_second: number(per_second),
-        burst: number(burst),
     }
 }
 

@@ -1,9 +1,8 @@
 //! The HTTP side: WHIP and WHEP, HLS, the list of streams and the pages.
 //!
-//! The only user of axum. May depend on [`gateway`](crate::gateway), on the parsers of
-//! [`sdp`] and on connections of [`front`](crate::front); never sees a packet, and decides nothing about streams or sessions itself.
-//! The only user of axum. May depend on [`gateway`](crate::gateway), the parsers of [`sdp`] and the
-//! types of [`config`](crate::config); never sees a packet, and decides nothing about streams or sessions itself.
+//! The only user of axum. May depend on [`gateway`](crate::gateway), the parsers of
+//! [`sdp`](crate::sdp), connections of [`front`](crate::front) and the types of
+//! [`config`](crate::config); never sees a packet, and decides nothing about streams or sessions itself.
 //! WHIP is RFC 9725, WHEP is draft-ietf-wish-whep-04; both share one code, as they differ in who
 //! sends only.
 
@@ -13,10 +12,10 @@ mod client;
 mod cors;
 mod counter_offer;
 mod endpoint;
-#[cfg(any(test, fuzzing))]
-pub(crate) mod fuzzing;
 mod event_streams;
 mod events;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod hls;
 mod ice_servers;
 mod layer;
@@ -30,6 +29,7 @@ mod range;
 mod rate;
 mod serve;
 mod session;
+mod settings;
 mod streams;
 #[cfg(test)]
 mod tests;
@@ -41,9 +41,10 @@ pub use hls::{HlsResource, HlsSource};
 pub use plain::PlainHttp;
 pub use rate::Rate;
 pub use serve::serve;
+pub use settings::Settings;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::request::Parts;
@@ -52,11 +53,8 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
-use ipnet::IpNet;
 
-use crate::config::{Compatibility, IceServer};
 use crate::gateway::{Gateway, SessionKind};
-use crate::sdp;
 use crate::stream::StreamName;
 use client::Proxies;
 use event_streams::EventStreams;
@@ -87,55 +85,6 @@ impl AppState {
         let allow_query = self.settings.allow_query_token;
         let checked = self.tokens.check(kind, stream, request, allow_query);
         checked.map_err(Problem::Denied)
-    }
-}
-
-/// What can be configured of the HTTP side.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// Which web origins may use the API.
-    pub origins: Origins,
-    /// The proxies that may say for whom they ask.
-    pub trusted_proxies: Vec<IpNet>,
-    /// How often one address may ask for a change: POST, PATCH and DELETE.
-    pub address_rate: Rate,
-    /// How often that may be asked with one token.
-    pub token_rate: Rate,
-    /// The limits of the SDP parsers.
-    pub sdp_limits: sdp::Limits,
-    /// The largest request body, in bytes.
-    pub max_body: usize,
-    /// How long a request body may take to arrive.
-    pub body_timeout: Duration,
-    /// Whether tokens are taken as `?token=…` too. Query strings end up in logs and histories, so
-    /// this is off by default.
-    pub allow_query_token: bool,
-    /// The STUN and TURN servers that clients are told of.
-    pub ice_servers: Vec<IceServer>,
-    /// Whether WHEP answers with an offer of its own where it can't take the player's.
-    pub counter_offer: bool,
-    /// The rules that clients may bend.
-    pub compatibility: Compatibility,
-    /// The origin where viewers are sent when this server ends, if it is another one.
-    pub drain_origin: Option<String>,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            origins: Origins::Any,
-            trusted_proxies: Vec::new(),
-            address_rate: Rate::UNLIMITED,
-            token_rate: Rate::UNLIMITED,
-            sdp_limits: sdp::Limits::default(),
-            max_body: 64 * 1024,
-            body_timeout: Duration::from_secs(10),
-            allow_query_token: false,
-            ice_servers: Vec::new(),
-            counter_offer: true,
-            compatibility: Compatibility::default(),
-            drain_origin: None,
-        }
     }
 }
 

@@ -99,6 +99,16 @@ const TESTS: &[(&str, &str, &str)] = &[
         "an_ice_restart_accepts_both_credentials_until_the_new_ones_are_used",
     ),
     (
+        "S9",
+        "tests/it/conformance.rs",
+        "our_whip_endpoint_keeps_every_rule",
+    ),
+    (
+        "S9",
+        "tests/it/conformance.rs",
+        "our_whep_endpoint_keeps_every_rule_that_has_to_hold",
+    ),
+    (
         "S10",
         "tests/it/lifetime.rs",
         "a_publisher_that_dies_frees_its_stream_within_the_consent_timeout",
