@@ -11,7 +11,7 @@ gstreamer1.0-libav gstreamer1.0-nice"
 case "${1:-}" in
     "") ;;
     --test)
-        packages="$packages gstreamer1.0-tools ffmpeg chromium curl"
+        packages="$packages gstreamer1.0-tools ffmpeg chromium curl pebble"
         # For the tests in network namespaces.
         packages="$packages iproute2 nftables coturn procps"
         # Debian's Node.js will do, but one that is here already is left alone.

@@ -348,8 +348,16 @@ fn http_settings(settings: &Settings) -> Result<http::Settings, OriginsError> {
         ice_servers: settings.ice_servers.clone(),
         counter_offer: settings.whep.counter_offer,
         compatibility: settings.compatibility,
+        drain_origin: settings.streams.drain_url.as_deref().and_then(origin),
         ..http::Settings::default()
     })
+}
+
+/// Scheme, host and port of a URL; none of one without a host.
+fn origin(url: &str) -> Option<String> {
+    let (scheme, rest) = url.split_once("://")?;
+    let host = rest.split(['/', '?', '#']).next()?;
+    (!host.is_empty()).then(|| format!("{scheme}://{host}"))
 }
 
 fn rate(per_second: usize, burst: usize) -> http::Rate {

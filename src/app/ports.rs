@@ -70,14 +70,22 @@ pub(super) async fn bind(
     }
 }
 
-/// `listen` comes first, then that of HTTPS.
+/// `listen` comes first, then that of HTTPS. Port 0 of the others is the port of that.
 pub(crate) fn entrances(settings: &Settings) -> Entrances {
-    let mut web = vec![settings.listen];
-    web.extend(settings.tls.listen.filter(|_| has_tls(settings)));
+    let with_port = |mut address: SocketAddr| {
+        if address.port() == 0 {
+            address.set_port(settings.listen.port());
+        }
+        address
+    };
+    let https = settings.tls.listen.filter(|_| has_tls(settings));
     let ice = settings.media.tcp.then_some(settings.media.listen);
     Entrances {
-        web,
-        ice: Vec::from_iter(ice),
+        web: [settings.listen]
+            .into_iter()
+            .chain(https.map(with_port))
+            .collect(),
+        ice: ice.map(with_port).into_iter().collect(),
     }
 }
 

@@ -115,20 +115,20 @@ impl fmt::Display for LenientPatch {
 pub(super) fn http(raw: raw::Http) -> Result<Http, Error> {
     Ok(Http {
         cors_origins: match raw.cors_origins {
-            Some(value) => origins(value)?,
+            Some(value) => origins(&value)?,
             None => CorsOrigins::Any,
         },
         trusted_proxies: match raw.trusted_proxies {
-            Some(value) => proxies(value)?,
+            Some(value) => proxies(&value)?,
             None => Vec::new(),
         },
     })
 }
 
-fn origins(value: Value) -> Result<CorsOrigins, Error> {
+fn origins(value: &Value) -> Result<CorsOrigins, Error> {
     let allowed =
         "a list of origins, such as https://example.org, or only \"*\"; an empty list allows none";
-    let refuse = || invalid("http.cors_origins", &value, allowed);
+    let refuse = || invalid("http.cors_origins", value, allowed);
     let origins = words(value.clone()).ok_or_else(refuse)?;
     if origins == ["*"] {
         return Ok(CorsOrigins::Any);
@@ -152,9 +152,9 @@ fn is_origin(text: &str) -> bool {
     })
 }
 
-fn proxies(value: Value) -> Result<Vec<IpNet>, Error> {
+fn proxies(value: &Value) -> Result<Vec<IpNet>, Error> {
     let allowed = "a list of addresses or ranges, such as 127.0.0.1 or 10.0.0.0/8";
-    let refuse = || invalid("http.trusted_proxies", &value, allowed);
+    let refuse = || invalid("http.trusted_proxies", value, allowed);
     let texts = words(value.clone()).ok_or_else(refuse)?;
     let network = |text: &String| {
         let one = || text.parse().map(|ip: IpAddr| IpNet::from(ip));

@@ -145,12 +145,13 @@ impl Task {
             return Ok(Patched::Candidates);
         }
         // A lite agent sends no checks of its own, so the peer's candidates tell it nothing: it
-        // answers wherever an authenticated check comes from (RFC 8445, section 2.5).
-        let (IfMatch::Any, Some(ice)) = (if_match, &fragment.ice) else {
+        // answers wherever an authenticated check comes from (RFC 8445, section 2.5). Other
+        // credentials than before ask for a restart whatever the precondition was, and the same ones
+        // for none (RFC 9725, section 4.3.3): clients that know no `If-Match` send theirs with every
+        // candidate.
+        let Some(ice) = &fragment.ice else {
             return Ok(Patched::Candidates);
         };
-        // Only other credentials than before ask for a restart (RFC 9725, section 4.3.3). Clients that
-        // know no `If-Match` send theirs with every candidate.
         if session.peer_ufrag.as_deref() == Some(&ice.ufrag) {
             return Ok(Patched::Candidates);
         }

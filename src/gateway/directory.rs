@@ -3,6 +3,7 @@
 //! A stream is `waiting` for its first publisher, `live`, or in a `gap` between two of them; where
 //! viewers can't stay in either, it ends with its publisher. Pure: it decides, the task beside it acts.
 
+mod layering;
 mod session;
 mod stream;
 mod succession;

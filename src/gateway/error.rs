@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::sdp;
-use crate::stream::StreamName;
+use crate::stream::{LayerChoiceError, StreamName};
 
 /// Why a session was not made.
 #[derive(Debug, thiserror::Error)]
@@ -44,9 +44,6 @@ pub enum CreateError {
         /// Its value.
         limit: usize,
     },
-    /// The server makes no offers of its own (406 can't be followed).
-    #[error("this server makes no offers; send one of your own")]
-    NoCounterOffers,
     /// The server ends (503).
     #[error("this server is shutting down")]
     ShuttingDown,
@@ -84,9 +81,12 @@ pub enum SessionError {
     /// The session has no offer of ours that waits for an answer (409).
     #[error("this session waits for no answer; it began with an offer of the player's own")]
     NotWaiting,
-    /// The stream has no such layer (422).
-    #[error("this stream has no such layer; the event `layers` lists those that there are")]
+    /// The session has no such media section (422).
+    #[error("this session has no media of that id; the event `layers` lists what there is")]
     NoLayer,
+    /// The stream has no such layer (422).
+    #[error(transparent)]
+    Layer(#[from] LayerChoiceError),
     /// The server ends (503).
     #[error("this server is shutting down")]
     ShuttingDown,

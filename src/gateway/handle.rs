@@ -29,7 +29,7 @@ pub(crate) enum Request {
     CounterOffer {
         stream: StreamName,
         client: Client,
-        reason: Option<Box<sdp::Refusal>>,
+        reason: Option<String>,
         reply: Reply<Result<Created, CreateError>>,
     },
     Accept {
@@ -111,7 +111,7 @@ impl Gateway {
 
     /// Makes a WHEP session that begins with an offer of ours (draft-ietf-wish-whep, section 4.2: 406).
     /// It waits for [`Self::accept`], and ends when that does not come in time. The `reason` why the
-    /// player's own offer was refused, when there was one, stands in ours for people.
+    /// player's own offer did not do stands in ours.
     ///
     /// # Errors
     ///
@@ -120,9 +120,8 @@ impl Gateway {
         &self,
         stream: StreamName,
         client: Client,
-        reason: Option<sdp::Refusal>,
+        reason: Option<String>,
     ) -> Result<Created, CreateError> {
-        let reason = reason.map(Box::new);
         self.ask(|reply| Request::CounterOffer {
             stream,
             client,

@@ -198,7 +198,10 @@ mod tests {
     fn who_would_miss_something_needs_a_new_session() {
         let audio = track(0, Codec::Opus, "");
         let both = [audio.clone(), track(1, Codec::H264, "")];
-        let asked_for_all = viewer(&[MediaKind::Audio, MediaKind::Video], &[audio.clone()]);
+        let asked_for_all = viewer(
+            &[MediaKind::Audio, MediaKind::Video],
+            std::slice::from_ref(&audio),
+        );
         assert_eq!(bound(&asked_for_all, &both), None);
         let listener = viewer(&[MediaKind::Audio], &[audio]);
         assert_eq!(bound(&listener, &both), Some(vec![(0, 1)]));

@@ -49,18 +49,19 @@ impl Task {
             self.new_session(SessionKind::Whep, name, client, shard, answer);
         session.peer_ufrag = Some(offer.ice.ufrag.clone());
         let place = session.place;
+        session.mids = offer.media.iter().map(|media| media.mid.clone()).collect();
         self.directory.add_subscriber(session, reception);
         let transport = self.transport(ice, remote_fingerprint, dtls_role);
         self.open_subscriber(place, name, transport, media);
         Ok(created)
     }
 
-    /// A viewer that wants an offer of ours.
+    /// A viewer that wants an offer of ours, or whose own does not do for the `reason`.
     pub(super) fn counter_offer(
         &mut self,
         name: &StreamName,
         client: Client,
-        reason: Option<&sdp::Refusal>,
+        reason: Option<&str>,
     ) -> Result<Created, CreateError> {
         let live = self.directory.may_subscribe(name, client)?;
         // What would be offered is not known before the publisher comes.
@@ -70,10 +71,13 @@ impl Task {
         let mut ssrcs = distinct(new_ssrc);
         let candidates = self.candidates(client);
         let local = self.local(name, &ice, &candidates);
-        let reason = reason.map(ToString::to_string);
-        let offer = sdp::counter_offer(&live.tracks, &local, reason.as_deref(), &mut ssrcs)?;
+        let offer = sdp::counter_offer(&live.tracks, &local, reason, &mut ssrcs)?;
         let sdp = offer.sdp.clone();
-        let (session, created) = self.new_session(SessionKind::Whep, name, client, shard, sdp);
+        let (mut session, created) = self.new_session(SessionKind::Whep, name, client, shard, sdp);
+        // An m-line a track, named by its number.
+        session.mids = (0..live.tracks.len())
+            .map(|index| index.to_string())
+            .collect();
         tracing::debug!(stream = %name, session = session.place.key.0, "a subscriber was made an offer");
         let reception = Reception::Offered(Box::new(Offered {
             offer,
@@ -96,12 +100,12 @@ impl Task {
         answer: &sdp::Answer,
     ) -> Result<(), SessionError> {
         let session = self.directory.session(SessionKind::Whep, name, id)?;
-        session.peer_ufrag = Some(answer.ice.ufrag.clone());
         let place = session.place;
         let Some(Reception::Offered(offered)) = &session.reception else {
             return Err(SessionError::NotWaiting);
         };
         let agreed = offered.offer.accept(answer)?;
+        session.peer_ufrag = Some(answer.ice.ufrag.clone());
         let kinds = agreed.spec.tracks.iter().map(|line| line.kind).collect();
         let reception = Reception::settled(kinds, &agreed.spec, &offered.tracks);
         let ice = offered.ice.clone();

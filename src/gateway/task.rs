@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::directory::{Debut, Departure, Directory, Place};
-use super::{CreateError, Gateway, Limits, Request, SessionError, SessionKind, StreamPolicy};
+use super::{CreateError, Gateway, Limits, Request, SessionKind, StreamPolicy};
 use crate::egress::hls::Library;
 use crate::media::{HlsBranch, HlsSettings};
 use crate::network::Candidates;
@@ -172,10 +172,15 @@ impl Task {
                 let _ = reply.send(self.directory.events(&stream, id));
             }
             Request::SelectLayer {
-                stream, id, reply, ..
+                stream,
+                id,
+                choice,
+                reply,
             } => {
-                let session = self.directory.session(SessionKind::Whep, &stream, id);
-                let _ = reply.send(session.and(Err(SessionError::NoLayer)));
+                let chosen = self.directory.choose_layer(&stream, id, choice);
+                let _ = reply.send(chosen.map(|(place, choice)| {
+                    self.send(place.shard, Message::SelectLayer(place.key, choice));
+                }));
             }
             Request::Drain { reply } => {
                 self.draining = true;
@@ -197,7 +202,13 @@ impl Task {
                     reason.map_or_else(|| "it was closed".to_owned(), |reason| reason.to_string());
                 self.forget(*session, &reason);
             }
-            Event::Layers { .. } => {}
+            Event::Layers {
+                stream,
+                track,
+                layers,
+            } => self
+                .directory
+                .set_layers(*stream, *track, Arc::clone(layers)),
         }
     }
 

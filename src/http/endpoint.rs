@@ -77,9 +77,9 @@ async fn try_create(
                         && !counter_offer::prefers_problem(&request.headers) =>
                 {
                     // The first reason says more than why there is no offer either.
-                    let reason = Some(refusal.clone());
-                    let countered = gateway.counter_offer(stream.clone(), client, reason).await;
-                    countered.map_err(|_| CreateError::Refused(refusal))
+                    let reason = Some(refusal.to_string());
+                    let countered = gateway.counter_offer(stream.clone(), client, reason);
+                    countered.await.map_err(|_| CreateError::Refused(refusal))
                 }
                 created => created,
             }

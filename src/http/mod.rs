@@ -116,6 +116,8 @@ pub struct Settings {
     pub counter_offer: bool,
     /// The rules that clients may bend.
     pub compatibility: Compatibility,
+    /// The origin where viewers are sent when this server ends, if it is another one.
+    pub drain_origin: Option<String>,
 }
 
 impl Default for Settings {
@@ -132,6 +134,7 @@ impl Default for Settings {
             ice_servers: Vec::new(),
             counter_offer: true,
             compatibility: Compatibility::default(),
+            drain_origin: None,
         }
     }
 }

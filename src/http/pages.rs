@@ -3,8 +3,8 @@
 //! themselves.
 
 use axum::Router;
-use axum::extract::Request;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
@@ -78,8 +78,20 @@ async fn publish(request: Request) -> Response {
     of_stream(&PUBLISH, request).await
 }
 
-async fn watch(request: Request) -> Response {
-    of_stream(&WATCH, request).await
+/// The player's page may also connect to where viewers are sent at the end of this server.
+async fn watch(State(state): State<AppState>, request: Request) -> Response {
+    let mut response = of_stream(&WATCH, request).await;
+    if let Some(origin) = &state.settings.drain_origin {
+        let policy = format!("{POLICY}; connect-src 'self' {origin}");
+        let headers = response.headers_mut();
+        if let (Ok(policy), true) = (
+            HeaderValue::from_str(&policy),
+            headers.contains_key(header::CONTENT_SECURITY_POLICY),
+        ) {
+            headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+        }
+    }
+    response
 }
 
 async fn of_stream(page: &Page, request: Request) -> Response {

@@ -110,7 +110,7 @@ impl Problem {
             | Self::Offer(_)
             | Self::Fragment(_)
             | Self::Json(_)
-            | Self::Session(SessionError::NoLayer)
+            | Self::Session(SessionError::NoLayer | SessionError::Layer(_))
             | Self::Session(SessionError::Fragment(_)) => StatusCode::BAD_REQUEST,
             Self::Denied(Denied::Missing | Denied::Unknown) => StatusCode::UNAUTHORIZED,
             Self::HttpsOnly
@@ -134,8 +134,9 @@ impl Problem {
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::ContentType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Range { .. } => StatusCode::RANGE_NOT_SATISFIABLE,
-            Self::Create(CreateError::Refused(_) | CreateError::NoCounterOffers)
-            | Self::Session(SessionError::Refused(_)) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Create(CreateError::Refused(_)) | Self::Session(SessionError::Refused(_)) => {
+                StatusCode::UNPROCESSABLE_ENTITY
+            }
             Self::Create(CreateError::TooManyFromAddress { .. }) => StatusCode::TOO_MANY_REQUESTS,
             Self::PreconditionMissing => StatusCode::PRECONDITION_REQUIRED,
             Self::TooMany(_) | Self::TooManyEventStreams(_) => StatusCode::TOO_MANY_REQUESTS,

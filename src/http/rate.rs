@@ -101,7 +101,7 @@ impl<C: Clock> fmt::Debug for Limiter<C> {
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
-        ip => ip,
+        IpAddr::V4(ip) => ip.into(),
     }
 }
 

@@ -14,6 +14,8 @@ use crate::rtp::{Codec, ExtensionMap};
 use crate::sdp::session::{Feedback, PublishedLayer, PublishedTrack};
 use crate::stream::TrackInfo;
 
+mod layers;
+
 const AUDIO: TrackId = TrackId(0);
 const VIDEO: TrackId = TrackId(1);
 const AUDIO_SSRC: u32 = 0xA;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -127,26 +127,22 @@ async fn resolve(host: &HostName, port: u16) -> Result<Vec<SocketAddr>, String> 
     }
 }
 
-/// Asks the first server of each family that a socket at `from` can send to, all at once.
+/// Asks the first server of each family that a socket at `from` can send to, both at once.
 async fn ask(from: SocketAddr, servers: &[SocketAddr]) -> io::Result<Vec<Mapping>> {
-    let mut mappings = Vec::new();
-    let is_dual = from.ip().is_unspecified() && from.is_ipv6();
-    for wants_ipv6 in [false, true] {
-        let can_send = is_dual || from.is_ipv6() == wants_ipv6;
-        let Some(server) = servers
-            .iter()
-            .find(|server| server.is_ipv6() == wants_ipv6)
-            .filter(|_| can_send)
-        else {
-            continue;
-        };
-        // One socket for each family: what the other one does is no matter of this server.
-        let mut from = from;
-        if is_dual && !wants_ipv6 {
-            from.set_ip(std::net::Ipv4Addr::UNSPECIFIED.into());
-        }
-        mappings.push(ask_one(from, *server).await?);
-    }
+    let takes_both = from.ip().is_unspecified() && from.is_ipv6();
+    let first = |is_ipv6: bool| {
+        let mut servers = servers.iter().copied();
+        servers
+            .find(|server| server.is_ipv6() == is_ipv6)
+            .filter(|_| takes_both || from.is_ipv6() == is_ipv6)
+    };
+    let ipv4 = match from.ip() {
+        IpAddr::V4(_) => from,
+        IpAddr::V6(_) => SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), from.port()),
+    };
+    // IPv4 takes the port: there a NAT may change it.
+    let (ipv4, ipv6) = tokio::join!(ask_one(ipv4, first(false)), ask_one(from, first(true)));
+    let mappings: Vec<_> = [ipv4?, ipv6?].into_iter().flatten().collect();
     if mappings.is_empty() {
         let message = "it has no address of the family that media listens on";
         return Err(io::Error::new(io::ErrorKind::AddrNotAvailable, message));
@@ -154,10 +150,13 @@ async fn ask(from: SocketAddr, servers: &[SocketAddr]) -> io::Result<Vec<Mapping
     Ok(mappings)
 }
 
-async fn ask_one(from: SocketAddr, server: SocketAddr) -> io::Result<Mapping> {
+async fn ask_one(from: SocketAddr, server: Option<SocketAddr>) -> io::Result<Option<Mapping>> {
+    let Some(server) = server else {
+        return Ok(None);
+    };
     let now = Instant::now().into_std();
     let binding = Binding::new(now, server, rand::random());
-    put(from, binding).await
+    put(from, binding).await.map(Some)
 }
 
 /// Puts a question by UDP, from `from` if that is free. Takes [`stun::PATIENCE`] at most.

@@ -150,7 +150,6 @@ pub(crate) fn h265(nal: &[u8]) -> Option<Picture> {
         bit_depth: u8::try_from(bit_depth).ok()?,
         chroma: u8::try_from(chroma).ok()?,
         hevc_profile,
-        ..Picture::default()
     })
 }
 

@@ -134,14 +134,14 @@ impl Fragment {
     }
 
     fn read_media(&mut self, value: &str, line: usize) -> Result<(), FragmentError> {
-        let mut fields = value.split_ascii_whitespace().skip(1);
-        let port = fields.next().and_then(|port| port.parse::<u16>().ok());
-        if port.is_none() || fields.count() < 2 {
-            return Err(FragmentError::MediaLine { line });
-        }
-        if self.media.is_none() {
-            self.media = Some(value.to_owned());
-        }
+        let fields: Vec<_> = value.split_ascii_whitespace().take(4).collect();
+        let complete = match *fields {
+            [_, port, _, _] if port.parse::<u16>().is_ok() => value.to_owned(),
+            // The player whip-whep leaves the port out.
+            [kind, proto, format] if proto.contains('/') => format!("{kind} 9 {proto} {format}"),
+            _ => return Err(FragmentError::MediaLine { line }),
+        };
+        self.media.get_or_insert(complete);
         Ok(())
     }
 }
@@ -171,6 +171,14 @@ mod tests {
             addresses.map(|text| text.parse::<SocketAddr>().unwrap())
         );
         assert!(!fragment.end_of_candidates);
+    }
+
+    #[test]
+    fn a_media_line_without_a_port_is_read() {
+        let body = "a=ice-ufrag:EsAw\r\na=ice-pwd:P2uYro0UCOQ4zxjKXaWCBui1\r\n\
+             m=video RTP/AVP 0\r\na=mid:0\r\na=end-of-candidates\r\n";
+        let fragment = parse(body).unwrap();
+        assert_eq!(fragment.media.as_deref(), Some("video 9 RTP/AVP 0"));
     }
 
     #[test]

@@ -8,15 +8,15 @@
 //! takes.
 
 use std::collections::VecDeque;
-use std::io::{self, Read as _, Write as _};
-use std::net::{Shutdown, SocketAddr};
+use std::io;
 use std::time::{Duration, Instant};
 
 use mio::event::Event;
 use slab::Slab;
 
+use super::connection::{Connection, Reading};
 use super::counters::Counters;
-use crate::transport::framing::{Deframer, SendQueue};
+use crate::transport::framing::Deframer;
 use crate::transport::{ConnectionId, Path};
 
 /// The first token of a connection: the others are the UDP socket's and the waker's.
@@ -25,10 +25,6 @@ const FIRST_TOKEN: usize = 2;
 const READ_BYTES: usize = 64 * 1024;
 /// Connections that are read in one round.
 const READS_PER_ROUND: usize = 128;
-/// What may wait in the kernel without having been sent. It is out of our reach there: no newer
-/// packet can take its place. Enough to fill the link until the next round.
-const KERNEL_UNSENT: u32 = 64 * 1024;
-
 /// What ICE-TCP may cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TcpLimits {
@@ -67,38 +63,6 @@ pub(super) struct Connections {
     buffer: Vec<u8>,
 }
 
-struct Connection {
-    generation: u32,
-    stream: mio::net::TcpStream,
-    remote: SocketAddr,
-    phase: Phase,
-    queue: SendQueue,
-    /// The kernel takes no more until it says so.
-    is_blocked: bool,
-    // Whether it is in the list.
-    is_in_readable: bool,
-    is_in_writable: bool,
-}
-
-enum Phase {
-    /// The first frame, which says whose it is, has not come in full.
-    Opening(Vec<u8>),
-    /// Frames are taken; no check has been authentic.
-    Stranger(Deframer),
-    /// It is a session's.
-    Owned(Deframer),
-}
-
-/// What reading led to.
-pub(super) enum Reading {
-    /// So many bytes came; there may be more.
-    Bytes(usize),
-    /// Nothing, for now.
-    Nothing,
-    /// Nothing, ever again.
-    End,
-}
-
 impl Connections {
     pub(super) fn new(registry: mio::Registry, shards: usize, limits: TcpLimits) -> Self {
         Self {
@@ -117,8 +81,7 @@ impl Connections {
         }
     }
 
-    /// Takes a connection that was accepted elsewhere. Its first frame is still to come, or is
-    /// given to [`Self::open`]'s caller.
+    /// Takes a connection that was accepted elsewhere. Its first frame is still to be looked at.
     ///
     /// # Errors
     ///
@@ -128,34 +91,20 @@ impl Connections {
         now: Instant,
         stream: std::net::TcpStream,
     ) -> io::Result<ConnectionId> {
-        stream.set_nonblocking(true)?;
-        let remote = stream.peer_addr()?;
-        let socket = socket2::SockRef::from(&stream);
-        socket.set_tcp_nodelay(true)?;
-        // Without it a peer that reads slowly sees what is older; it works all the same.
-        let _ = socket.set_tcp_notsent_lowat(KERNEL_UNSENT);
-        let mut stream = mio::net::TcpStream::from_std(stream);
+        let mut connection = Connection::new(stream, self.limits.queue_bytes)?;
         let entry = self.slots.vacant_entry();
         self.registry.register(
-            &mut stream,
+            &mut connection.stream,
             mio::Token(FIRST_TOKEN + entry.key()),
             mio::Interest::READABLE | mio::Interest::WRITABLE,
         )?;
         self.next_generation = self.next_generation.wrapping_add(1);
+        connection.generation = self.next_generation;
         let id = ConnectionId {
             index: entry.key() as u32,
             generation: self.next_generation,
         };
-        entry.insert(Connection {
-            generation: id.generation,
-            stream,
-            remote,
-            phase: Phase::Opening(Vec::new()),
-            queue: SendQueue::new(self.limits.queue_bytes),
-            is_blocked: false,
-            is_in_readable: false,
-            is_in_writable: false,
-        });
+        entry.insert(connection);
         self.stranger_count += 1;
         self.strangers
             .push_back((now + self.limits.check_timeout, id));
@@ -184,27 +133,12 @@ impl Connections {
     /// Adds to the first bytes of a connection whose first frame was not whole; returns all of
     /// them. `None` where it was.
     pub(super) fn opening(&mut self, id: ConnectionId, bytes: &[u8]) -> Option<&[u8]> {
-        match &mut self.get_mut(id)?.phase {
-            Phase::Opening(opening) => {
-                opening.extend_from_slice(bytes);
-                Some(opening)
-            }
-            Phase::Stranger(_) | Phase::Owned(_) => None,
-        }
+        self.get_mut(id)?.opening(bytes)
     }
 
     /// The first frame is there: returns the bytes so far, to be given to the deframer.
     pub(super) fn open(&mut self, id: ConnectionId) -> Vec<u8> {
-        match self.get_mut(id) {
-            Some(Connection {
-                phase: phase @ Phase::Opening(_),
-                ..
-            }) => match std::mem::replace(phase, Phase::Stranger(Deframer::default())) {
-                Phase::Opening(bytes) => bytes,
-                Phase::Stranger(_) | Phase::Owned(_) => Vec::new(),
-            },
-            _ => Vec::new(),
-        }
+        self.get_mut(id).map(Connection::open).unwrap_or_default()
     }
 
     /// Takes out a connection that belongs to another shard, with the bytes that came by it.
@@ -217,11 +151,7 @@ impl Connections {
 
     /// An authentic check came by it: from now on it is a session's.
     pub(super) fn set_owned(&mut self, id: ConnectionId) {
-        let Some(connection) = self.get_mut(id) else {
-            return;
-        };
-        if let Phase::Stranger(deframer) = &mut connection.phase {
-            connection.phase = Phase::Owned(std::mem::take(deframer));
+        if self.get_mut(id).is_some_and(Connection::set_owned) {
             self.stranger_count -= 1;
         }
     }
@@ -233,18 +163,11 @@ impl Connections {
 
     /// The deframer while bytes are given to it. Put it back by [`Self::put_deframer`].
     pub(super) fn take_deframer(&mut self, id: ConnectionId) -> Option<Deframer> {
-        match &mut self.get_mut(id)?.phase {
-            Phase::Opening(_) => None,
-            Phase::Stranger(deframer) | Phase::Owned(deframer) => Some(std::mem::take(deframer)),
-        }
+        self.get_mut(id)?.deframer().map(std::mem::take)
     }
 
     pub(super) fn put_deframer(&mut self, id: ConnectionId, taken: Deframer) {
-        if let Some(Connection {
-            phase: Phase::Stranger(deframer) | Phase::Owned(deframer),
-            ..
-        }) = self.get_mut(id)
-        {
+        if let Some(deframer) = self.get_mut(id).and_then(Connection::deframer) {
             *deframer = taken;
         }
     }
@@ -253,12 +176,7 @@ impl Connections {
     /// called, unless it was closed already.
     pub(super) fn close(&mut self, id: ConnectionId) -> Option<Path> {
         let path = self.path(id)?;
-        let mut connection = self.remove(id)?;
-        let _ = connection.write();
-        let _ = connection.stream.shutdown(Shutdown::Write);
-        // What was never read would make the kernel break the connection off, and the peer miss
-        // what we sent last.
-        let _ = connection.stream.read(&mut [0; 4096]);
+        self.remove(id)?.close();
         Some(path)
     }
 
@@ -323,6 +241,11 @@ impl Connections {
         }
     }
 
+    /// Whether there is no connection.
+    pub(super) fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
     /// Whether no connection waits to be read or written.
     pub(super) fn is_idle(&self) -> bool {
         self.readable.is_empty() && self.writable.is_empty()
@@ -344,23 +267,13 @@ impl Connections {
 
     /// Reads once. Where something came, the connection is in the list again.
     pub(super) fn read(&mut self, id: ConnectionId, buffer: &mut [u8]) -> Reading {
-        let Some(connection) = self.get_mut(id) else {
-            return Reading::Nothing;
-        };
-        loop {
-            return match connection.stream.read(buffer) {
-                Ok(0) => Reading::End,
-                Ok(count) => {
-                    self.note_readable(id);
-                    Reading::Bytes(count)
-                }
-                Err(error) => match error.kind() {
-                    io::ErrorKind::Interrupted => continue,
-                    io::ErrorKind::WouldBlock => Reading::Nothing,
-                    _ => Reading::End,
-                },
-            };
+        let reading = self
+            .get_mut(id)
+            .map_or(Reading::Nothing, |connection| connection.read(buffer));
+        if matches!(reading, Reading::Bytes(_)) {
+            self.note_readable(id);
         }
+        reading
     }
 
     /// The buffer to read into, while it is used; put it back.
@@ -404,32 +317,5 @@ impl Connections {
     fn get_mut(&mut self, id: ConnectionId) -> Option<&mut Connection> {
         let connection = self.slots.get_mut(id.index as usize)?;
         (connection.generation == id.generation).then_some(connection)
-    }
-}
-
-impl Connection {
-    fn is_stranger(&self) -> bool {
-        !matches!(self.phase, Phase::Owned(_))
-    }
-
-    /// Writes until nothing is left or the kernel takes no more. Returns the number of calls.
-    fn write(&mut self) -> io::Result<u64> {
-        let mut calls = 0;
-        while !self.queue.is_empty() {
-            calls += 1;
-            match self.stream.write_vectored(&self.queue.slices()) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(count) => self.queue.consume(count),
-                Err(error) => match error.kind() {
-                    io::ErrorKind::Interrupted => {}
-                    io::ErrorKind::WouldBlock => {
-                        self.is_blocked = true;
-                        break;
-                    }
-                    _ => return Err(error),
-                },
-            }
-        }
-        Ok(calls)
     }
 }

@@ -183,9 +183,10 @@ impl EventLoop {
         self.poll_events(events, until)
     }
 
-    /// Looks without sleeping whether the socket has become readable.
+    /// Looks without sleeping what has become readable. While the UDP socket is, that matters only
+    /// for connections, which must not have to wait for an end of a flood.
     fn look(&mut self, events: &mut mio::Events) {
-        if !self.readable {
+        if !self.readable || !self.state.wire.tcp.is_empty() {
             self.poll_events(events, Duration::ZERO);
         }
     }

@@ -7,7 +7,7 @@ use std::net::TcpStream;
 use std::time::Instant;
 
 use super::ShardId;
-use super::connections::Reading;
+use super::connection::Reading;
 use super::inbox::ShardHandle;
 use super::sessions::Route;
 use super::state::State;

@@ -61,6 +61,10 @@ pub enum Message {
     Route(Path, ShardId),
     /// It is no longer.
     Unroute(Path, ShardId),
+    /// Media with this SSRC may be for a publisher of that shard, whatever path it came by.
+    RouteSsrc(u32, ShardId),
+    /// It is no longer.
+    UnrouteSsrc(u32, ShardId),
     /// End every session, then the thread.
     Shutdown,
 }

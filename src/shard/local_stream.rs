@@ -7,6 +7,7 @@ use super::hls_tap::HlsTap;
 use super::{Config, ShardId};
 use crate::egress::SenderClock;
 use crate::rtp::MediaKind;
+use crate::sdp::PublisherSpec;
 use crate::stream::{
     LayerId, LayersByTrack, Packet, RankedLayer, Recycler, Ring, TrackId, TrackInfo,
 };
@@ -133,6 +134,22 @@ impl LocalStream {
             source,
             is_fresh: false,
         }
+    }
+
+    /// The stream of a publisher of this shard.
+    pub(super) fn published(spec: &PublisherSpec, config: &Config) -> Self {
+        let source = Source::Publisher {
+            slot: usize::MAX,
+            recycler: Recycler::default(),
+            targets: Vec::new(),
+            hls: None,
+        };
+        let tracks: Vec<TrackInfo> = spec.tracks.iter().map(|track| track.info.clone()).collect();
+        let mut stream = Self::new(&tracks, source, config);
+        for (local, track) in stream.tracks.iter_mut().zip(&spec.tracks) {
+            local.is_layered = track.layers.iter().any(|layer| layer.rid.is_some());
+        }
+        stream
     }
 
     pub(super) fn track(&self, track: TrackId) -> Option<&LocalTrack> {

@@ -55,6 +55,8 @@ impl State {
             Message::SelectLayer(session, choice) => self.select_layer(now, session, &choice),
             Message::Route(path, shard) => self.sessions.add_route(path, shard),
             Message::Unroute(path, shard) => self.sessions.remove_route(path, shard),
+            Message::RouteSsrc(ssrc, shard) => self.sessions.add_route_of_ssrc(ssrc, shard),
+            Message::UnrouteSsrc(ssrc, shard) => self.sessions.remove_route_of_ssrc(ssrc, shard),
             Message::Shutdown => self.stopping = true,
         }
     }

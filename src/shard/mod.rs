@@ -8,7 +8,9 @@
 //! | [`event_loop`] | the loop: receive, hand-over, timers, fan-out, in this order |
 //! | `session` | a session: its transport, and a publisher or a subscriber behind it |
 //! | `sessions` | the table of sessions: by key, by user name fragment, by path |
+//! | `opening` | how sessions are taken |
 //! | `state` | all that the thread owns; sessions from their opening to their end |
+//! | `routing` | whose a datagram is |
 //! | `media` | the way of media: publisher, fan-out, reports |
 //! | `layers` | the layers of tracks with simulcast: who takes which |
 //! | `hls_tap` | the way of media to the HLS branch |
@@ -18,10 +20,11 @@
 //! | `ice_tcp` | the way of a TCP connection to its session |
 //! | `batch` | runs of equal packets for UDP GSO; the outlet of a subscriber |
 //! | `socket` | UDP with GRO and GSO |
-//! | `connections` | TCP: framed, bounded queues, never blocking |
+//! | `connection`, `connections` | TCP: framed, bounded queues, never blocking; the table of them |
 //! | `wire` | both of them, by the path of a packet |
 //! | `inbox` | messages and packets from outside the thread |
 //! | `messages` | what messages lead to |
+//! | `routing` | whose a datagram is |
 //! | `probe` | what the machine gives to a socket, for `tidegate check network` |
 //! | `timers` | deadlines of sessions |
 //!
@@ -31,6 +34,7 @@ pub mod event_loop;
 
 mod batch;
 mod clocks;
+mod connection;
 mod connections;
 mod counters;
 mod hls_tap;
@@ -40,6 +44,8 @@ mod layers;
 mod local_stream;
 mod media;
 mod messages;
+mod opening;
+mod routing;
 mod probe;
 mod session;
 mod sessions;

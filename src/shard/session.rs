@@ -19,6 +19,8 @@ pub(super) struct Session {
     pub(super) ufrags: Vec<Box<str>>,
     /// The paths to the peer that ICE validated, newest last.
     pub(super) paths: Vec<Path>,
+    /// The SSRCs of a publisher's media that was authentic, the first of them.
+    pub(super) ssrcs: Vec<u32>,
     /// The deadline that leads to this session in the timers.
     pub(super) scheduled: Option<Instant>,
 }

@@ -15,7 +15,12 @@ pub(super) struct Sessions {
     by_key: HashMap<SessionKey, usize>,
     by_ufrag: HashMap<Box<str>, usize>,
     by_path: HashMap<Path, Route>,
+    /// The media of publishers. Only a hint: SSRCs are chosen by peers, and two may choose the same.
+    by_ssrc: HashMap<u32, Route>,
 }
+
+/// How many SSRCs of one session are known: three layers and their retransmissions, sound, and some more.
+const MAX_SSRCS: usize = 16;
 
 /// Where datagrams that come by a path go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +53,11 @@ impl Sessions {
         for path in &session.paths {
             if self.by_path.get(path) == Some(&Route::Here(slot)) {
                 self.by_path.remove(path);
+            }
+        }
+        for ssrc in &session.ssrcs {
+            if self.by_ssrc.get(ssrc) == Some(&Route::Here(slot)) {
+                self.by_ssrc.remove(ssrc);
             }
         }
         Some(session)
@@ -111,6 +121,36 @@ impl Sessions {
         }
     }
 
+    /// Where media with this SSRC may belong that came by a path which nobody has proved.
+    pub(super) fn route_of_ssrc(&self, ssrc: u32) -> Option<Route> {
+        self.by_ssrc.get(&ssrc).copied()
+    }
+
+    /// Authentic media of a publisher has this SSRC. Whether that is news.
+    pub(super) fn add_ssrc(&mut self, slot: usize, ssrc: u32) -> bool {
+        let Some(session) = self.slots.get_mut(slot) else {
+            return false;
+        };
+        if session.ssrcs.contains(&ssrc) || session.ssrcs.len() >= MAX_SSRCS {
+            return false;
+        }
+        session.ssrcs.push(ssrc);
+        self.by_ssrc.insert(ssrc, Route::Here(slot));
+        true
+    }
+
+    /// Media with this SSRC may be for a session of that shard.
+    pub(super) fn add_route_of_ssrc(&mut self, ssrc: u32, shard: ShardId) {
+        self.by_ssrc.insert(ssrc, Route::There(shard));
+    }
+
+    /// It is no longer.
+    pub(super) fn remove_route_of_ssrc(&mut self, ssrc: u32, shard: ShardId) {
+        if self.by_ssrc.get(&ssrc) == Some(&Route::There(shard)) {
+            self.by_ssrc.remove(&ssrc);
+        }
+    }
+
     /// Another fragment leads to the session too: after an ICE restart. The two newest are kept.
     pub(super) fn add_ufrag(&mut self, slot: usize, ufrag: &str) {
         let Some(session) = self.slots.get_mut(slot) else {
@@ -160,6 +200,7 @@ mod tests {
             )),
             ufrags: vec![ufrag.into()],
             paths: Vec::new(),
+            ssrcs: Vec::new(),
             scheduled: None,
         }
     }
@@ -206,6 +247,31 @@ mod tests {
         assert_eq!(sessions.slot_of_ufrag("Aone"), None);
         assert_eq!(sessions.slot_of_ufrag("Atwo"), Some(slot));
         assert_eq!(sessions.slot_of_ufrag("Athree"), Some(slot));
+    }
+
+    #[test]
+    fn media_by_an_unknown_path_finds_its_publisher_by_ssrc_while_that_is_there() {
+        let mut sessions = Sessions::default();
+        let slot = sessions.insert(session(1, "Aone"));
+        assert!(sessions.add_ssrc(slot, 7));
+        assert!(!sessions.add_ssrc(slot, 7), "it is known");
+        assert_eq!(sessions.route_of_ssrc(7), Some(Route::Here(slot)));
+        // Another shard has a publisher with the same one; it came later.
+        sessions.add_route_of_ssrc(7, ShardId(1));
+        sessions.remove(slot);
+        assert_eq!(sessions.route_of_ssrc(7), Some(Route::There(ShardId(1))));
+        sessions.remove_route_of_ssrc(7, ShardId(2));
+        assert!(sessions.route_of_ssrc(7).is_some());
+        sessions.remove_route_of_ssrc(7, ShardId(1));
+        assert_eq!(sessions.route_of_ssrc(7), None);
+    }
+
+    #[test]
+    fn a_session_leads_to_itself_by_so_many_ssrcs_and_no_more() {
+        let mut sessions = Sessions::default();
+        let slot = sessions.insert(session(1, "Aone"));
+        let taken = (0..1_000).filter(|ssrc| sessions.add_ssrc(slot, *ssrc));
+        assert_eq!(taken.count(), MAX_SSRCS);
     }
 
     #[test]

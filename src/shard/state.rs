@@ -1,4 +1,4 @@
-//! A shard's state: its sessions from their opening to their end. What happens to media is in `media`.
+//! A shard's state: its sessions until their end. What happens to media is in `media`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,18 +7,15 @@ use std::time::Instant;
 use tokio::sync::mpsc;
 
 use super::batch::Batch;
-use super::inbox::{Message, OpenSession, Role, ShardHandle};
-use super::local_stream::{LocalStream, Source};
-use super::session::{Media, Session};
-use super::sessions::{Route, Sessions};
+use super::inbox::{Message, ShardHandle};
+use super::local_stream::LocalStream;
+use super::session::Media;
+use super::sessions::Sessions;
 use super::timers::Timers;
 use super::wire::Wire;
 use super::{Config, Event, SessionKey, ShardId, StreamKey};
-use crate::egress::whep::Subscriber;
-use crate::ingest::Publisher;
 use crate::sdp::IceCredentials;
-use crate::stream::{Recycler, TrackInfo};
-use crate::transport::{self, CloseReason, Identity, Path, Received, Transport, Via, demux, ice};
+use crate::transport::{self, CloseReason, Identity, Path, Via};
 
 /// Everything that one shard's thread owns.
 pub(super) struct State {
@@ -49,167 +46,6 @@ impl State {
 
     pub(super) fn shard(&self, id: ShardId) -> Option<&ShardHandle> {
         self.shards.get(usize::from(id.0))
-    }
-
-    /// One datagram from our socket, wherever it belongs.
-    pub(super) fn handle_datagram(&mut self, now: Instant, from: Path, datagram: &mut [u8]) {
-        self.me().counters().received.add(1);
-        match self.route(now, from, datagram) {
-            Some(Route::Here(slot)) => self.handle_here(now, slot, from, datagram),
-            Some(Route::There(shard)) => self.hand_over(now, shard, from, datagram),
-            None => self.me().counters().foreign.add(1),
-        }
-    }
-
-    /// One datagram that another shard took for ours. It goes no further, so that none can circle.
-    pub(super) fn handle_handover(&mut self, now: Instant, from: Path, datagram: &mut [u8]) {
-        match self.route(now, from, datagram) {
-            Some(Route::Here(slot)) => self.handle_here(now, slot, from, datagram),
-            Some(Route::There(_)) | None => self.me().counters().foreign.add(1),
-        }
-    }
-
-    fn route(&mut self, now: Instant, from: Path, datagram: &[u8]) -> Option<Route> {
-        match (demux::classify(datagram), from.via) {
-            (demux::Kind::Other, _) => None,
-            // A connection is one session's, and is never shared with another shard's.
-            (demux::Kind::Stun, Via::Tcp(_)) => {
-                let owner = self.sessions.route(from);
-                self.route_of_check(datagram).filter(|route| {
-                    matches!(route, Route::Here(_)) && owner.is_none_or(|owner| owner == *route)
-                })
-            }
-            (_, Via::Tcp(_)) => self.sessions.route(from),
-            (demux::Kind::Stun, _) => self.route_of_check(datagram),
-            (demux::Kind::Dtls | demux::Kind::Rtp | demux::Kind::Rtcp, _) => self
-                .sessions
-                .route(from)
-                .or_else(|| self.find_route(now, from)),
-        }
-    }
-
-    /// A binding request says itself whose it is; its path may be new.
-    fn route_of_check(&self, datagram: &[u8]) -> Option<Route> {
-        let ufrag = ice::request_ufrag(datagram)?;
-        let owner = ShardId::from_mark(*ufrag.as_bytes().first()?)?;
-        if owner == self.id {
-            self.sessions.slot_of_ufrag(ufrag).map(Route::Here)
-        } else {
-            self.shard(owner).map(|_| Route::There(owner))
-        }
-    }
-
-    fn hand_over(&self, now: Instant, to: ShardId, from: Path, datagram: &[u8]) {
-        let taken = self
-            .shard(to)
-            .is_some_and(|shard| shard.hand_over(now, from, datagram));
-        let counters = self.me().counters();
-        if taken {
-            counters.handed_over.add(1);
-        } else {
-            counters.queue_overflow.add(1);
-        }
-    }
-
-    fn handle_here(&mut self, now: Instant, slot: usize, from: Path, datagram: &mut [u8]) {
-        let Some(session) = self.sessions.get_mut(slot) else {
-            return;
-        };
-        let is_check = demux::classify(datagram) == demux::Kind::Stun;
-        match session.transport.handle_datagram(now, from, datagram) {
-            Received::Rtp { len } => self.handle_rtp(now, slot, &datagram[..len]),
-            Received::Rtcp { len } => self.handle_rtcp(now, slot, &datagram[..len]),
-            Received::Nothing => {
-                let dropped = session.transport.take_counters();
-                self.count_drops(dropped);
-            }
-        }
-        self.settle(now, slot);
-        // Somebody who can send by this path may have claimed it; its owner takes it back.
-        if is_check
-            && self.sessions.owns(slot, from)
-            && self.sessions.route(from) != Some(Route::Here(slot))
-        {
-            self.sessions.add_path(slot, from);
-            self.tell_others(|id| Message::Route(from, id));
-        }
-    }
-
-    /// Takes a session that the control plane made.
-    pub(super) fn open(&mut self, now: Instant, opened: OpenSession) {
-        let OpenSession {
-            key,
-            transport,
-            role,
-        } = opened;
-        let ufrags = vec![transport.local.ufrag.as_str().into()];
-        let transport = match Transport::new(now, &self.identity, &transport) {
-            Ok(transport) => transport,
-            Err(reason) => {
-                let _ = self.events.send(Event::Closed {
-                    session: key,
-                    reason: Some(reason),
-                });
-                return;
-            }
-        };
-        let (stream, media) = match role {
-            Role::Publisher { stream, spec } => {
-                let tracks: Vec<TrackInfo> =
-                    spec.tracks.iter().map(|track| track.info.clone()).collect();
-                let source = Source::Publisher {
-                    slot: usize::MAX,
-                    recycler: Recycler::default(),
-                    targets: Vec::new(),
-                    hls: None,
-                };
-                let mut local = LocalStream::new(&tracks, source, &self.config);
-                for (local, track) in local.tracks.iter_mut().zip(&spec.tracks) {
-                    local.is_layered = track.layers.iter().any(|layer| layer.rid.is_some());
-                }
-                self.add_stream(stream, local);
-                let publisher =
-                    Publisher::new(now, spec, self.config.ingest.clone(), rand::random());
-                (stream, Media::Publisher(Box::new(publisher)))
-            }
-            Role::Subscriber {
-                stream,
-                origin,
-                tracks,
-                spec,
-                cname,
-            } => {
-                self.enter_stream(stream, origin, &tracks);
-                (
-                    stream,
-                    Media::Subscriber(Subscriber::new(&spec, &cname, rand::random)),
-                )
-            }
-        };
-        let session = Session {
-            key,
-            stream,
-            transport,
-            media,
-            ufrags,
-            paths: Vec::new(),
-            scheduled: None,
-        };
-        let publishes = matches!(session.media, Media::Publisher(_));
-        let slot = self.sessions.insert(session);
-        self.me().counters().sessions_opened.add(1);
-        if publishes
-            && let Some(LocalStream {
-                source:
-                    Source::Publisher {
-                        slot: of_publisher, ..
-                    },
-                ..
-            }) = self.streams.get_mut(&stream)
-        {
-            *of_publisher = slot;
-        }
-        self.settle(now, slot);
     }
 
     pub(super) fn restart_ice(&mut self, now: Instant, key: SessionKey, local: &IceCredentials) {
@@ -374,6 +210,9 @@ impl State {
         for path in &session.paths {
             self.close_path(*path);
         }
+        for ssrc in &session.ssrcs {
+            self.tell_others(|id| Message::UnrouteSsrc(*ssrc, id));
+        }
         match session.media {
             Media::Publisher(_) => {
                 self.remove_stream(session.stream);
@@ -386,7 +225,7 @@ impl State {
         });
     }
 
-    fn count_drops(&self, dropped: transport::Counters) {
+    pub(super) fn count_drops(&self, dropped: transport::Counters) {
         if dropped == transport::Counters::default() {
             return;
         }

@@ -47,24 +47,29 @@ impl State {
         self.ask_for(now, key, &waiting);
     }
 
+    /// A subscriber gets the stream no longer.
     pub(super) fn detach_subscriber(&mut self, slot: usize, key: StreamKey) {
+        if self.withdraw(slot, key) {
+            self.count_needs(key);
+        }
+    }
+
+    /// Takes a subscriber out. Returns whether the others may need less layers than with it.
+    fn withdraw(&mut self, slot: usize, key: StreamKey) -> bool {
         let Some(stream) = self.streams.get_mut(&key) else {
-            return;
+            return false;
         };
         let connected = stream.subscribers.len();
         stream.subscribers.retain(|other| *other != slot);
         stream.sessions -= 1;
         let Source::Replica { origin, needs } = &mut stream.source else {
-            return;
+            return false;
         };
         let origin = *origin;
         if stream.sessions == 0 {
             self.remove_stream(key);
         } else if !stream.subscribers.is_empty() {
-            if stream.has_layers() {
-                self.count_needs(key);
-            }
-            return;
+            return stream.has_layers();
         } else {
             *needs = LayersByTrack::default();
         }
@@ -73,6 +78,7 @@ impl State {
         {
             shard.send(Message::Unsubscribe(key, self.id));
         }
+        false
     }
 
     /// A subscriber turns to another broadcast: it stays connected, and its player sees one stream.
@@ -99,7 +105,8 @@ impl State {
         subscriber.rebind(&spec, rand::random);
         let before = std::mem::replace(current, stream);
         let connected = transport.is_connected();
-        self.detach_subscriber(slot, before);
+        // What the others need of a broadcast that is over, they need not count each time.
+        self.withdraw(slot, before);
         self.enter_stream(stream, origin, &tracks);
         if connected {
             self.attach_subscriber(now, slot, stream);

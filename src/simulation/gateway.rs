@@ -4,30 +4,16 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::network::Dice;
-use super::{
-    AUDIO, AUDIO_PAYLOAD_TYPE, REPAIRED_RID_EXTENSION, RID_EXTENSION, RIDS, RTX_PAYLOAD_TYPE,
-    VIDEO, VIDEO_PAYLOAD_TYPE,
-};
+use super::{VIDEO, agreed};
 use crate::egress::SenderClock;
 use crate::egress::whep::{Outlet, Subscriber};
 use crate::ingest::{self, Ingested, Publisher};
-use crate::rtp::{Codec, Extension, ExtensionMap};
-use crate::sdp::{
-    DtlsRole, Feedback, Fingerprint, IceCredentials, PublishedLayer, PublishedTrack, PublisherSpec,
-    SubscribedTrack, SubscriberSpec,
-};
+use crate::sdp::{DtlsRole, Fingerprint, IceCredentials, SubscriberSpec};
 use crate::stream::{
-    LayerChoice, LayerId, LayersByTrack, Packet, RankedLayer, Recycler, Ring, TrackId, TrackInfo,
+    LayerChoice, LayerId, LayersByTrack, Packet, RankedLayer, Recycler, Ring, TrackId,
 };
 use crate::transport::srtp::Outbound;
 use crate::transport::{self, Config, Event, Identity, Path, Received, Timeouts, Transport};
-
-const FEEDBACK: Feedback = Feedback {
-    nack: true,
-    pli: true,
-    fir: false,
-    transport_cc: false,
-};
 
 /// Session 0 is the publisher's.
 pub(super) struct Gateway {
@@ -125,25 +111,7 @@ impl Gateway {
         let credentials = self.open(now, fingerprint);
         let base = 1_000 * self.transports.len() as u32;
         let ssrcs = [base, base + 1, base + 2];
-        let track =
-            |track, codec: Codec, payload_type, ssrc, rtx: Option<(u8, u32)>| SubscribedTrack {
-                track,
-                kind: codec.kind(),
-                clock_rate: codec.clock_rate(),
-                mid: track.0.to_string(),
-                payload_type,
-                rtx_payload_type: rtx.map(|(payload_type, _)| payload_type),
-                ssrc,
-                rtx_ssrc: rtx.map(|(_, ssrc)| ssrc),
-                extensions: ExtensionMap::default(),
-                feedback: FEEDBACK,
-            };
-        let repair = rtx.then_some((RTX_PAYLOAD_TYPE, ssrcs[1]));
-        let tracks = vec![
-            track(VIDEO, Codec::H264, VIDEO_PAYLOAD_TYPE, ssrcs[0], repair),
-            track(AUDIO, Codec::Opus, AUDIO_PAYLOAD_TYPE, ssrcs[2], None),
-        ];
-        let spec = SubscriberSpec { tracks };
+        let spec = agreed::subscriber(ssrcs, rtx);
         let subscriber = Subscriber::new(&spec, "demo", || dice.roll() as u32);
         self.subscribers.push(subscriber);
         self.specs.push(spec);
@@ -363,12 +331,7 @@ impl Gateway {
 }
 
 fn publisher(now: Instant, rtx: bool, layers: usize) -> Publisher {
-    let spec = PublisherSpec {
-        tracks: vec![
-            published(VIDEO, Codec::H264, VIDEO_PAYLOAD_TYPE, rtx, layers),
-            published(AUDIO, Codec::Opus, AUDIO_PAYLOAD_TYPE, false, 1),
-        ],
-    };
+    let spec = agreed::publisher(rtx, layers);
     Publisher::new(now, spec, ingest::Config::default(), 77)
 }
 
@@ -415,40 +378,6 @@ impl Outlet for Sealed<'_> {
             .protect_rtp(&mut packet, header_len, len, index)
             .unwrap();
         self.outbox.push((self.session, self.to, packet));
-    }
-}
-
-fn published(
-    id: TrackId,
-    codec: Codec,
-    payload_type: u8,
-    rtx: bool,
-    layers: usize,
-) -> PublishedTrack {
-    let mut extensions = ExtensionMap::default();
-    let mut published = vec![PublishedLayer::default()];
-    if layers > 1 {
-        extensions.set(Extension::RtpStreamId, RID_EXTENSION);
-        extensions.set(Extension::RepairedRtpStreamId, REPAIRED_RID_EXTENSION);
-        let layer = |rid: &&str| PublishedLayer {
-            rid: Some((*rid).to_owned()),
-            ..PublishedLayer::default()
-        };
-        published = RIDS[..layers].iter().map(layer).collect();
-    }
-    PublishedTrack {
-        info: TrackInfo {
-            id,
-            codec,
-            fmtp: String::new(),
-            channels: 1,
-        },
-        mid: id.0.to_string(),
-        payload_type,
-        rtx_payload_type: rtx.then_some(RTX_PAYLOAD_TYPE),
-        layers: published,
-        extensions,
-        feedback: FEEDBACK,
     }
 }
 

@@ -7,6 +7,7 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `network` | links that lose, delay, swap and double datagrams |
+//! | `agreed` | what SDP would have agreed on |
 //! | `stream` | connections in the place of links |
 //! | `gateway` | transports, ingest, rings and subscribers, without sockets |
 //! | `publisher` | a peer that sends video and audio and answers NACKs |
@@ -14,6 +15,7 @@
 //! | `world` | all of them together in one time |
 //! | `tests`, `layers` | what viewers get in every weather, and of every layer |
 
+mod agreed;
 mod gateway;
 mod layers;
 mod network;

@@ -5,12 +5,16 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
 use tracing::Level;
+use tracing::subscriber::NoSubscriber;
 
 /// The text of a log.
 pub(crate) struct Captured(String);
 
 /// Runs `code` and keeps what this thread logs meanwhile, at every level.
 pub(crate) fn capture<T>(code: impl FnOnce() -> T) -> (T, Captured) {
+    // With one subscriber alone, a line that another test reaches first would be off for this one as
+    // well: its thread is asked, and has none.
+    let _other = tracing::Dispatch::new(NoSubscriber::default());
     let log = Buffer::default();
     let writer = log.clone();
     let subscriber = tracing_subscriber::fmt()

@@ -138,6 +138,24 @@ impl Transport {
         Received::Nothing
     }
 
+    /// Takes an RTP packet that came by a path on which the peer has not been checked: decrypts it in
+    /// place if it is authentic, and else drops it.
+    ///
+    /// For media that a peer sends while a NAT has given it another address and its next check is
+    /// seconds away (RFC 7675, section 5.1). Only the packet is taken: nothing is ever sent there, so
+    /// whoever repeats a packet from elsewhere turns nothing to a victim.
+    pub fn handle_stray_media(&mut self, now: Instant, datagram: &mut [u8]) -> Received {
+        if self.phase != Phase::Connected {
+            self.counters.foreign_path += 1;
+            return Received::Nothing;
+        }
+        let received = self.decrypt(Kind::Rtp, datagram);
+        if !matches!(received, Received::Nothing) {
+            self.last_heard = now;
+        }
+        received
+    }
+
     /// Does what is due at `now`.
     pub fn handle_timeout(&mut self, now: Instant) {
         match self.phase {
@@ -283,6 +301,17 @@ impl Transport {
         kind: Kind,
         datagram: &mut [u8],
     ) -> Received {
+        let received = self.decrypt(kind, datagram);
+        if !matches!(received, Received::Nothing) {
+            self.last_heard = now;
+            let selected = self.ice.note_media(now, from);
+            self.events.extend(selected.map(Event::PathChanged));
+        }
+        received
+    }
+
+    /// Decrypts RTP or RTCP in place. Nothing of what is not authentic.
+    fn decrypt(&mut self, kind: Kind, datagram: &mut [u8]) -> Received {
         let Some(srtp) = &mut self.srtp else {
             self.counters.early_media += 1;
             return Received::Nothing;
@@ -299,12 +328,7 @@ impl Transport {
                 .map(|len| Received::Rtp { len })
         };
         match result {
-            Ok(received) => {
-                self.last_heard = now;
-                let selected = self.ice.note_media(now, from);
-                self.events.extend(selected.map(Event::PathChanged));
-                received
-            }
+            Ok(received) => received,
             Err(SrtpError::Replayed) => {
                 self.counters.srtp_replayed += 1;
                 Received::Nothing

@@ -292,6 +292,38 @@ fn nothing_is_learned_from_checks_that_are_not_authentic() {
 }
 
 #[test]
+fn stray_media_is_taken_if_it_is_authentic_and_moves_nothing() {
+    let mut pair = Pair::connected();
+    pair.send_check(NOMINATE);
+    while pair.transport.poll_transmit().is_some() {}
+    let path = pair.transport.path();
+    let mut protected = pair.peer.protect_rtp(&rtp(1));
+    let mut replayed = protected.clone();
+    let mut forged = pair.peer.protect_rtp(&rtp(2));
+    *forged.last_mut().unwrap() ^= 1;
+
+    let received = pair.transport.handle_stray_media(pair.now, &mut protected);
+    assert_eq!(received, Received::Rtp { len: rtp(1).len() });
+    assert_eq!(protected[..rtp(1).len()], rtp(1));
+    for datagram in [&mut replayed, &mut forged] {
+        let received = pair.transport.handle_stray_media(pair.now, datagram);
+        assert_eq!(received, Received::Nothing);
+    }
+    assert_eq!(pair.transport.path(), path);
+    assert_eq!(pair.transport.poll_event(), None);
+    assert_eq!(pair.transport.poll_transmit(), None);
+}
+
+#[test]
+fn stray_media_is_dropped_before_the_keys_are_there() {
+    let mut pair = Pair::new(DtlsRole::Server, &[GCM]);
+    pair.begin();
+    let received = pair.transport.handle_stray_media(pair.now, &mut rtp(1));
+    assert_eq!(received, Received::Nothing);
+    assert_eq!(pair.transport.take_counters().foreign_path, 1);
+}
+
+#[test]
 fn checks_that_are_not_authentic_get_no_answer() {
     let mut pair = Pair::new(DtlsRole::Server, &[GCM]);
     let good = pair.peer.server.clone();

@@ -32,9 +32,10 @@ const IMPORTERS: &[(&[&str], &[&str])] = &[
         ],
     ),
     (
-        &["rustls", "tokio_rustls", "rustls_acme", "rcgen"],
-        &["src/front/tls/"],
+        &["rustls", "tokio_rustls"],
+        &["src/front/tls/", "src/cli/check/conformance/wire.rs"],
     ),
+    (&["rustls_acme", "rcgen"], &["src/front/tls/"]),
     (&["quinn_udp", "socket2", "mio"], &["src/shard/"]),
     (&["if_addrs"], &["src/network/interface.rs"]),
     (&["clap"], &["src/cli/", "src/main.rs"]),

@@ -157,13 +157,14 @@ async fn checks_with_a_wrong_password_or_of_nobody() {
 async fn dtls_and_media_from_an_address_without_ice() {
     let mut stage = Stage::new().await;
     let before = stage.server.counters();
-    // A real ClientHello, and real media of the publisher, from elsewhere.
+    // A real ClientHello, and media of the publisher that was changed on its way, from elsewhere.
     let session = Session::create(&stage.server.whep("demo"), None, &Options::subscriber()).await;
     let mut link = Link::new(&session.unwrap().answer, &Options::subscriber()).await;
     stage.throw(&link.client_hello()).await;
     let packet = stage.broadcast.frame().swap_remove(0);
-    let protected = stage.publisher.link.protect_rtp(&packet);
-    stage.throw(&protected).await;
+    let mut changed = stage.publisher.link.protect_rtp(&packet);
+    *changed.last_mut().unwrap() ^= 1;
+    stage.throw(&changed).await;
     stage.throw(&noise_like(0x80, 96, 200)).await;
     stage.throw(&noise_like(0x80, 200, 100)).await;
     stage.broadcast = Broadcast::new(stage.publisher.video());
@@ -172,10 +173,10 @@ async fn dtls_and_media_from_an_address_without_ice() {
         stage.broadcast.skip_frame();
     }
     until("the drop", async || {
-        stage.server.counters().foreign >= before.foreign + 4
+        let now = stage.server.counters();
+        now.foreign >= before.foreign + 3 && now.undecryptable > before.undecryptable
     })
     .await;
-    assert_eq!(stage.server.counters().undecryptable, before.undecryptable);
     // One frame was never sent, and is asked for; what comes behind it is seen all the same.
     let mut buffer = [0; 2048];
     assert!(stage.attacker.try_recv(&mut buffer).is_err());

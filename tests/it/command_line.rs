@@ -74,6 +74,9 @@ fn an_unknown_flag_ends_it_with_64_and_help_with_0() {
     let text = String::from_utf8(help.stdout).unwrap();
     for flag in [
         "--listen",
+        "--tls",
+        "--tls-cert",
+        "--tls-key",
         "--config",
         "--publish-token",
         "--play-token",

@@ -232,12 +232,13 @@ async fn serve(State(bad): State<Bad>, request: Request) -> Response {
     if is_refused && !(fault == "delete without token" && parts.method == Method::DELETE) {
         return finish(fault, &parts.headers, problem(fault, 401));
     }
-    let body = to_bytes(body, 1 << 20).await;
+    // Read to the end in any case: closing with something unread would cost the client the answer.
+    let body = to_bytes(body, usize::MAX).await.unwrap();
     let mut inner = bad.0.lock().unwrap();
     let response = match body {
-        Err(_) => problem(fault, 413),
-        Ok(body) if path.is_empty() => endpoint(&mut inner, &parts.method, &parts.headers, &body),
-        Ok(body) => {
+        body if body.len() > 1 << 20 => problem(fault, 413),
+        body if path.is_empty() => endpoint(&mut inner, &parts.method, &parts.headers, &body),
+        body => {
             let id = path.trim_start_matches('/');
             session(&mut inner, id, &parts.method, &parts.headers, &body)
         }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use rcgen::{CertifiedKey, KeyPair, generate_simple_self_signed};
 use reqwest::{Certificate, Client, StatusCode, Version, redirect};
@@ -258,6 +259,34 @@ async fn https_may_have_a_port_of_its_own_beside_the_common_one() {
         let answer = client(&root).get(url).send().await.unwrap();
         assert_eq!(answer.status(), StatusCode::OK);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_trust_a_certificate_that_they_are_given_or_any_when_told_so() {
+    let directory = Directory::new("clients");
+    directory.renew();
+    let server = directory.server().await;
+    let url = format!("https://{}/whep/nobody", server.http);
+    let file = directory.path("certificate.pem");
+    let file = file.to_str().unwrap();
+    let watch = |flags: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
+        command.args(["watch", &url, "--json", "--quiet"]);
+        let output = command.args(flags).env_clear().output().unwrap();
+        String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+    };
+    for flags in [&["--ca", file][..], &["--insecure"]] {
+        let said = watch(flags);
+        assert!(said.contains("nobody publishes"), "{flags:?}: {said}");
+    }
+    let said = watch(&[]);
+    assert!(
+        said.contains("is not trusted") && said.contains("--ca"),
+        "{said}"
+    );
+    let key = directory.path("key.pem");
+    let said = watch(&["--ca", key.to_str().unwrap()]);
+    assert!(said.contains("holds no certificate"), "{said}");
 }
 
 /// An address of this machine that is not loopback: to the server, whoever connects from it to

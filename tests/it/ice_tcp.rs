@@ -14,12 +14,10 @@ use crate::support::door;
 use crate::support::peer::{Check, Link, Options, PATIENCE, Peer, Session, frame};
 use crate::support::server::Server;
 
-/// What a front door has read when it knows what a connection is for.
-const PEEK: usize = 10;
-
+/// A server, and where it takes ICE over TCP: at the port of HTTP.
 async fn server() -> (Server, SocketAddr) {
     let server = Server::start(|settings| settings.media.shards = 2).await;
-    let door = door::open(&server, PEEK);
+    let door = server.http;
     (server, door)
 }
 
@@ -120,7 +118,7 @@ async fn delete_says_goodbye_over_tcp() {
 async fn a_session_outlives_its_connection_and_ends_without_another_path() {
     const CONSENT: Duration = Duration::from_secs(3);
     let server = Server::start(|settings| settings.limits.consent_timeout = CONSENT).await;
-    let door = door::open(&server, PEEK);
+    let door = server.http;
     let (mut publisher, mut broadcast) = publisher(&server).await;
     let mut peer = viewer(&server, door).await;
     // The old connection closes when the new one takes its place.
@@ -218,7 +216,7 @@ async fn ten_thousand_half_open_connections_leave_room_for_a_viewer() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_viewer_that_does_not_read_loses_packets_and_nobody_else_does() {
     let server = Server::start(|settings| settings.limits.tcp_queue_bytes = 16 << 10).await;
-    let door = door::open(&server, PEEK);
+    let door = server.http;
     let (mut publisher, mut broadcast) = publisher(&server).await;
     let slow = viewer(&server, door).await;
     let mut viewers = vec![viewer(&server, door).await];

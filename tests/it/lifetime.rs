@@ -209,3 +209,19 @@ async fn a_late_half_open_session_gets_the_stream_though_the_first_of_its_shard_
     let mut broadcast = Broadcast::new(publisher.video());
     broadcast_to(&mut publisher, &mut broadcast, subscribers, 10).await;
 }
+
+/// A NAT gives the publisher another port, and its next check is seconds away.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn media_of_a_publisher_that_moved_is_taken_before_its_next_check() {
+    let server = Server::start(|settings| settings.media.shards = 2).await;
+    let mut publisher = Peer::publish(&server.whip("demo"), None).await;
+    let subscriber = Peer::subscribe(&server.whep("demo"), None).await;
+    let mut broadcast = Broadcast::new(publisher.video());
+    let mut watching = broadcast_to(&mut publisher, &mut broadcast, vec![subscriber], 10).await;
+    // Some of the ports lead to the other shard's socket.
+    for _ in 0..6 {
+        publisher.link.rebind().await;
+        publisher.link.hold_checks();
+        watching = broadcast_to(&mut publisher, &mut broadcast, watching, 3).await;
+    }
+}

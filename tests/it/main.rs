@@ -5,6 +5,7 @@
     reason = "what fails in a helper of a test fails the test"
 )]
 
+mod acme;
 mod architecture;
 mod bad_input;
 mod check_network;

@@ -132,6 +132,7 @@ impl Subscriber {
     ///
     /// `spec` must not have other SSRCs than the one before, for m-lines that were in it.
     pub fn rebind(&mut self, spec: &SubscriberSpec, mut entropy: impl FnMut() -> u32) {
+        self.wall.hold();
         for forwarder in &mut self.forwarders {
             let track = spec
                 .tracks

@@ -1,7 +1,7 @@
-//! The wall clock that a viewer sees in our sender reports: it goes on whatever publishers say.
+//! The wall clock that a viewer sees in our sender reports: that of its first publisher.
 //!
-//! Players reckon with a clock that does not jump. A publisher that follows another has its own, and
-//! one that tells its clock only after some seconds may be far from what we assumed until then.
+//! A publisher that follows another has its own clock, and tells it only after some seconds in which we
+//! assume something else. Players align sound and picture by a clock that does not jump.
 
 use std::time::{Duration, Instant};
 
@@ -15,14 +15,21 @@ pub(super) struct WallClock {
     shift: u64,
     /// What was said last, and when.
     last: Option<(u64, Instant)>,
+    /// It goes on whatever publishers say.
+    holds: bool,
 }
 
 impl WallClock {
+    /// Another publisher follows: from now on its clock is taken for the one that was told before.
+    pub(super) fn hold(&mut self) {
+        self.holds = self.last.is_some();
+    }
+
     /// The time to say at `now`, where the publisher's clock says `ntp`. All tracks of a viewer are
     /// shifted by the same, so that they stay together.
     pub(super) fn read(&mut self, now: Instant, ntp: u64) -> u64 {
         let mut shifted = ntp.wrapping_add(self.shift);
-        if let Some((last, at)) = self.last {
+        if let (Some((last, at)), true) = (self.last, self.holds) {
             let expected = last.wrapping_add(fixed_point(now.saturating_duration_since(at)));
             let step = (shifted.wrapping_sub(expected) as i64).unsigned_abs();
             if step > fixed_point(MAX_STEP) {
@@ -54,6 +61,7 @@ mod tests {
         assert_eq!(wall.read(at(0), 1_000 * SECOND), 1_000 * SECOND);
         assert_eq!(wall.read(at(2), 1_002 * SECOND), 1_002 * SECOND);
         // Another one, which lives in another century.
+        wall.hold();
         assert_eq!(wall.read(at(10), 77 * SECOND), 1_010 * SECOND);
         // Its audio is half a second behind its video at the time of the report, and stays so.
         assert_eq!(
@@ -64,8 +72,18 @@ mod tests {
     }
 
     #[test]
+    fn the_first_publisher_tells_its_own_clock_after_what_was_assumed() {
+        let (mut wall, start) = (WallClock::default(), Instant::now());
+        wall.hold(); // there was nothing before it
+        assert_eq!(wall.read(start, 5 * SECOND), 5 * SECOND);
+        assert_eq!(wall.read(start, 9_000 * SECOND), 9_000 * SECOND);
+    }
+
+    #[test]
     fn drift_is_followed() {
         let (mut wall, start) = (WallClock::default(), Instant::now());
+        wall.read(start, 5 * SECOND);
+        wall.hold();
         let mut ntp = 5 * SECOND;
         for step in 0..1_000_u64 {
             let now = start + Duration::from_secs(2 * step);

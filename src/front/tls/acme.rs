@@ -4,7 +4,7 @@
 //! port 443 of the name, which has to lead to the front door, and to nothing else. Account and
 //! certificate are kept, as authorities give few of them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,9 +12,11 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::server::ResolvesServerCert;
 use rustls::{ClientConfig, RootCertStore};
-use rustls_acme::acme::{LETS_ENCRYPT_PRODUCTION_DIRECTORY, LETS_ENCRYPT_STAGING_DIRECTORY};
+use rustls_acme::acme::{
+    Identifier, LETS_ENCRYPT_PRODUCTION_DIRECTORY, LETS_ENCRYPT_STAGING_DIRECTORY,
+};
 use rustls_acme::caches::DirCache;
-use rustls_acme::{AcmeConfig, EventError, EventOk};
+use rustls_acme::{AcmeConfig, EventError, EventOk, OrderError};
 use tokio_stream::StreamExt as _;
 
 use super::self_signed::make_directory;
@@ -89,7 +91,7 @@ pub(super) fn start(
                 Ok(event) => tracing::debug!(?event, "ACME"),
                 Err(EventError::Order(error)) => {
                     tracing::warn!(
-                        %error,
+                        error = reason(&error),
                         retry_after = ?wait,
                         "the authority gave no certificate for HTTPS; port 443 of each name in \
                          `tls.acme.domains` has to lead here"
@@ -104,12 +106,25 @@ pub(super) fn start(
     Ok((resolver, keeper))
 }
 
-fn roots(path: &PathBuf) -> Result<RootCertStore, TlsError> {
+/// What the authority found wrong with a name; the error itself is its whole answer.
+fn reason(error: &OrderError) -> String {
+    let OrderError::BadAuth(auth) = error else {
+        return error.to_string();
+    };
+    let Identifier::Dns(name) = &auth.identifier;
+    let problems = auth.challenges.iter().filter_map(|of| of.error.as_ref());
+    let details: Vec<_> = problems.filter_map(|of| of.detail.as_deref()).collect();
+    format!("{name}: {}", details.join("; "))
+}
+
+fn roots(path: &Path) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
     let text = files::read(path)?;
     let certificates = CertificateDer::pem_slice_iter(&text).filter_map(Result::ok);
     if roots.add_parsable_certificates(certificates).0 == 0 {
-        return Err(TlsError::NoCertificate { path: path.clone() });
+        return Err(TlsError::NoCertificate {
+            path: path.to_owned(),
+        });
     }
     Ok(roots)
 }

@@ -39,18 +39,23 @@ impl Directory {
         }
     }
 
-    /// Where the choice of a viewer is to be sent, if it can be granted.
+    /// Where the choice of a viewer is to be sent, if it can be granted. The index of an m-line, which
+    /// the extension speaks of, becomes the `mid` that the shard knows; a `mid` is taken as well.
     pub(in crate::gateway) fn choose_layer(
         &mut self,
         name: &StreamName,
         id: SessionId,
-        choice: &LayerChoice,
-    ) -> Result<Place, SessionError> {
+        mut choice: LayerChoice,
+    ) -> Result<(Place, LayerChoice), SessionError> {
         let session = self.session(SessionKind::Whep, name, id)?;
         let place = session.place;
-        let is_known = |mid: &String| session.mids.contains(mid);
-        if !choice.media_id.iter().all(is_known) {
-            return Err(SessionError::NoLayer);
+        if let Some(media) = &mut choice.media_id {
+            let index = media.parse::<usize>().ok();
+            match index.and_then(|index| session.mids.get(index)) {
+                Some(mid) => media.clone_from(mid),
+                None if session.mids.contains(media) => {}
+                None => return Err(SessionError::NoLayer),
+            }
         }
         let layers = self.streams.get(name).map(|stream| &stream.layers);
         let all: Vec<_> = layers
@@ -59,7 +64,7 @@ impl Directory {
             .flat_map(|layers| layers.iter().cloned())
             .collect();
         choice.check(&all)?;
-        Ok(place)
+        Ok((place, choice))
     }
 }
 

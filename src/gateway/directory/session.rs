@@ -30,6 +30,8 @@ pub(in crate::gateway) struct Session {
     pub(super) connected: bool,
     /// What a viewer can be sent; none for a publisher.
     pub(in crate::gateway) reception: Option<Reception>,
+    /// The names of all m-lines of a viewer's SDP.
+    pub(in crate::gateway) mids: Vec<String>,
     /// What those who read its events see; none before the first.
     pub(super) notice: Option<watch::Sender<Notice>>,
 }
@@ -54,6 +56,7 @@ impl Session {
             client,
             connected: false,
             reception: None,
+            mids: Vec::new(),
             notice: None,
         }
     }

@@ -7,6 +7,7 @@ use std::time::Instant;
 use tokio::sync::watch;
 
 use super::Place;
+use super::layering::Layers;
 use crate::gateway::events::Presence;
 use crate::shard::{SessionKey, StreamKey};
 use crate::stream::TrackInfo;
@@ -25,6 +26,8 @@ pub(super) struct Stream {
     pub(super) air: Air,
     /// The newest publisher that has to connect yet; the stream is its from then on.
     pub(super) next: Option<Broadcast>,
+    /// The layers of the tracks that have some.
+    pub(super) layers: Layers,
     /// The viewers' sessions, oldest first, and how many of them are connected.
     pub(super) subscribers: BTreeSet<SessionKey>,
     pub(super) connected: usize,

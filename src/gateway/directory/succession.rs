@@ -58,6 +58,7 @@ impl Directory {
             .take_if(|next| next.publisher.key == publisher)?;
         let before = std::mem::replace(&mut stream.air, Air::Live(broadcast.clone()));
         stream.tell_active();
+        stream.layers.clear();
         let (mut bound, mut unfit) = (Vec::new(), Vec::new());
         for key in &stream.subscribers {
             let session = self.sessions.get(key);
@@ -67,7 +68,10 @@ impl Directory {
                 continue;
             };
             match reception.bind(&broadcast.tracks) {
-                Some(spec) => bound.push((session.place, spec)),
+                Some(spec) => {
+                    bound.push((session.place, spec));
+                    session.tell_layers(&broadcast.tracks, &stream.layers);
+                }
                 // It is bound when it answers.
                 None if session.is_offered() => {}
                 None => unfit.push(*key),

@@ -15,11 +15,15 @@ impl Directory {
         id: SessionId,
     ) -> Result<Events, SessionError> {
         let session = self.session(SessionKind::Whep, name, id)?;
+        let key = session.place.key;
         let notice = session
             .notice
             .get_or_insert_with(|| watch::Sender::new(Notice::default()))
             .subscribe();
         let stream = self.streams.get_mut(name).ok_or(SessionError::NotFound)?;
+        if let (Some(live), Some(session)) = (stream.live(), self.sessions.get(&key)) {
+            session.tell_layers(&live.tracks, &stream.layers);
+        }
         let present = Presence {
             active: stream.live().is_some(),
             viewers: stream.connected,

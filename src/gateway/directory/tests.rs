@@ -1,5 +1,5 @@
 use super::*;
-use crate::gateway::StreamEvent;
+use crate::gateway::{LayerChoice, LayerStatus, MediaLayers, StreamEvent};
 use crate::rtp::{Codec, ExtensionMap};
 use crate::sdp::{Feedback, SubscribedTrack, SubscriberSpec};
 use crate::stream::TrackId;
@@ -456,6 +456,72 @@ fn those_who_are_sent_away_are_told_where_to() {
     let told: Vec<_> = std::iter::from_fn(|| poll(&mut events)).collect();
     let url = Some("https://b.example/whep/demo".to_owned());
     assert_eq!(told.last(), Some(&StreamEvent::Reconnect { url }));
+}
+
+#[test]
+fn viewers_are_told_of_the_layers_on_their_m_lines_and_choose_among_them() {
+    let layers = |rids: &[&str]| -> Arc<[LayerStatus]> {
+        let layer = |rid: &&str| LayerStatus {
+            encoding_id: (*rid).to_owned(),
+            ..LayerStatus::default()
+        };
+        rids.iter().map(layer).collect()
+    };
+    let mut office = Office::new(LIMITS, POLICY);
+    let (_, debut) = office.publish("demo");
+    let (id, viewer) = office.subscribe("demo");
+    let session = office.directory.sessions.get_mut(&viewer).unwrap();
+    session.mids = vec!["a".to_owned(), "0".to_owned()];
+    let (key, track) = (debut.broadcast.key, TrackId(0));
+    office.directory.set_layers(key, track, layers(&["h"]));
+    let mut events = office.directory.events(&name("demo"), id).unwrap();
+    let expected = |rids: &[&str]| {
+        let line = MediaLayers {
+            media: 1,
+            mid: "0".to_owned(),
+            layers: layers(rids).to_vec(),
+        };
+        Some(StreamEvent::Layers(Arc::new([line])))
+    };
+    let told: Vec<_> = std::iter::from_fn(|| poll(&mut events)).collect();
+    assert_eq!(told.last().cloned(), expected(&["h"]));
+    office.directory.set_layers(key, track, layers(&["h", "l"]));
+    assert_eq!(poll(&mut events), expected(&["h", "l"]));
+    office.directory.set_layers(key, track, layers(&["h", "l"]));
+    assert_eq!(poll(&mut events), None);
+
+    let mut choose = |mid: Option<&str>, rid: Option<&str>| {
+        let choice = LayerChoice {
+            media_id: mid.map(str::to_owned),
+            rid: rid.map(str::to_owned),
+            ..LayerChoice::default()
+        };
+        let chosen = office.directory.choose_layer(&name("demo"), id, choice);
+        chosen.map(|(place, choice)| (place.key, choice.media_id))
+    };
+    let mid = |mid: &str| (viewer, Some(mid.to_owned()));
+    // By the index of the m-line, or by its mid.
+    assert_eq!(choose(Some("0"), Some("l")).unwrap(), mid("a"));
+    assert_eq!(choose(Some("1"), None).unwrap(), mid("0"));
+    assert_eq!(choose(Some("a"), None).unwrap(), mid("a"));
+    assert_eq!(choose(None, None).unwrap(), (viewer, None));
+    assert!(matches!(
+        choose(Some("2"), None),
+        Err(SessionError::NoLayer)
+    ));
+    assert!(matches!(
+        choose(Some("x"), None),
+        Err(SessionError::NoLayer)
+    ));
+    assert!(matches!(
+        choose(None, Some("x")),
+        Err(SessionError::Layer(_))
+    ));
+
+    // What an older broadcast says late is nothing to the new one, which has no layers.
+    office.publish("demo");
+    office.directory.set_layers(key, track, layers(&["m"]));
+    assert_eq!(poll(&mut events), Some(StreamEvent::Layers(Arc::new([]))));
 }
 
 /// The next event, if there is one now.

@@ -60,10 +60,11 @@ fn answer(request: Request) {
             stream,
             id,
             if_match,
+            fragment,
             reply,
-            ..
         } => {
-            let _ = reply.send(find(kind, &stream, id).and_then(|()| patch(&if_match)));
+            let found = find(kind, &stream, id);
+            let _ = reply.send(found.and_then(|()| patch(&if_match, &fragment)));
         }
         Request::Delete {
             kind,
@@ -139,33 +140,18 @@ fn create(
         _ => {}
     }
     let tracks = tracks(&stream);
-    let mut ssrc = 0;
-    let mut next_ssrc = move || {
-        ssrc += 1;
-        ssrc
-    };
-    let ice = IceCredentials {
-        ufrag: "server".into(),
-        pwd: "p".repeat(24),
-    };
-    let places: [SocketAddr; 2] =
-        ["192.0.2.10:8080", "[2001:db8::10]:8080"].map(|place| place.parse().unwrap());
-    let local = sdp::Local {
-        ice: &ice,
-        fingerprint: &Fingerprint([7; 32]),
-        candidates: &Candidate::list(places),
-        session_id: 1,
-        stream: &stream,
-        leniency: sdp::Leniency::default(),
-    };
     let policy = CodecPolicy {
         allowed: Codec::ALL.to_vec(),
         deprioritized: Vec::new(),
     };
-    let answer = match kind {
-        SessionKind::Whip => sdp::accept_publisher(offer, &local, &policy)?.answer,
-        SessionKind::Whep => sdp::accept_subscriber(offer, &local, &tracks, &mut next_ssrc)?.answer,
-    };
+    let answer = with_local(&stream, |local, next_ssrc| match kind {
+        SessionKind::Whip => {
+            sdp::accept_publisher(offer, local, &policy).map(|accepted| accepted.answer)
+        }
+        SessionKind::Whep => {
+            sdp::accept_subscriber(offer, local, &tracks, next_ssrc).map(|accepted| accepted.answer)
+        }
+    })?;
     let path = match kind {
         SessionKind::Whip => WHIP_SESSION,
         SessionKind::Whep => WHEP_SESSION,
@@ -178,12 +164,33 @@ fn create(
     })
 }
 
-fn counter_offer(
-    stream: StreamName,
-    reason: Option<&sdp::Refusal>,
-) -> Result<Created, CreateError> {
-    let reason = reason.map(|reason| format!("i={reason}\r\n"));
-    let reason = reason.unwrap_or_default();
+/// Our side of a session.
+fn with_local<T>(
+    stream: &StreamName,
+    make: impl FnOnce(&sdp::Local<'_>, &mut dyn FnMut() -> u32) -> T,
+) -> T {
+    let ice = IceCredentials {
+        ufrag: "server".into(),
+        pwd: "p".repeat(24),
+    };
+    let places: [SocketAddr; 2] =
+        ["192.0.2.10:8080", "[2001:db8::10]:8080"].map(|place| place.parse().unwrap());
+    let local = sdp::Local {
+        ice: &ice,
+        fingerprint: &Fingerprint([7; 32]),
+        candidates: &Candidate::list(places),
+        session_id: 1,
+        stream,
+        leniency: sdp::Leniency::default(),
+    };
+    let mut ssrc = 0;
+    make(&local, &mut || {
+        ssrc += 1;
+        ssrc
+    })
+}
+
+fn counter_offer(stream: StreamName, reason: Option<&str>) -> Result<Created, CreateError> {
     match stream.as_str() {
         "offline" => Err(offline(stream)),
         "mute" => Err(CreateError::Full {
@@ -193,7 +200,10 @@ fn counter_offer(
         _ => Ok(Created {
             id: id(WHEP_SESSION),
             etag: "generation-1".into(),
-            sdp: format!("v=0\r\n{reason}a=setup:actpass\r\n"),
+            sdp: with_local(&stream, |local, next_ssrc| {
+                sdp::counter_offer(&tracks(&stream), local, reason, next_ssrc)
+            })?
+            .sdp,
             description: Description::CounterOffer {
                 valid: Duration::from_secs(30),
             },
@@ -220,14 +230,17 @@ fn select(choice: &LayerChoice) -> Result<(), SessionError> {
     }
 }
 
-fn patch(if_match: &IfMatch) -> Result<Patched, SessionError> {
-    match if_match {
-        IfMatch::Any => Ok(Patched::Restarted {
+/// The peer's user name fragment is `abcd`; another one restarts ICE.
+fn patch(if_match: &IfMatch, fragment: &sdp::Fragment) -> Result<Patched, SessionError> {
+    if matches!(if_match, IfMatch::Tag(tag) if tag != "generation-1") {
+        return Err(SessionError::Stale);
+    }
+    match &fragment.ice {
+        Some(ice) if ice.ufrag != "abcd" => Ok(Patched::Restarted {
             etag: "generation-2".into(),
             fragment: "a=ice-ufrag:new1\r\n".into(),
         }),
-        IfMatch::Tag(tag) if tag == "generation-1" => Ok(Patched::Candidates),
-        IfMatch::Tag(_) => Err(SessionError::Stale),
+        _ => Ok(Patched::Candidates),
     }
 }
 

@@ -141,3 +141,25 @@ async fn no_page_has_anything_inline_and_all_it_names_exists() {
         }
     }
 }
+
+#[tokio::test]
+async fn the_player_may_follow_where_the_server_sends_it() {
+    let settings = Settings {
+        drain_origin: Some("https://b.test".to_owned()),
+        ..Settings::default()
+    };
+    let rows = [
+        Row::new("the player", "GET", "/watch/live", 200)
+            .answers(&[(
+                "content-security-policy",
+                "; connect-src 'self' https://b.test",
+            )])
+            .holds(&["<html"]),
+        Row::new("no other page", "GET", "/publish/live", 200)
+            .answers(&[("content-security-policy", "frame-ancestors 'self'")])
+            .holds(&["<html"]),
+        Row::new("no refusal", "GET", "/watch/a%20b", 400)
+            .answers(&[("content-security-policy", "")]),
+    ];
+    check_all(&app(Tokens::default(), settings), &rows).await;
+}

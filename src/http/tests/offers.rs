@@ -69,7 +69,17 @@ pub(super) const ROWS: &[Row] = &[
         .holds(&["v=0\r\n"]),
     offer("E13: no codec of the stream", "/whep/h264", 406)
         .answers(COUNTERED)
-        .holds(&["i=this stream sends H264", "v=0\r\n"]),
+        .holds(&["i=this stream sends H264", "your offer has VP8"]),
+    Row::new("E14: our own offer", "POST", "/whep/live", 406)
+        .holds(&[
+            "a=group:BUNDLE 0 1\r\n",
+            "a=sendonly\r\n",
+            "a=rtcp-mux\r\n",
+            "a=rtcp-mux-only\r\n",
+            "a=setup:actpass\r\n",
+            "a=msid:live ",
+        ])
+        .lacks(&["a=recvonly", "a=sendrecv", "i="]),
     offer("E13: the first reason stands", "/whep/mute", 422).holds(&["this stream sends H264"]),
     offer("E13: a codec that fits needs none", "/whep/h264", 201)
         .edit(H264)

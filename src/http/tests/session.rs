@@ -5,6 +5,8 @@ use super::*;
 const CURRENT: (&str, &str) = ("if-match", "\"generation-1\"");
 const OTHER: &str = "/{kind}/live/ffffffffffffffffffffffffffffffff";
 
+const ANEW: &[(&str, &str)] = &[("a=ice-ufrag:abcd", "a=ice-ufrag:efgh")];
+
 pub(super) const ROWS: &[Row] = &[
     Row::new("S1: the end", "DELETE", "/{kind}{session}", 200),
     Row::new(
@@ -64,13 +66,34 @@ pub(super) const ROWS: &[Row] = &[
     Row::new("S5: a restart", "PATCH", "/{kind}{session}", 200)
         .with(&[FRAGMENT, ("if-match", "\"*\"")])
         .body(CANDIDATES)
+        .edit(ANEW)
         .answers(&[FRAGMENT, ("etag", "\"generation-2\"")])
         .holds(&["a=ice-ufrag:new1"]),
     Row::new("S5: as HTTP has it", "PATCH", "/{kind}{session}", 200)
         .with(&[FRAGMENT, ("if-match", "*")])
         .body(CANDIDATES)
+        .edit(ANEW)
         .answers(&[FRAGMENT, ("etag", "\"generation-2\"")])
         .holds(&["a=ice-ufrag:new1"]),
+    Row::new(
+        "S5: other credentials say it",
+        "PATCH",
+        "/{kind}{session}",
+        200,
+    )
+    .with(&[FRAGMENT, CURRENT])
+    .body(CANDIDATES)
+    .edit(ANEW)
+    .answers(&[("etag", "\"generation-2\"")])
+    .holds(&["a=ice-ufrag:new1"]),
+    Row::new(
+        "S4 S5: the same ones don't",
+        "PATCH",
+        "/{kind}{session}",
+        204,
+    )
+    .with(&[FRAGMENT, ("if-match", "*")])
+    .body(CANDIDATES),
     Row::new("S7: an old tag", "PATCH", "/{kind}{session}", 412)
         .with(&[FRAGMENT, ("if-match", "\"generation-0\"")])
         .body(CANDIDATES)

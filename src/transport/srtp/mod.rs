@@ -244,6 +244,12 @@ impl Inbound {
     }
 }
 
+/// The SSRC of an RTP packet (RFC 3550, section 5.1), which no cipher hides.
+pub fn ssrc(packet: &[u8]) -> Option<u32> {
+    let bytes = packet.get(8..)?.first_chunk()?;
+    Some(u32::from_be_bytes(*bytes))
+}
+
 /// The length of an RTP header with its CSRCs and extension (RFC 3550, section 5.1 and 5.3.1).
 ///
 /// `None` when the packet is of another version or ends before its header does.

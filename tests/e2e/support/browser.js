@@ -20,12 +20,12 @@ const ARGS = [
   "--allow-loopback-in-peer-connection",
 ];
 
-/** One browser for the tests of a file. */
-export function browserOfFile() {
+/** One browser for the tests of a file, started with `more` flags. */
+export function browserOfFile(more = []) {
   let browser;
   before(async () => {
     const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
-    browser = await chromium.launch({ executablePath, args: ARGS });
+    browser = await chromium.launch({ executablePath, args: [...ARGS, ...more] });
   });
   after(() => browser?.close());
 

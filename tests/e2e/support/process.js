@@ -37,6 +37,8 @@ export async function startGateway(t, settings = {}, { on = "127.0.0.1", port = 
     get output() {
       return child.output;
     },
+    /** Ends it before the end of the test. */
+    stop: () => child.stop("SIGTERM"),
     async streams(headers = {}) {
       if (machine) return JSON.parse(machine.run("curl", "-sf", `${url}/streams`));
       return (await fetch(`${url}/streams`, { headers })).json();

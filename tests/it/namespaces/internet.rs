@@ -10,7 +10,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{LazyLock, mpsc};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The names of all namespaces begin so; the number of the process follows.
 const PREFIX: &str = "tidegate-network-";
@@ -72,6 +72,19 @@ impl Internet {
         })
     }
 
+    /// The same, for a test that needs further programs.
+    pub(crate) fn with(programs: &[&str]) -> Option<Self> {
+        let missing = programs.iter().find(|program| !is_installed(program));
+        if let Some(missing) = missing {
+            let _ = writeln!(
+                io::stderr(),
+                "skipped: a test in network namespaces needs {missing}"
+            );
+            return None;
+        }
+        Self::new()
+    }
+
     /// A new machine.
     pub(crate) fn host(&self, name: &str) -> Host {
         let host = Host {
@@ -118,6 +131,9 @@ impl Internet {
             host.add_address(&peer.name, address);
             host.ip(&format!("link set {} up", peer.name));
         }
+        for (host, peer) in [(a, other), (b, one)] {
+            host.wait_for_link(&peer.0.name, peer.1);
+        }
     }
 }
 
@@ -136,6 +152,41 @@ impl Host {
         let mut all = vec!["-n", self.namespace.as_str()];
         all.extend(arguments.split_ascii_whitespace());
         ip(&all);
+    }
+
+    /// Waits until the kernel uses the cable to `address`, which is some time after both ends are up.
+    fn wait_for_link(&self, interface: &str, address: &str) {
+        let (peer, _) = address.split_once('/').unwrap();
+        let shows = |arguments: &[&str]| {
+            let mut command = Command::new("ip");
+            command.args(["-n", &self.namespace]).args(arguments);
+            let output = command_output(&mut command).unwrap();
+            (output.status.success(), output.stdout.is_empty())
+        };
+        let gives_up = Instant::now() + PATIENCE;
+        loop {
+            let (is_routed, _) = shows(&["route", "get", peer]);
+            let (_, is_usable) = shows(&[
+                "-6",
+                "address",
+                "show",
+                "dev",
+                interface,
+                "tentative",
+                "scope",
+                "global",
+            ]);
+            if is_routed && is_usable {
+                return;
+            }
+            assert!(
+                Instant::now() < gives_up,
+                "the cable from {} to {interface} stays down",
+                self.name
+            );
+            // The kernel's word for it is a netlink message; this is no place to read those.
+            thread::sleep(Duration::from_millis(10));
+        }
     }
 
     pub(crate) fn add_address(&self, interface: &str, address: &str) {
@@ -251,10 +302,10 @@ impl Host {
 impl Program {
     /// Waits for a line that `is_it` likes, on stdout or stderr.
     pub(crate) fn wait_for(&mut self, what: &str, is_it: impl Fn(&str) -> bool) -> String {
-        let start = std::time::Instant::now();
+        let gives_up = Instant::now() + PATIENCE;
         let mut seen = String::new();
         loop {
-            let left = PATIENCE.saturating_sub(start.elapsed());
+            let left = gives_up.saturating_duration_since(Instant::now());
             match self.lines.recv_timeout(left) {
                 Ok(line) if is_it(&line) => return line,
                 Ok(line) => {
@@ -286,6 +337,11 @@ impl Drop for Program {
         // It may have ended; then there is nothing to kill.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if thread::panicking() {
+            // What it said last may tell why.
+            let said: Vec<_> = self.lines.try_iter().collect();
+            let _ = writeln!(io::stderr(), "on {}:\n{}", self.name, said.join("\n"));
+        }
     }
 }
 
@@ -329,6 +385,11 @@ fn succeeded(
         command.get_program().display(),
         said.trim()
     ))
+}
+
+fn is_installed(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }
 
 /// Removes what test processes that were killed have left.

@@ -30,7 +30,7 @@ use super::client::Leftover;
 use super::rule::{Group, Level, Protocol, Rule, Verdict};
 
 /// The longest text of a server's that is shown, in characters.
-const MAX_TEXT: usize = 160;
+const MAX_TEXT: usize = 400;
 
 /// Everything that came of a check.
 pub(super) struct Report {

@@ -98,7 +98,7 @@ fn mappings(settings: &Settings, found: &Found, report: &mut Report) {
             format!("sees {seen}: no NAT")
         } else if *local != settings.media.listen.port() {
             format!(
-                "sees {}, asked from another port than that of media, which is in use",
+                "sees {}; asked from another port than that of media",
                 seen.ip()
             )
         } else if seen.port() == *local {

@@ -89,7 +89,7 @@ pub(super) async fn look(holder: Holder, announcement: &Announcement, report: &m
                 Protocol::Tcp => ask_tcp(to, ice.as_ref()).await,
             };
             let outcome = match outcome {
-                Ok(true) => Outcome::Answered(start.elapsed()),
+                Ok(true) => Outcome::Answered(Instant::now() - start),
                 Ok(false) => Outcome::Silent,
                 Err(error) if hung_up(&error) => Outcome::HungUp,
                 Err(error) => Outcome::Refused(error),

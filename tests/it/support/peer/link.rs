@@ -167,6 +167,11 @@ impl Link {
         self.reached = false;
     }
 
+    /// Sends no checks until [`Self::rebind`] or [`Self::restart`].
+    pub(crate) fn hold_checks(&mut self) {
+        self.next_check = Instant::now() + Duration::from_secs(3_600);
+    }
+
     /// Goes on with other credentials after an ICE restart.
     pub(crate) fn restart(&mut self, check: Check) {
         self.check = check;

@@ -287,7 +287,10 @@ impl Session {
 
     /// Restarts ICE: the server's new user name fragment and password.
     pub(crate) async fn restart_ice(&mut self) -> (String, String) {
-        let fragment = "a=ice-ufrag:again\r\na=ice-pwd:another-password-of-a-peer\r\n";
+        // New ones each time: the same again would be no restart.
+        let generation: u32 = rand::random();
+        let fragment =
+            format!("a=ice-ufrag:again{generation}\r\na=ice-pwd:another-password-of-a-peer\r\n");
         let request = self
             .authorized(self.http.patch(&self.url))
             .header(CONTENT_TYPE, "application/trickle-ice-sdpfrag")

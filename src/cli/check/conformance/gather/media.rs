@@ -106,7 +106,7 @@ async fn watch(
         None => observed.packets > 0 && (!wants_keyframe || observed.first_keyframe.is_some()),
     });
     let _ = tokio::time::timeout(FIRST, is_flowing).await;
-    tokio::time::sleep(KEEP.saturating_sub(up.elapsed())).await;
+    tokio::time::sleep(KEEP.saturating_sub(Instant::now() - up)).await;
     let count = |seen: Observed| match &sending {
         Some(_) => seen.rtcp,
         None => seen.packets,
@@ -127,7 +127,7 @@ async fn watch(
     media.rtcp = seen.rtcp;
     media.keyframe_requests = seen.keyframe_requests;
     media.sent = sending.as_ref().map_or(0, Sending::sent);
-    media.kept = up.elapsed();
+    media.kept = Instant::now() - up;
     media.lost = seen.lost || peer.is_closed().await;
 }
 
@@ -141,9 +141,9 @@ async fn end(run: &mut Run<'_>, peer: &Peer, session: &Url, media: &mut Media) {
         return;
     }
     let deleted = Instant::now();
-    while deleted.elapsed() < CLOSE {
+    while Instant::now() - deleted < CLOSE {
         if peer.is_closed().await {
-            media.closed = Some(deleted.elapsed());
+            media.closed = Some(Instant::now() - deleted);
             return;
         }
         tokio::time::sleep(LOOK).await;

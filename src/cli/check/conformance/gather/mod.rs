@@ -141,7 +141,7 @@ impl Run<'_> {
             429 | 503 => "the server is busy: try again later",
             _ => "nothing can be tried without a session",
         };
-        Some(format!("no session; the server answered {said} ({advice})"))
+        Some(format!("{advice}; the server answered {said}"))
     }
 
     /// A POST to the endpoint.

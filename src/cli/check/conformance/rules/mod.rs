@@ -14,6 +14,7 @@ mod ice;
 mod link;
 mod media;
 mod offer;
+mod reach;
 mod restart;
 mod session;
 #[cfg(test)]

@@ -335,20 +335,20 @@ fn faults() -> Vec<Fault> {
             Err(Unanswered("gone".to_owned()))
         ),
         ("endpoint.content-type", Whip, |e| {
-            with(e, "content-type", "text/plain")
+            with(e, "content-type", "text/plain");
         }),
         ("endpoint.content-type", Whip, |e| {
-            without(e, "content-type")
+            without(e, "content-type");
         }),
         ("endpoint.location", Whip, |e| without(e, "location")),
         ("endpoint.location", Whip, |e| {
-            with(e, "location", "file:///s/1")
+            with(e, "location", "file:///s/1");
         }),
         ("endpoint.location-scheme", Whip, |e| {
-            with(e, "location", "http://media.example/s/1")
+            with(e, "location", "http://media.example/s/1");
         }),
         ("endpoint.https", Whip, |e| {
-            e.url = Url::parse("http://media.example/").unwrap()
+            e.url = Url::parse("http://media.example/").unwrap();
         }),
         ("endpoint.redirect", Whip, |e| e.redirects.push(302)),
         says!("endpoint.get", Whip, Get, plain(405)),
@@ -373,7 +373,7 @@ fn faults() -> Vec<Fault> {
         serves!("offer.empty", Empty),
         serves!("offer.garbage", Garbage),
         ("offer.garbage", Whip, |e| {
-            offer(e, Case::Garbage, plain(500))
+            offer(e, Case::Garbage, plain(500));
         }),
         serves!("offer.binary", Binary),
         ("offer.too-large", Whip, |e| {
@@ -384,7 +384,7 @@ fn faults() -> Vec<Fault> {
         serves!("offer.inactive", Inactive),
         serves!("offer.two-videos", TwoVideos),
         ("offer.two-videos", Whip, |e| {
-            offer(e, Case::TwoVideos, plain(415))
+            offer(e, Case::TwoVideos, plain(415));
         }),
         ("offer.one-video", Whep, |e| {
             let two = answer(Whep).replace(
@@ -401,59 +401,59 @@ fn faults() -> Vec<Fault> {
         serves!("offer.no-fingerprint", NoFingerprint),
         serves!("offer.bad-fingerprint", BadFingerprint),
         ("answer.sections", Whip, |e| {
-            in_answer(e, "m=audio", "m=video")
+            in_answer(e, "m=audio", "m=video");
         }),
         ("answer.sections", Whip, |e| in_answer(e, "v=0", "V=0")),
         ("answer.whole", Whip, |e| {
-            in_answer(e, "m=video 9", "m=video 0")
+            in_answer(e, "m=video 9", "m=video 0");
         }),
         ("answer.direction", Whip, |e| {
-            in_answer(e, "a=recvonly", "a=sendrecv")
+            in_answer(e, "a=recvonly", "a=sendrecv");
         }),
         ("answer.direction", Whep, |e| {
-            in_answer(e, "a=sendonly\r\n", "")
+            in_answer(e, "a=sendonly\r\n", "");
         }),
         ("answer.bundle", Whip, |e| {
-            in_answer(e, "BUNDLE 0 1", "BUNDLE 0")
+            in_answer(e, "BUNDLE 0 1", "BUNDLE 0");
         }),
         ("answer.bundle", Whip, |e| {
-            in_answer(e, "a=group:BUNDLE 0 1\r\n", "")
+            in_answer(e, "a=group:BUNDLE 0 1\r\n", "");
         }),
         ("answer.bundle", Whip, |e| {
-            in_answer(e, "a=mid:1", "a=mid:video")
+            in_answer(e, "a=mid:1", "a=mid:video");
         }),
         ("answer.rtcp-mux", Whip, |e| {
-            in_answer(e, "a=rtcp-mux\r\n", "")
+            in_answer(e, "a=rtcp-mux\r\n", "");
         }),
         ("answer.msid", Whep, |e| {
-            in_answer(e, "a=msid:stream track1\r\n", "")
+            in_answer(e, "a=msid:stream track1\r\n", "");
         }),
         ("answer.msid", Whep, |e| {
-            in_answer(e, "a=msid:stream track1", "a=msid:other track1")
+            in_answer(e, "a=msid:stream track1", "a=msid:other track1");
         }),
         ("answer.setup", Whip, |e| {
-            in_answer(e, "a=setup:passive", "a=setup:actpass")
+            in_answer(e, "a=setup:passive", "a=setup:actpass");
         }),
         ("answer.credentials", Whip, |e| {
-            in_answer(e, "a=ice-ufrag:serv", "a=ice-ufrag:s")
+            in_answer(e, "a=ice-ufrag:serv", "a=ice-ufrag:s");
         }),
         ("answer.credentials", Whip, |e| {
-            in_answer(e, "the-password-of-a-server", "short")
+            in_answer(e, "the-password-of-a-server", "short");
         }),
         ("answer.fingerprint", Whip, |e| {
-            in_answer(e, "sha-256 00:", "sha-256 0:")
+            in_answer(e, "sha-256 00:", "sha-256 0:");
         }),
         ("answer.fingerprint", Whip, |e| {
-            in_answer(e, "sha-256", "sha-1")
+            in_answer(e, "sha-256", "sha-1");
         }),
         ("answer.codecs", Whip, |e| {
-            in_answer(e, "VP8/90000", "VP9/90000")
+            in_answer(e, "VP8/90000", "VP9/90000");
         }),
         ("answer.codecs", Whip, |e| {
-            in_answer(e, "SAVPF 96\r\n", "SAVPF 96 121\r\n")
+            in_answer(e, "SAVPF 96\r\n", "SAVPF 96 121\r\n");
         }),
         ("answer.extensions", Whip, |e| {
-            in_answer(e, "a=extmap:4 ", "a=extmap:5 ")
+            in_answer(e, "a=extmap:4 ", "a=extmap:5 ");
         }),
         ("answer.candidates", Whip, |e| {
             let text = answer(Whip).replace("a=candidate", "a=x-candidate");
@@ -473,7 +473,7 @@ fn faults() -> Vec<Fault> {
                 .to_vec();
         }),
         ("session.secret", Whip, |e| {
-            e.sessions[1] = e.sessions[0].clone()
+            e.sessions[1] = e.sessions[0].clone();
         }),
         says!("session.get", Whip, SessionGet, plain(405)),
         says!("session.unknown-delete", Whip, UnknownDelete, plain(200)),
@@ -564,17 +564,17 @@ fn faults() -> Vec<Fault> {
             problem(412)
         ),
         ("media.answer", Whip, |e| {
-            media(e, |m| m.unusable = Some("no".to_owned()))
+            media(e, |m| m.unusable = Some("no".to_owned()));
         }),
         ("media.ice", Whip, |e| {
-            media(e, |m| (m.ice, m.connected) = (None, None))
+            media(e, |m| (m.ice, m.connected) = (None, None));
         }),
         ("media.dtls", Whip, |e| media(e, |m| m.connected = None)),
         ("media.packets", Whep, |e| {
-            media(e, |m| m.first_packet = None)
+            media(e, |m| m.first_packet = None);
         }),
         ("media.keyframe", Whep, |e| {
-            media(e, |m| m.first_keyframe = None)
+            media(e, |m| m.first_keyframe = None);
         }),
         ("media.keyframe", Whep, |e| {
             media(e, |m| m.first_keyframe = Some(Duration::from_secs(8)));
@@ -582,10 +582,10 @@ fn faults() -> Vec<Fault> {
         ("media.reports", Whip, |e| media(e, |m| m.reports = 0)),
         ("media.consent", Whip, |e| media(e, |m| m.lost = true)),
         ("media.restart-broken", Whip, |e| {
-            media(e, |m| m.lost = true)
+            media(e, |m| m.lost = true);
         }),
         ("media.restart-broken", Whep, |e| {
-            media(e, |m| m.after_restart = Some(0))
+            media(e, |m| m.after_restart = Some(0));
         }),
         ("media.goodbye", Whip, |e| media(e, |m| m.closed = None)),
         says!("cors.preflight", Whip, Preflight, plain(401)),
@@ -677,23 +677,23 @@ fn faults() -> Vec<Fault> {
             response(404, &[("content-type", "application/problem+json")], "{}")
         ),
         ("link.form", Whip, |e| {
-            with(e, "link", "stun:stun.example; rel=\"ice-server\"")
+            with(e, "link", "stun:stun.example; rel=\"ice-server\"");
         }),
         ("link.form", Whip, |e| {
-            with(e, "link", "<stun:stun.example>")
+            with(e, "link", "<stun:stun.example>");
         }),
         ("link.one-each", Whip, |e| {
             with(
                 e,
                 "link",
                 "<stun:a>; rel=\"ice-server\", <stun:b>; rel=\"ice-server\"",
-            )
+            );
         }),
         ("link.ice-server", Whip, |e| {
-            with(e, "link", "<turn:a>; rel=\"ice-server\"")
+            with(e, "link", "<turn:a>; rel=\"ice-server\"");
         }),
         ("link.ice-server", Whip, |e| {
-            with(e, "link", "<https://a>; rel=\"ice-server\"")
+            with(e, "link", "<https://a>; rel=\"ice-server\"");
         }),
         says!("link.events", Whep, EventsCreate, plain(201)),
         says!("link.events-stream", Whep, EventsRead, plain(200)),

@@ -1,0 +1,80 @@
+//! How a shard takes a session that the control plane made.
+
+use std::time::Instant;
+
+use super::Event;
+use super::inbox::{OpenSession, Role};
+use super::local_stream::{LocalStream, Source};
+use super::session::{Media, Session};
+use super::state::State;
+use crate::egress::whep::Subscriber;
+use crate::ingest::Publisher;
+use crate::transport::Transport;
+
+impl State {
+    /// Takes a session that the control plane made.
+    pub(super) fn open(&mut self, now: Instant, opened: OpenSession) {
+        let OpenSession {
+            key,
+            transport,
+            role,
+        } = opened;
+        let ufrags = vec![transport.local.ufrag.as_str().into()];
+        let transport = match Transport::new(now, &self.identity, &transport) {
+            Ok(transport) => transport,
+            Err(reason) => {
+                let _ = self.events.send(Event::Closed {
+                    session: key,
+                    reason: Some(reason),
+                });
+                return;
+            }
+        };
+        let (stream, media) = match role {
+            Role::Publisher { stream, spec } => {
+                self.add_stream(stream, LocalStream::published(&spec, &self.config));
+                let publisher =
+                    Publisher::new(now, spec, self.config.ingest.clone(), rand::random());
+                (stream, Media::Publisher(Box::new(publisher)))
+            }
+            Role::Subscriber {
+                stream,
+                origin,
+                tracks,
+                spec,
+                cname,
+            } => {
+                self.enter_stream(stream, origin, &tracks);
+                (
+                    stream,
+                    Media::Subscriber(Subscriber::new(&spec, &cname, rand::random)),
+                )
+            }
+        };
+        let session = Session {
+            key,
+            stream,
+            transport,
+            media,
+            ufrags,
+            paths: Vec::new(),
+            ssrcs: Vec::new(),
+            scheduled: None,
+        };
+        let publishes = matches!(session.media, Media::Publisher(_));
+        let slot = self.sessions.insert(session);
+        self.me().counters().sessions_opened.add(1);
+        if publishes
+            && let Some(LocalStream {
+                source:
+                    Source::Publisher {
+                        slot: of_publisher, ..
+                    },
+                ..
+            }) = self.streams.get_mut(&stream)
+        {
+            *of_publisher = slot;
+        }
+        self.settle(now, slot);
+    }
+}

@@ -1,0 +1,158 @@
+// A browser publishes three sizes of its picture at once; viewers get the best one, or choose.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { browserOfFile } from "./support/browser.js";
+import { framesAreDecoded, pictureSize, playbackAdvances, received } from "./support/pages.js";
+import { startGateway, streamIsListed } from "./support/process.js";
+import { until } from "./support/wait.js";
+
+const browser = browserOfFile();
+
+/** The names of the layers, with the height of their picture. */
+const HEIGHTS = { l: 180, m: 360, h: 720 };
+
+for (const codec of ["VP8", "H264"]) {
+  test(`a viewer chooses between the layers of ${codec}`, async (t) => {
+    const gateway = await startGateway(t);
+    const publisher = await browser.open(t, `${gateway.url}/publish/demo`);
+    await publishLayers(publisher, "/whip/demo", codec);
+    await streamIsListed(gateway, "demo");
+
+    const viewer = await browser.open(t, `${gateway.url}/watch/demo#way=whep`);
+    await heightBecomes(viewer, HEIGHTS.h);
+    await until("the page lists the layers", async () => {
+      const listed = await viewer.evaluate(() => document.getElementById("layer").textContent);
+      return Object.values(HEIGHTS).every((height) => listed.includes(String(height)));
+    });
+    for (const rid of ["l", "m", "h", "l"]) {
+      await select(viewer, { rid });
+      await heightBecomes(viewer, HEIGHTS[rid]);
+      await framesAreDecoded(viewer, 20);
+    }
+    await select(viewer, {});
+    await heightBecomes(viewer, HEIGHTS.h);
+    const { video } = await framesAreDecoded(viewer, 20);
+    assert.equal(video.packetsLost, 0, "a switch leaves no gap");
+
+    await assert.rejects(select(viewer, { rid: "x" }), /no encoding of this stream has that rid/);
+    await assert.rejects(select(viewer, { temporalLayerId: 1 }), /no spatial or temporal layers/);
+  });
+}
+
+test("a viewer falls to the next layer while the best one pauses", async (t) => {
+  const gateway = await startGateway(t);
+  const publisher = await browser.open(t, `${gateway.url}/publish/demo`);
+  await publishLayers(publisher, "/whip/demo", "VP8");
+  await streamIsListed(gateway, "demo");
+  const viewer = await browser.open(t, `${gateway.url}/watch/demo#way=whep`);
+  await heightBecomes(viewer, HEIGHTS.h);
+
+  await activate(publisher, "h", false);
+  await heightBecomes(viewer, HEIGHTS.m);
+  await framesAreDecoded(viewer, 20);
+  await activate(publisher, "h", true);
+  await heightBecomes(viewer, HEIGHTS.h);
+  const { video } = await framesAreDecoded(viewer, 20);
+  assert.equal(video.packetsLost, 0);
+});
+
+test("HLS goes on with the next layer while the best one pauses", async (t) => {
+  const gateway = await startGateway(t);
+  const publisher = await browser.open(t, `${gateway.url}/publish/demo`);
+  await publishLayers(publisher, "/whip/demo", "H264");
+  await streamIsListed(gateway, "demo");
+  const viewer = await browser.open(t, `${gateway.url}/watch/demo#way=hls`);
+  const sizeBecomes = (size) => until(`the picture is ${size}`, async () => (await pictureSize(viewer)) === size);
+  await playbackAdvances(viewer, 2);
+  await sizeBecomes("1280x720");
+  await activate(publisher, "h", false);
+  await sizeBecomes("640x360");
+  await playbackAdvances(viewer, 2);
+  await activate(publisher, "h", true);
+  await sizeBecomes("1280x720");
+  await playbackAdvances(viewer, 2);
+});
+
+/** Publishes the browser's camera as three layers, from a page of the gateway. */
+async function publishLayers(page, endpoint, codec) {
+  await page.evaluate(
+    async ({ endpoint, codec }) => {
+      const video = { width: 1280, height: 720, frameRate: 15 };
+      const stream = await navigator.mediaDevices.getUserMedia({ video, audio: true });
+      const peer = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
+      const [picture] = stream.getVideoTracks();
+      peer.addTransceiver(stream.getAudioTracks()[0], { direction: "sendonly", streams: [stream] });
+      const transceiver = peer.addTransceiver(picture, {
+        direction: "sendonly",
+        streams: [stream],
+        sendEncodings: [
+          { rid: "l", scaleResolutionDownBy: 4, maxBitrate: 100_000 },
+          { rid: "m", scaleResolutionDownBy: 2, maxBitrate: 300_000 },
+          { rid: "h", scaleResolutionDownBy: 1, maxBitrate: 900_000 },
+        ],
+      });
+      const { codecs } = RTCRtpSender.getCapabilities("video");
+      const wanted = codecs.filter(({ mimeType }) => [`video/${codec}`, "video/rtx"].includes(mimeType));
+      transceiver.setCodecPreferences(wanted);
+      await peer.setLocalDescription();
+      const response = await fetch(endpoint, {
+        method: "POST",
+        headers: { "Content-Type": "application/sdp" },
+        body: peer.localDescription.sdp,
+      });
+      const answer = await response.text();
+      if (response.status !== 201) throw new Error(answer);
+      // The estimate of the bandwidth would take its time to come up to the third layer.
+      const [, type] = answer.match(/^m=video \d+ \S+ (\d+)/m);
+      const start = "x-google-start-bitrate=2000";
+      const parameters = new RegExp(`^a=fmtp:${type} .*$`, "m");
+      const map = new RegExp(`^a=rtpmap:${type} .*$`, "m");
+      const sdp = parameters.test(answer)
+        ? answer.replace(parameters, (line) => `${line};${start}`)
+        : answer.replace(map, (line) => `${line}\r\na=fmtp:${type} ${start}`);
+      await peer.setRemoteDescription({ type: "answer", sdp });
+      window.layered = { peer, sender: transceiver.sender };
+    },
+    { endpoint, codec },
+  );
+}
+
+/** Lets the publisher send a layer or not. */
+function activate(page, rid, active) {
+  return page.evaluate(
+    async ({ rid, active }) => {
+      const { sender } = window.layered;
+      const parameters = sender.getParameters();
+      parameters.encodings.find((encoding) => encoding.rid === rid).active = active;
+      await sender.setParameters(parameters);
+    },
+    { rid, active },
+  );
+}
+
+/** Chooses a layer over the link that the gateway gave the viewer. */
+function select(page, choice) {
+  return page.evaluate(async (choice) => {
+    const rel = "urn:ietf:params:whep:ext:core:layer";
+    const { url } = window.tidegate.client.links.find((link) => link.rel === rel);
+    const response = await fetch(url, {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify(choice),
+    });
+    if (!response.ok) throw new Error(`${response.status}: ${await response.text()}`);
+  }, choice);
+}
+
+/** Waits until the decoded picture has this height. */
+async function heightBecomes(page, height) {
+  let now;
+  await until(`the picture is ${height} lines high`, async () => {
+    now = (await received(page)).video;
+    return now?.frameHeight === height;
+  }, { within: 40000 }).catch((error) => {
+    throw new Error(`${error.message}; it is ${now?.frameHeight}, received ${JSON.stringify(now)}`);
+  });
+}
