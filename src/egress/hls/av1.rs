@@ -61,7 +61,7 @@ impl Depayloader {
         let (continues, open_end, count, new_sequence) = (
             header & 0x80 != 0,
             header & 0x40 != 0,
-            header >> 4 & 3,
+            usize::from(header >> 4 & 3),
             header & 0x08 != 0,
         );
         if new_sequence {
@@ -74,7 +74,7 @@ impl Depayloader {
         if continues == self.open.is_empty() {
             return None;
         }
-        let mut number = 0;
+        let mut number = 0_usize;
         while !rest.is_empty() {
             number += 1;
             let element;
@@ -380,6 +380,17 @@ mod tests {
         let unit = depayloader.handle_payload(&[0x80 | 0x10, 9], true).unwrap();
         assert_eq!(&unit.data[..], [0x2a, 2, 1, 2, 0x32, 3, 7, 8, 9]);
         assert!(!unit.keyframe);
+    }
+
+    #[test]
+    fn a_payload_may_hold_more_obus_than_a_byte_counts() {
+        let mut payload = vec![0x08];
+        for _ in 0..300 {
+            payload.push(2);
+            payload.extend(frame(6, &[1]));
+        }
+        let unit = Depayloader::default().handle_payload(&payload, true);
+        assert_eq!(unit.unwrap().data.len(), 300 * 3);
     }
 
     #[test]

@@ -53,7 +53,8 @@ impl<'a> BindingRequest<'a> {
                 }
                 // What follows the integrity is not covered by it.
                 _ if integrity.is_some() => {}
-                ATTR_USERNAME if ufrag.is_none() => ufrag = local_part(value),
+                // The first one counts (RFC 8489, section 14), also where it is of no use.
+                ATTR_USERNAME if ufrag.is_none() => ufrag = Some(local_part(value)?),
                 ATTR_MESSAGE_INTEGRITY => integrity = Some((at, value)),
                 ATTR_USE_CANDIDATE => nominates = true,
                 ATTR_ICE_CONTROLLED => wants_control_by_us = true,
@@ -331,6 +332,27 @@ mod tests {
                 assert_eq!(parsed.is_some(), len == SAMPLE.len() - 8);
             }
         }
+    }
+
+    #[test]
+    fn the_first_user_name_is_the_one_that_counts() {
+        let username = |name: &[u8; 8]| [&[0, 6, 0, 8], &name[..]].concat();
+        let message = |names: [&[u8; 8]; 2]| {
+            let mut response = Response::new(BINDING_REQUEST, &SAMPLE[..MESSAGE_HEADER_SIZE]);
+            for name in names {
+                response.bytes.extend(username(name));
+            }
+            response.finish(mac().as_mut()).unwrap()
+        };
+        let good = message([b"ours:the", b"them:our"]);
+        let request = BindingRequest::parse(&good).unwrap();
+        assert_eq!(
+            (request.ufrag, request_ufrag(&good)),
+            ("ours", Some("ours"))
+        );
+        let bad = message([b"no-colon", b"ours:the"]);
+        assert!(BindingRequest::parse(&bad).is_none());
+        assert_eq!(request_ufrag(&bad), None);
     }
 
     proptest! {
