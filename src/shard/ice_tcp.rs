@@ -14,6 +14,9 @@ use super::state::State;
 use crate::transport::framing::first_frame;
 use crate::transport::{ConnectionId, demux, ice};
 
+/// What is read of all connections before the UDP socket has its turn again.
+const BYTES_PER_ROUND: usize = 256 * 1024;
+
 /// Hands an accepted connection to the shard that it belongs to. `bytes` are what has been read of
 /// it: the beginning of its first frame, at least.
 ///
@@ -73,15 +76,23 @@ impl State {
         false
     }
 
-    /// Reads the connections that have something, each once.
+    /// Reads the connections that have something, each once, up to so many bytes of all: the UDP socket
+    /// is not to wait for long. The others have their turn in the next round.
     pub(super) fn read_connections(&mut self, now: Instant) {
         let mut buffer = std::mem::take(self.wire.tcp.buffer());
+        let mut left = BYTES_PER_ROUND;
         for _ in 0..self.wire.tcp.reads() {
             let Some(id) = self.wire.tcp.next_readable() else {
                 break;
             };
             match self.wire.tcp.read(id, &mut buffer) {
-                Reading::Bytes(count) => self.handle_bytes(now, id, &mut buffer[..count]),
+                Reading::Bytes(count) => {
+                    self.handle_bytes(now, id, &mut buffer[..count]);
+                    left = left.saturating_sub(count);
+                    if left == 0 {
+                        break;
+                    }
+                }
                 Reading::Nothing => {}
                 Reading::End => self.close_connection(now, id),
             }

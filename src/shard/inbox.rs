@@ -189,14 +189,29 @@ impl ShardHandle {
         self.inbox.media.push((stream, packet)).is_ok()
     }
 
-    /// Queues a copy of a datagram and wakes the shard. Returns false when the queue is full.
-    pub(super) fn hand_over(&self, at: Instant, from: Path, datagram: &[u8]) -> bool {
+    /// Queues a copy of a datagram and wakes the shard. Returns false when the queue is full, which for
+    /// strangers it is at half: anybody can send what looks like a check of a session there, and must
+    /// not push out what sessions have sent.
+    pub(super) fn hand_over(
+        &self,
+        at: Instant,
+        from: Path,
+        is_stranger: bool,
+        datagram: &[u8],
+    ) -> bool {
+        if is_stranger && self.inbox.handovers.len() >= HANDOVER_QUEUE / 2 {
+            return false;
+        }
         let mut bytes = self.inbox.spare.pop().unwrap_or_default();
         bytes.clear();
         bytes.extend_from_slice(datagram);
         let handover = Handover { at, from, bytes };
-        let taken = self.inbox.handovers.push(handover).is_ok();
+        let refused = self.inbox.handovers.push(handover).err();
         self.wake();
+        let taken = refused.is_none();
+        if let Some(handover) = refused {
+            self.give_back(handover.bytes);
+        }
         taken
     }
 

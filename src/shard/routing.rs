@@ -8,12 +8,18 @@ use super::inbox::Message;
 use super::session::Media;
 use super::sessions::Route;
 use super::state::State;
+use crate::transport::framing::MAX_FRAME;
 use crate::transport::{Path, Received, Via, demux, ice, srtp};
 
 impl State {
     /// One datagram from our socket, wherever it belongs.
     pub(super) fn handle_datagram(&mut self, now: Instant, from: Path, datagram: &mut [u8]) {
         self.me().counters().received.add(1);
+        // No message of ours is as long, and what is handed over is copied into buffers that are kept.
+        if datagram.len() > MAX_FRAME {
+            self.me().counters().foreign.add(1);
+            return;
+        }
         match self.route(now, from, datagram) {
             Some(Route::Here(slot)) => self.handle_here(now, slot, from, datagram),
             Some(Route::There(shard)) => self.hand_over(now, shard, from, datagram),
@@ -65,9 +71,10 @@ impl State {
     }
 
     fn hand_over(&self, now: Instant, to: ShardId, from: Path, datagram: &[u8]) {
+        let is_stranger = self.sessions.route(from) != Some(Route::There(to));
         let taken = self
             .shard(to)
-            .is_some_and(|shard| shard.hand_over(now, from, datagram));
+            .is_some_and(|shard| shard.hand_over(now, from, is_stranger, datagram));
         let counters = self.me().counters();
         if taken {
             counters.handed_over.add(1);

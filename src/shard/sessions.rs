@@ -43,23 +43,30 @@ impl Sessions {
         slot
     }
 
-    /// Takes a session out, with every way that led to it.
+    /// Takes a session out, with every way that led to it. What it still names of paths and SSRCs is
+    /// what led to it until now: only of these other shards may be told that they do no longer.
     pub(super) fn remove(&mut self, slot: usize) -> Option<Session> {
-        let session = self.slots.try_remove(slot)?;
+        let mut session = self.slots.try_remove(slot)?;
         self.by_key.remove(&session.key);
         for ufrag in &session.ufrags {
             self.by_ufrag.remove(ufrag);
         }
-        for path in &session.paths {
-            if self.by_path.get(path) == Some(&Route::Here(slot)) {
+        let here = Some(&Route::Here(slot));
+        session.paths.retain(|path| {
+            let led = self.by_path.get(path) == here;
+            if led {
                 self.by_path.remove(path);
             }
-        }
-        for ssrc in &session.ssrcs {
-            if self.by_ssrc.get(ssrc) == Some(&Route::Here(slot)) {
+            // A connection is one session's, and ends with it.
+            led || path.connection().is_some()
+        });
+        session.ssrcs.retain(|ssrc| {
+            let led = self.by_ssrc.get(ssrc) == here;
+            if led {
                 self.by_ssrc.remove(ssrc);
             }
-        }
+            led
+        });
         Some(session)
     }
 
@@ -99,14 +106,16 @@ impl Sessions {
         session.is_some_and(|session| session.paths.contains(&path))
     }
 
-    /// It has used too many others since.
-    pub(super) fn remove_path(&mut self, slot: usize, path: Path) {
+    /// It has used too many others since. Returns whether the path led to it until now.
+    pub(super) fn remove_path(&mut self, slot: usize, path: Path) -> bool {
         if let Some(session) = self.slots.get_mut(slot) {
             session.paths.retain(|known| *known != path);
-            if self.by_path.get(&path) == Some(&Route::Here(slot)) {
-                self.by_path.remove(&path);
-            }
         }
+        let led = self.by_path.get(&path) == Some(&Route::Here(slot));
+        if led {
+            self.by_path.remove(&path);
+        }
+        led
     }
 
     /// A peer of another shard proved that it is at the other end of `path`.
@@ -233,8 +242,29 @@ mod tests {
         let new = sessions.insert(session(2, "Atwo"));
         sessions.add_path(old, path(1));
         sessions.add_path(new, path(1));
-        sessions.remove(old);
+        let old = sessions.remove(old).unwrap();
         assert_eq!(sessions.route(path(1)), Some(Route::Here(new)));
+        assert!(old.paths.is_empty(), "others must not be told to forget it");
+
+        let third = sessions.insert(session(3, "Athree"));
+        sessions.add_path(third, path(1));
+        assert!(
+            !sessions.remove_path(new, path(1)),
+            "it is another's by now"
+        );
+        assert!(sessions.remove_path(third, path(1)));
+    }
+
+    #[test]
+    fn an_ssrc_that_another_session_has_too_stays_its_own() {
+        let mut sessions = Sessions::default();
+        let old = sessions.insert(session(1, "Aone"));
+        let new = sessions.insert(session(2, "Atwo"));
+        sessions.add_ssrc(old, 7);
+        sessions.add_ssrc(new, 7);
+        assert!(sessions.remove(old).unwrap().ssrcs.is_empty());
+        assert_eq!(sessions.route_of_ssrc(7), Some(Route::Here(new)));
+        assert_eq!(sessions.remove(new).unwrap().ssrcs, [7]);
     }
 
     #[test]

@@ -203,7 +203,7 @@ impl Sender {
                     self.refusals = 0;
                 }
             }
-            Err(error) if count > 1 && error.kind() != io::ErrorKind::WouldBlock => {
+            Err(error) if count > 1 && refuses_runs(&error) => {
                 self.send_apart(remote, local, contents, segment, counters);
             }
             Err(error) => self.note_failure(&error, counters),
@@ -228,7 +228,13 @@ impl Sender {
         for packet in contents.chunks(segment) {
             match self.try_send(remote, local, packet, packet.len()) {
                 Ok(()) => sent += 1,
-                Err(error) => self.note_failure(&error, counters),
+                Err(error) => {
+                    self.note_failure(&error, counters);
+                    // What is too long for the route leaves room for the shorter ones behind it.
+                    if !quinn_udp::is_msg_size_err(&error) {
+                        break;
+                    }
+                }
             }
         }
         counters.sent.add(sent);
@@ -292,6 +298,16 @@ impl ReceiveBuffer {
             metas: [RecvMeta::default(); RECEIVE_BATCH],
         }
     }
+}
+
+/// Whether it may be the run that the kernel refused, not where it was to go.
+fn refuses_runs(error: &io::Error) -> bool {
+    let errno = rustix::io::Errno::from_io_error(error);
+    quinn_udp::is_msg_size_err(error)
+        || matches!(
+            errno,
+            Some(rustix::io::Errno::INVAL | rustix::io::Errno::IO)
+        )
 }
 
 #[cfg(test)]

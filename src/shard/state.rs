@@ -136,8 +136,10 @@ impl State {
                     }
                 }
                 transport::Event::PathForgotten(path) => {
-                    self.sessions.remove_path(slot, path);
-                    self.close_path(path);
+                    let led = self.sessions.remove_path(slot, path);
+                    if led || path.connection().is_some() {
+                        self.close_path(path);
+                    }
                 }
                 transport::Event::PathChanged(_) => {}
                 transport::Event::Connected => self.connected(now, slot),
