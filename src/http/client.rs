@@ -260,7 +260,7 @@ mod tests {
 
     #[test]
     fn nothing_that_a_client_sends_through_a_proxy_makes_it_a_program_of_this_machine() {
-        const HERE: &[&str] = &["127.0.0.1", "192.168.0.0/16"];
+        const HERE: &[&str] = &["127.0.0.1/32", "192.168.0.0/16"];
         let disagreement = [("forwarded", "for=203.0.113.9"), (XFF, "192.0.2.1")];
         let no_text = [(XFF, "\u{fc}, 192.0.2.1")];
         let only_no_text = [(XFF, "\u{fc}")];

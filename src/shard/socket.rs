@@ -206,7 +206,7 @@ impl Sender {
             Err(error) if count > 1 && refuses_runs(&error) => {
                 self.send_apart(remote, local, contents, segment, counters);
             }
-            Err(error) => self.note_failure(&error, counters),
+            Err(error) => self.note_failure(&error, count, counters),
         }
     }
 
@@ -225,13 +225,15 @@ impl Sender {
         counters: &Counters,
     ) {
         let mut sent = 0;
-        for packet in contents.chunks(segment) {
+        let mut packets = contents.chunks(segment);
+        while let Some(packet) = packets.next() {
             match self.try_send(remote, local, packet, packet.len()) {
                 Ok(()) => sent += 1,
                 Err(error) => {
-                    self.note_failure(&error, counters);
+                    self.note_failure(&error, 1, counters);
                     // What is too long for the route leaves room for the shorter ones behind it.
                     if !quinn_udp::is_msg_size_err(&error) {
+                        counters.send_dropped.add(packets.len() as u64);
                         break;
                     }
                 }
@@ -249,11 +251,11 @@ impl Sender {
         self.keep_runs();
     }
 
-    fn note_failure(&mut self, error: &io::Error, counters: &Counters) {
+    fn note_failure(&mut self, error: &io::Error, packets: u64, counters: &Counters) {
         if quinn_udp::is_msg_size_err(error) {
-            counters.too_long.add(1);
+            counters.too_long.add(packets);
         } else {
-            counters.send_dropped.add(1);
+            counters.send_dropped.add(packets);
         }
         self.keep_runs();
     }

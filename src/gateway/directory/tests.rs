@@ -431,6 +431,7 @@ fn offered(tracks: Arc<[TrackInfo]>) -> Reception {
 fn unanswered_offers_hold_half_of_the_half_open_places_and_the_oldest_gives_way() {
     let limits = Limits {
         half_open_sessions: 4,
+        sessions_per_stream: 8,
         ..LIMITS
     };
     let mut office = Office::new(limits, POLICY);
