@@ -111,7 +111,7 @@ fn variant_parameters(codec: Codec) -> &'static [&'static str] {
 }
 
 /// Whether a subscriber that agreed on `negotiated` can be sent `other` in its place, by the measure
-/// of [`for_subscriber`].
+/// of `for_subscriber`.
 pub fn may_replace(negotiated: &TrackInfo, other: &TrackInfo) -> bool {
     if negotiated.codec != other.codec {
         return false;
