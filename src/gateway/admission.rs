@@ -88,7 +88,7 @@ impl Task {
     /// Where `client` can reach us.
     pub(super) fn candidates(&self, client: Client) -> Vec<Candidate> {
         let candidates = self.config.candidates.borrow();
-        candidates.for_client(client.address)
+        candidates.for_client(client.address, client.is_here)
     }
 
     pub(super) fn new_session(

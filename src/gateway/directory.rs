@@ -83,7 +83,7 @@ impl Directory {
         }
         // Half-open sessions don't count here: a flood of viewers must not keep publishers out.
         self.room("limits.sessions", self.sessions.len(), self.limits.sessions)?;
-        self.addresses.room(client.address, &self.limits)
+        self.addresses.room(client, &self.limits)
     }
 
     /// Whether `name` may have one more viewer. Returns what that takes now; none while it has to wait.
@@ -108,7 +108,7 @@ impl Directory {
             self.half_open,
             self.limits.half_open_sessions,
         )?;
-        self.addresses.room(client.address, &self.limits)?;
+        self.addresses.room(client, &self.limits)?;
         Ok(live.cloned())
     }
 
@@ -188,7 +188,7 @@ impl Directory {
         self.keys.insert(session.id, session.place.key);
         self.load[usize::from(session.place.shard.0)] += 1;
         self.half_open += 1;
-        self.addresses.add(session.client.address);
+        self.addresses.add(session.client);
         self.sessions.insert(session.place.key, session);
     }
 
@@ -223,8 +223,7 @@ impl Directory {
         self.keys.remove(&session.id);
         self.load[usize::from(session.place.shard.0)] -= 1;
         self.half_open -= usize::from(!session.connected);
-        self.addresses
-            .remove(session.client.address, session.connected);
+        self.addresses.remove(session.client, session.connected);
         Some(session)
     }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 
-use super::CreateError;
+use super::{Client, CreateError};
 
 /// How much the server takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,9 +33,9 @@ struct Held {
 }
 
 impl Addresses {
-    /// Whether a client at `address` may have one more session.
-    pub(super) fn room(&self, address: IpAddr, limits: &Limits) -> Result<(), CreateError> {
-        let Some(held) = counted(address).and_then(|address| self.0.get(&address)) else {
+    /// Whether `client` may have one more session.
+    pub(super) fn room(&self, client: Client, limits: &Limits) -> Result<(), CreateError> {
+        let Some(held) = counted(client).and_then(|address| self.0.get(&address)) else {
             return Ok(());
         };
         for (setting, count, limit) in [
@@ -58,8 +58,8 @@ impl Addresses {
     }
 
     /// Counts a session that has to connect yet.
-    pub(super) fn add(&mut self, address: IpAddr) {
-        if let Some(address) = counted(address) {
+    pub(super) fn add(&mut self, client: Client) {
+        if let Some(address) = counted(client) {
             let held = self.0.entry(address).or_default();
             held.sessions += 1;
             held.half_open += 1;
@@ -67,15 +67,15 @@ impl Addresses {
     }
 
     /// One of its sessions has connected.
-    pub(super) fn connected(&mut self, address: IpAddr) {
-        if let Some(held) = counted(address).and_then(|address| self.0.get_mut(&address)) {
+    pub(super) fn connected(&mut self, client: Client) {
+        if let Some(held) = counted(client).and_then(|address| self.0.get_mut(&address)) {
             held.half_open -= 1;
         }
     }
 
     /// One of its sessions has gone.
-    pub(super) fn remove(&mut self, address: IpAddr, was_connected: bool) {
-        let Some(address) = counted(address) else {
+    pub(super) fn remove(&mut self, client: Client, was_connected: bool) {
+        let Some(address) = counted(client) else {
             return;
         };
         if let Some(held) = self.0.get_mut(&address) {
@@ -93,12 +93,12 @@ impl Addresses {
     }
 }
 
-/// What an address counts as. One of IPv6 stands for its /64, out of which a single machine may
-/// take any (RFC 4291, section 2.5.1). Loopback counts as nobody: behind it stand this machine's own
-/// programs, or all the clients of a proxy that is not configured as one.
-fn counted(address: IpAddr) -> Option<IpAddr> {
-    match address.to_canonical() {
-        address if address.is_loopback() => None,
+/// What a client counts as. An address of IPv6 stands for its /64, out of which a single machine may
+/// take any (RFC 4291, section 2.5.1). This machine's own programs count as nobody; a loopback address
+/// that a proxy named, or that stands for clients of one, counts as any other.
+fn counted(client: Client) -> Option<IpAddr> {
+    match client.address.to_canonical() {
+        _ if client.is_here => None,
         IpAddr::V4(address) => Some(IpAddr::V4(address)),
         IpAddr::V6(address) => {
             let prefix = u128::from(address) & (u128::MAX << 64);
@@ -120,8 +120,16 @@ mod tests {
         half_open_sessions_per_address: 2,
     };
 
+    fn client(address: &str) -> Client {
+        let address: IpAddr = address.parse().unwrap();
+        Client {
+            address,
+            is_here: address.is_loopback(),
+        }
+    }
+
     fn refused(addresses: &Addresses, address: &str) -> Option<&'static str> {
-        match addresses.room(address.parse().unwrap(), &LIMITS) {
+        match addresses.room(client(address), &LIMITS) {
             Ok(()) => None,
             Err(CreateError::TooManyFromAddress { setting, .. }) => Some(setting),
             Err(other) => panic!("{other}"),
@@ -131,7 +139,7 @@ mod tests {
     #[test]
     fn an_address_has_its_own_limits_and_leaves_nothing_behind() {
         let mut addresses = Addresses::default();
-        let address = "192.0.2.1".parse().unwrap();
+        let address = client("192.0.2.1");
         addresses.add(address);
         addresses.add(address);
         let half_open = Some("limits.half_open_sessions_per_address");
@@ -162,11 +170,19 @@ mod tests {
             "::1",
             "::1",
         ] {
-            addresses.add(address.parse().unwrap());
+            addresses.add(client(address));
         }
         assert!(refused(&addresses, "2001:db8::3").is_some());
         assert!(refused(&addresses, "2001:db8:0:1::3").is_none());
         assert!(refused(&addresses, "127.0.0.1").is_none());
         assert!(refused(&addresses, "::1").is_none());
+        let named = Client {
+            is_here: false,
+            ..client("127.0.0.1")
+        };
+        addresses.add(named);
+        addresses.add(named);
+        assert!(addresses.room(named, &LIMITS).is_err());
+        assert!(refused(&addresses, "127.0.0.1").is_none());
     }
 }

@@ -54,6 +54,9 @@ use crate::stream::{StreamName, TrackInfo};
 pub struct Client {
     /// The client's address, as far as the configured proxies are to be trusted.
     pub address: IpAddr,
+    /// Whether it is a program on this machine beyond doubt: it connected over loopback, and nothing
+    /// says that it asks for somebody else. No limit of one address holds for it.
+    pub is_here: bool,
 }
 
 /// A live stream, as the API and the pages show it.

@@ -2,7 +2,8 @@
 //!
 //! Whatever a client writes into these fields, it writes to the left of what our proxies add. So they
 //! count from the right, as far as each next address is a proxy that is trusted. From everybody else
-//! they say nothing. Scheme and host as a proxy got them are not needed: our URLs are paths.
+//! they say nothing. What a request says of its client can make it another one, but never a program
+//! of this machine, for which no limit of one address holds. Scheme and host as a proxy got them are not needed: our URLs are paths.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -30,10 +31,6 @@ pub(super) struct Proxies {
     told: AtomicBool,
 }
 
-/// The address of the client, as a request extension. Absent if the connection has none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct ClientAddress(pub(super) IpAddr);
-
 impl Proxies {
     pub(super) fn new(trusted: Vec<IpNet>) -> Self {
         Self {
@@ -43,8 +40,14 @@ impl Proxies {
     }
 
     /// Who asks, when `peer` is who connected.
-    pub(super) fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
-        let peer = peer.to_canonical();
+    pub(super) fn client(&self, peer: IpAddr, headers: &HeaderMap) -> Client {
+        Client {
+            address: self.address(peer.to_canonical(), headers),
+            is_here: peer.to_canonical().is_loopback() && !is_forwarded(headers),
+        }
+    }
+
+    fn address(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         if !self.trust(peer) {
             return peer;
         }
@@ -115,7 +118,8 @@ pub(super) async fn identify(
     if let Some(ConnectInfo(peer)) = request.extensions().get::<ConnectInfo<SocketAddr>>() {
         let peer = peer.ip();
         proxies.point_out(peer, request.headers());
-        let client = ClientAddress(proxies.client(peer, request.headers()));
+        // As a request extension; absent if the connection has no address.
+        let client = proxies.client(peer, request.headers());
         request.extensions_mut().insert(client);
     }
     next.run(request).await
@@ -123,14 +127,15 @@ pub(super) async fn identify(
 
 /// Who asks, for the control plane. What was not asked over a connection comes from this process.
 pub(super) fn of(request: &Parts) -> Client {
-    let known = request.extensions.get::<ClientAddress>();
-    let address = known.map_or(Ipv4Addr::LOCALHOST.into(), |ClientAddress(address)| {
-        *address
-    });
-    Client { address }
+    let known = request.extensions.get::<Client>().copied();
+    known.unwrap_or(Client {
+        address: Ipv4Addr::LOCALHOST.into(),
+        is_here: true,
+    })
 }
 
-/// The elements of a list field, the nearest last; `None` when there is no such field.
+/// The elements of a list field, the nearest last; `None` when there is no such field. What is no text
+/// spoils its own element alone.
 fn chain(
     headers: &HeaderMap,
     name: &HeaderName,
@@ -138,7 +143,8 @@ fn chain(
 ) -> Option<Vec<Option<IpAddr>>> {
     headers.contains_key(name).then(|| {
         let values = headers.get_all(name).iter();
-        let elements = values.flat_map(|value| value.to_str().unwrap_or_default().split(','));
+        let elements = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+        let read = |element| read(std::str::from_utf8(element).ok()?);
         elements.map(read).collect()
     })
 }
@@ -170,17 +176,23 @@ fn node(text: &str) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderValue;
+
     use super::*;
 
-    fn client(trusted: &[&str], peer: &str, headers: &[(&str, &str)]) -> String {
+    fn ask(trusted: &[&str], peer: &str, headers: &[(&str, &str)]) -> Client {
         let trusted = trusted.iter().map(|text| text.parse().unwrap()).collect();
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             let name: HeaderName = name.parse().unwrap();
-            map.append(name, value.parse().unwrap());
+            map.append(name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
         }
         let proxies = Proxies::new(trusted);
-        proxies.client(peer.parse().unwrap(), &map).to_string()
+        proxies.client(peer.parse().unwrap(), &map)
+    }
+
+    fn client(trusted: &[&str], peer: &str, headers: &[(&str, &str)]) -> String {
+        ask(trusted, peer, headers).address.to_string()
     }
 
     const XFF: &str = "x-forwarded-for";
@@ -244,6 +256,36 @@ mod tests {
         assert_eq!(client(PROXY, "10.0.0.1", &said), "10.0.0.1");
         let said = [("forwarded", "for=192.0.2.1"), (XFF, "192.0.2.1")];
         assert_eq!(client(PROXY, "10.0.0.1", &said), "192.0.2.1");
+    }
+
+    #[test]
+    fn nothing_that_a_client_sends_through_a_proxy_makes_it_a_program_of_this_machine() {
+        const HERE: &[&str] = &["127.0.0.1/32", "192.168.0.0/16"];
+        let disagreement = [("forwarded", "for=203.0.113.9"), (XFF, "192.0.2.1")];
+        let no_text = [(XFF, "\u{fc}, 192.0.2.1")];
+        let only_no_text = [(XFF, "\u{fc}")];
+        let loopback = [(XFF, "127.0.0.1")];
+        for (peer, said, address) in [
+            ("127.0.0.1", &disagreement[..], "127.0.0.1"),
+            ("127.0.0.1", &no_text, "192.0.2.1"),
+            ("127.0.0.1", &only_no_text, "127.0.0.1"),
+            ("127.0.0.1", &loopback, "127.0.0.1"),
+            ("192.168.0.1", &loopback, "127.0.0.1"),
+            ("127.0.0.1", &[("via", "1.1 a")], "127.0.0.1"),
+        ] {
+            for trusted in [HERE, &[]] {
+                assert!(!ask(trusted, peer, said).is_here, "{peer} {said:?}");
+            }
+            assert_eq!(client(HERE, peer, said), address, "{peer} {said:?}");
+        }
+        for (peer, is_here) in [
+            ("127.0.0.1", true),
+            ("::ffff:127.0.0.1", true),
+            ("::1", true),
+            ("192.168.0.1", false),
+        ] {
+            assert_eq!(ask(HERE, peer, &[]).is_here, is_here, "{peer}");
+        }
     }
 
     #[test]

@@ -61,9 +61,13 @@ fn read_fields(value: &HeaderValue) {
         let headers = field(HeaderName::from_static(name));
         let trusted = Proxies::new(proxies.to_vec());
         let client = trusted.client(peer, &headers);
-        assert_eq!(client, client.to_canonical());
+        assert_eq!(client.address, client.address.to_canonical());
         let untrusted = Proxies::new(Vec::new());
-        assert_eq!(untrusted.client(peer, &headers), peer, "a stranger's word");
+        assert_eq!(
+            untrusted.client(peer, &headers).address,
+            peer,
+            "a stranger's word"
+        );
     }
 }
 

@@ -186,7 +186,7 @@ async fn limit_rate(State(gate): State<Arc<Gate>>, request: Request, next: Next)
     }
     let (parts, body) = request.into_parts();
     let presented = auth::presented(&parts, gate.allow_query_token);
-    match gate.limiter.check(client::of(&parts).address, &presented) {
+    match gate.limiter.check(client::of(&parts), &presented) {
         Ok(()) => next.run(Request::from_parts(parts, body)).await,
         Err(too_many) => body::answer(Err(Problem::TooMany(too_many)), &parts.headers, body).await,
     }

@@ -20,6 +20,7 @@ use governor::state::StateStore;
 use governor::{Quota, RateLimiter};
 
 use super::auth::Presented;
+use crate::gateway::Client;
 
 /// Keys that are remembered for each rate. 32 bytes each, about 2 MiB in all.
 const MAX_KEYS: usize = 65_536;
@@ -76,12 +77,11 @@ impl<C: Clock + Clone> Limiter<C> {
     }
 
     /// Counts one request.
-    pub(super) fn check(&self, client: IpAddr, presented: &Presented) -> Result<(), TooMany> {
+    pub(super) fn check(&self, client: Client, presented: &Presented) -> Result<(), TooMany> {
         let now = self.clock.now();
-        // This machine may as often as it likes: a proxy on it that is not trusted stands for everybody.
-        let local = client.to_canonical().is_loopback();
-        if let (Some(addresses), false) = (&self.addresses, local) {
-            addresses.check(&network(client), now)?;
+        // This machine's own programs may as often as they like.
+        if let (Some(addresses), false) = (&self.addresses, client.is_here) {
+            addresses.check(&network(client.address), now)?;
         }
         if let (Some(tokens), Presented::Token(token)) = (&self.tokens, presented) {
             tokens.check(&self.hasher.hash_one(token.as_bytes()), now)?;
@@ -196,8 +196,12 @@ mod tests {
         burst: 3,
     };
 
-    fn address(text: &str) -> IpAddr {
-        text.parse().unwrap()
+    fn address(text: &str) -> Client {
+        let address: IpAddr = text.parse().unwrap();
+        Client {
+            address,
+            is_here: address.to_canonical().is_loopback(),
+        }
     }
 
     #[test]
@@ -220,6 +224,12 @@ mod tests {
             assert_eq!(other("127.0.0.1"), Ok(()));
             assert_eq!(other("::ffff:127.0.0.1"), Ok(()));
         }
+        let named = Client {
+            is_here: false,
+            ..address("127.0.0.1")
+        };
+        let asked = [(); 4].map(|()| limiter.check(named, &Presented::Nothing).is_ok());
+        assert_eq!(asked, [true, true, true, false]);
     }
 
     #[test]

@@ -31,8 +31,8 @@ impl Candidates {
     /// For the client at `client`, as it came to HTTP: first the family by which it came, since that
     /// is known to work. A client on this machine or in a private network gets the addresses of our
     /// interfaces before those outside of a NAT, which might not lead back in. A client on the
-    /// internet gets no private ones if there is a public one.
-    pub fn for_client(&self, client: IpAddr) -> Vec<Candidate> {
+    /// internet gets no private ones if there is a public one. Loopback is for who `is_here` alone.
+    pub fn for_client(&self, client: IpAddr, is_here: bool) -> Vec<Candidate> {
         let client = client.to_canonical();
         let is_near = Scope::of(client) != Scope::Public
             // It is where a NAT shows us, so it is behind the same one.
@@ -54,7 +54,7 @@ impl Candidates {
                 is_near && !announced.is_here(),
             )
         });
-        if client.is_loopback() {
+        if is_here && client.is_loopback() {
             // Last: a proxy on this machine that was not made known looks like a client here.
             let missing = |loopback: &&Announced| {
                 chosen.iter().all(|announced| announced.udp != loopback.udp)
@@ -160,7 +160,7 @@ mod tests {
                 ],
             ),
         ] {
-            let list = candidates().for_client(client.parse().unwrap());
+            let list = candidates().for_client(client.parse().unwrap(), true);
             assert_eq!(udp(&list), expected, "{client}");
         }
     }
@@ -169,7 +169,7 @@ mod tests {
     fn without_a_public_address_the_private_ones_are_told_to_all() {
         let mut candidates = candidates();
         candidates.announced.drain(..2);
-        let list = candidates.for_client("198.51.100.1".parse().unwrap());
+        let list = candidates.for_client("198.51.100.1".parse().unwrap(), false);
         assert_eq!(udp(&list), ["10.0.0.5", "fd00::5"]);
     }
 
@@ -183,7 +183,7 @@ mod tests {
             loopback: Vec::new(),
         };
         for client in ["198.51.100.1", "10.0.0.77", "127.0.0.1"] {
-            let list = candidates.for_client(client.parse().unwrap());
+            let list = candidates.for_client(client.parse().unwrap(), true);
             assert_eq!(udp(&list), ["203.0.113.9", "10.0.0.5"], "{client}");
         }
     }

@@ -38,7 +38,7 @@ impl Directory {
             return None;
         }
         self.half_open -= 1;
-        self.addresses.connected(session.client.address);
+        self.addresses.connected(session.client);
         let (kind, name) = (session.kind, session.stream.clone());
         let stream = self.streams.get_mut(&name)?;
         match kind {

@@ -21,6 +21,7 @@ const POLICY: StreamPolicy = StreamPolicy {
 };
 const CLIENT: Client = Client {
     address: std::net::IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1)),
+    is_here: false,
 };
 
 fn name(name: &str) -> StreamName {
