@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use rustix::io::Errno;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Sleep, sleep};
 
@@ -14,6 +15,9 @@ use super::Entrances;
 
 /// How long to wait when the process has no file descriptor left.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// After so many errors in a row it waits too, whatever they are, so that it does not spin.
+const MOST_PASSED_OVER: u8 = 32;
 
 /// The address that can't be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +36,8 @@ pub struct Listeners {
     entrances: Entrances,
     /// Which socket is asked first the next time, so that a busy one does not starve the others.
     turn: usize,
+    /// Errors since the last connection that were passed over.
+    passed_over: u8,
     /// Runs while the process has no file descriptor left.
     pause: Option<Pin<Box<Sleep>>>,
 }
@@ -65,6 +71,7 @@ impl Listeners {
             sockets,
             entrances,
             turn: 0,
+            passed_over: 0,
             pause: None,
         })
     }
@@ -74,9 +81,9 @@ impl Listeners {
         &self.entrances
     }
 
-    /// The next connection. An error of one connection is passed over; for others, which mean that
-    /// descriptors have run out, it waits until some are free again. Nothing is lost by not waiting
-    /// for it to the end.
+    /// The next connection. When descriptors or memory have run out it waits until there are some
+    /// again. Other errors are of one connection and passed over: accept(2) tells network errors
+    /// of a connection that it would have returned. Nothing is lost by not waiting for it to the end.
     pub(super) async fn accept(&mut self) -> (TcpStream, SocketAddr) {
         poll_fn(|cx| self.poll_accept(cx)).await
     }
@@ -88,14 +95,26 @@ impl Listeners {
                 self.pause = None;
             }
             match ready!(self.poll_sockets(cx)) {
-                Ok(accepted) => return Poll::Ready(accepted),
-                Err(error) if is_of_one_connection(&error) => {}
-                Err(error) => {
-                    tracing::warn!(%error, "can't accept connections; raise the limit of open files");
-                    self.pause = Some(Box::pin(sleep(PAUSE)));
+                Ok(accepted) => {
+                    self.passed_over = 0;
+                    return Poll::Ready(accepted);
                 }
+                Err(error) if has_run_out(&error) => {
+                    tracing::warn!(%error, "can't accept connections; raise the limit of open files");
+                    self.wait();
+                }
+                Err(error) if self.passed_over >= MOST_PASSED_OVER => {
+                    tracing::warn!(%error, "can't accept connections");
+                    self.wait();
+                }
+                Err(_) => self.passed_over += 1,
             }
         }
+    }
+
+    fn wait(&mut self) {
+        self.passed_over = 0;
+        self.pause = Some(Box::pin(sleep(PAUSE)));
     }
 
     fn poll_sockets(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
@@ -111,11 +130,33 @@ impl Listeners {
     }
 }
 
-fn is_of_one_connection(error: &io::Error) -> bool {
+/// Whether it is about descriptors or memory, and so comes again for the next connection.
+fn has_run_out(error: &io::Error) -> bool {
     matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::ConnectionReset
-            | io::ErrorKind::ConnectionRefused
+        Errno::from_io_error(error),
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_has_run_out_stops_all_connections() {
+        for errno in [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM] {
+            assert!(has_run_out(&errno.into()), "{errno}");
+        }
+        for errno in [
+            Errno::CONNABORTED,
+            Errno::PERM,
+            Errno::NETDOWN,
+            Errno::PROTO,
+            Errno::HOSTUNREACH,
+            Errno::NETUNREACH,
+            Errno::TIMEDOUT,
+        ] {
+            assert!(!has_run_out(&errno.into()), "{errno}");
+        }
+    }
 }
