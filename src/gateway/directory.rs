@@ -39,6 +39,8 @@ pub(super) struct Directory {
     /// Sessions by shard.
     load: Vec<usize>,
     half_open: usize,
+    /// How many of them have not answered our offer.
+    offered: usize,
     addresses: Addresses,
     last_key: u64,
     /// When gaps end, in this order: all are of one length. A gap that was closed is passed over.
@@ -59,6 +61,7 @@ impl Directory {
             keys: HashMap::new(),
             load: vec![0; shards.max(1)],
             half_open: 0,
+            offered: 0,
             addresses: Addresses::default(),
             last_key: 0,
             gaps: VecDeque::new(),
@@ -172,9 +175,23 @@ impl Directory {
         valid
     }
 
+    /// Makes room for one more offer: they may hold half of the half-open places, as they cost who
+    /// asks for them nothing. Returns whose offers gave way, the oldest, who are to be closed.
+    pub(super) fn make_room_for_offer(&mut self, now: Instant) -> Vec<Place> {
+        let most = (self.limits.half_open_sessions / 2).max(1);
+        let mut closed = Vec::new();
+        while self.offered >= most
+            && let Some((_, key)) = self.offers.pop_front()
+        {
+            closed.extend(self.withdraw(key, now));
+        }
+        closed
+    }
+
     /// A viewer has answered our offer.
     pub(super) fn settle(&mut self, key: SessionKey, reception: Reception) {
         if let Some(session) = self.sessions.get_mut(&key) {
+            self.offered -= usize::from(session.is_offered());
             session.reception = Some(reception);
         }
     }
@@ -188,6 +205,7 @@ impl Directory {
         self.keys.insert(session.id, session.place.key);
         self.load[usize::from(session.place.shard.0)] += 1;
         self.half_open += 1;
+        self.offered += usize::from(session.is_offered());
         self.addresses.add(session.client);
         self.sessions.insert(session.place.key, session);
     }
@@ -223,6 +241,7 @@ impl Directory {
         self.keys.remove(&session.id);
         self.load[usize::from(session.place.shard.0)] -= 1;
         self.half_open -= usize::from(!session.connected);
+        self.offered -= usize::from(session.is_offered());
         self.addresses.remove(session.client, session.connected);
         Some(session)
     }

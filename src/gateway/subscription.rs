@@ -84,6 +84,11 @@ impl Task {
             ice,
             tracks: live.tracks,
         }));
+        let closed = self.directory.make_room_for_offer(self.now());
+        if !closed.is_empty() {
+            tracing::debug!("an offer gave way, as too many are unanswered");
+        }
+        self.close(closed);
         self.directory.add_subscriber(session, reception);
         let valid = self.directory.await_answer(created.id, self.now());
         Ok(Created {

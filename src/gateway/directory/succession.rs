@@ -159,11 +159,17 @@ impl Directory {
             }
         }
         while let Some((_, key)) = self.offers.pop_front_if(|(until, _)| *until <= now) {
-            if self.sessions.get(&key).is_some_and(Session::is_offered) {
-                closed.extend(self.remove(key, now).map(|gone| gone.session.place));
-            }
+            closed.extend(self.withdraw(key, now));
         }
         closed
+    }
+
+    /// Takes back an offer of ours, unless it was answered. Returns who was forgotten.
+    pub(super) fn withdraw(&mut self, key: SessionKey, now: Instant) -> Option<Place> {
+        self.sessions
+            .get(&key)
+            .filter(|session| session.is_offered())?;
+        self.remove(key, now).map(|gone| gone.session.place)
     }
 
     /// A stream has no publisher and will have none in time: its viewers leave.

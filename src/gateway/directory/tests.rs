@@ -135,6 +135,7 @@ impl Office {
             keys,
             load,
             half_open,
+            offered,
             addresses,
             ..
         } = &self.directory;
@@ -143,6 +144,7 @@ impl Office {
             && keys.is_empty()
             && load.iter().all(|load| *load == 0)
             && *half_open == 0
+            && *offered == 0
             && addresses.is_empty()
     }
 }
@@ -423,6 +425,47 @@ fn offered(tracks: Arc<[TrackInfo]>) -> Reception {
         ice,
         tracks,
     }))
+}
+
+#[test]
+fn unanswered_offers_hold_half_of_the_half_open_places_and_the_oldest_gives_way() {
+    let limits = Limits {
+        half_open_sessions: 4,
+        sessions_per_stream: 100,
+        ..LIMITS
+    };
+    let mut office = Office::new(limits, POLICY);
+    let (publisher, _) = office.publish("demo");
+    let tracks: Arc<[TrackInfo]> = Arc::new([track(0, Codec::H264)]);
+    let offer = |office: &mut Office| {
+        let room = office.directory.may_subscribe(&name("demo"), CLIENT);
+        assert!(room.unwrap().is_some());
+        let closed = keys(&office.directory.make_room_for_offer(office.now));
+        let session = office.session(SessionKind::Whep, "demo");
+        let (id, key) = (session.id, session.place.key);
+        let reception = offered(Arc::clone(&tracks));
+        office.directory.add_subscriber(session, reception);
+        office.directory.await_answer(id, office.now);
+        (key, closed)
+    };
+    let (first, closed) = offer(&mut office);
+    assert_eq!(closed, []);
+    let (second, closed) = offer(&mut office);
+    assert_eq!(closed, []);
+    office.directory.settle(first, reception(7));
+    let (third, closed) = offer(&mut office);
+    assert_eq!(closed, [], "the first has been answered");
+    let (fourth, closed) = offer(&mut office);
+    assert_eq!(closed, [second]);
+    let (_, viewer) = office.admit_subscriber("demo");
+    let full = full(office.directory.may_subscribe(&name("demo"), CLIENT));
+    assert_eq!(full, ("limits.half_open_sessions", 4));
+    assert_eq!(office.wait(POLICY.answer_timeout), [third, fourth]);
+    for key in [first, viewer, publisher] {
+        office.remove(key);
+    }
+    office.wait(GRACE);
+    assert!(office.is_empty());
 }
 
 #[test]
