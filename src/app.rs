@@ -179,6 +179,7 @@ impl App {
         let failed = shards.failed();
         let mut broken = false;
         let gateway = state.gateway.clone();
+        let connections = state.settings.connections;
         let until = async {
             tokio::select! {
                 () = shutdown => {}
@@ -187,7 +188,7 @@ impl App {
             // While HTTP still carries their events.
             gateway.drain().await;
         };
-        http::serve(front, http::router(state), plain, until).await;
+        http::serve(front, http::router(state), plain, connections, until).await;
 
         sweeper.abort();
         // The threads are joined off the runtime: it may still carry requests that wait for a shard.
@@ -334,6 +335,7 @@ fn http_settings(settings: &Settings) -> Result<http::Settings, OriginsError> {
             bytes: settings.limits.sdp_bytes,
             ..sdp::Limits::default()
         },
+        connections: ports::connection_limits(settings),
         trusted_proxies: settings.http.trusted_proxies.clone(),
         address_rate: rate(
             settings.limits.address_requests_per_second,

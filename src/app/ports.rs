@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use super::{Error, names};
 use crate::config::{self, Settings, TlsMode};
 use crate::front::{self, BindError, Entrances, Listeners};
-use crate::http::PlainHttp;
+use crate::http::{self, PlainHttp};
 use crate::network::Found;
 use crate::shard::Shards;
 
@@ -99,6 +99,13 @@ pub(super) fn limits(settings: &Settings) -> front::Limits {
         opening: limits.opening_connections,
         opening_per_address: limits.opening_connections_per_address,
         opening_timeout: limits.opening_timeout,
+    }
+}
+
+pub(super) fn connection_limits(settings: &Settings) -> http::ConnectionLimits {
+    http::ConnectionLimits {
+        in_all: settings.limits.connections,
+        of_address: settings.limits.connections_per_address,
     }
 }
 

@@ -10,6 +10,7 @@
 mod auth;
 mod body;
 mod client;
+mod connections;
 mod cors;
 mod counter_offer;
 mod endpoint;
@@ -36,6 +37,7 @@ mod tests;
 mod write_deadline;
 
 pub use auth::{Rules, Token, TokenError, Tokens};
+pub use connections::ConnectionLimits;
 pub use cors::{Origins, OriginsError};
 pub use hls::{HlsResource, HlsSource};
 pub use plain::PlainHttp;
@@ -97,6 +99,8 @@ pub struct Settings {
     pub origins: Origins,
     /// The proxies that may say for whom they ask.
     pub trusted_proxies: Vec<IpNet>,
+    /// How many connections there may be.
+    pub connections: ConnectionLimits,
     /// How often one address may ask for a change: POST, PATCH and DELETE.
     pub address_rate: Rate,
     /// How often that may be asked with one token.
@@ -125,6 +129,7 @@ impl Default for Settings {
         Self {
             origins: Origins::Any,
             trusted_proxies: Vec::new(),
+            connections: ConnectionLimits::UNLIMITED,
             address_rate: Rate::UNLIMITED,
             token_rate: Rate::UNLIMITED,
             sdp_limits: sdp::Limits::default(),
