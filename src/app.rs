@@ -177,6 +177,7 @@ impl App {
         let failed = shards.failed();
         let mut broken = false;
         let gateway = state.gateway.clone();
+        let connections = state.settings.connections;
         let until = async {
             tokio::select! {
                 () = shutdown => {}
@@ -185,7 +186,7 @@ impl App {
             // While HTTP still carries their events.
             gateway.drain().await;
         };
-        http::serve(front, http::router(state), plain, until).await;
+        http::serve(front, http::router(state), plain, connections, until).await;
 
         sweeper.abort();
         // The threads are joined off the runtime: it may still carry requests that wait for a shard.

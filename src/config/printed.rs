@@ -83,6 +83,8 @@ impl From<&Settings> for Raw {
                 opening_connections: number(limits.opening_connections),
                 opening_connections_per_address: number(limits.opening_connections_per_address),
                 opening_timeout: time(limits.opening_timeout),
+                connections: number(limits.connections),
+                connections_per_address: number(limits.connections_per_address),
                 half_open_sessions_per_address: number(limits.half_open_sessions_per_address),
                 sdp_bytes: number(limits.sdp_bytes),
                 body_bytes: number(limits.body_bytes),

@@ -141,6 +141,10 @@ pub struct Limits {
     pub opening_connections_per_address: usize,
     /// How long a TCP connection may take to begin, TLS included.
     pub opening_timeout: Duration,
+    /// HTTP connections at once.
+    pub connections: usize,
+    /// HTTP connections at once of one address: of IPv6, of one /64. Loopback is not limited.
+    pub connections_per_address: usize,
     /// Such sessions at once of one client address.
     pub half_open_sessions_per_address: usize,
     /// The longest SDP, in bytes.
@@ -284,6 +288,8 @@ impl Default for Limits {
             opening_connections: 1_024,
             opening_connections_per_address: 64,
             opening_timeout: Duration::from_secs(10),
+            connections: 8_192,
+            connections_per_address: 1_024,
             half_open_sessions_per_address: 250,
             sdp_bytes: 64 * 1024,
             body_bytes: 128 * 1024,

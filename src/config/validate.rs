@@ -246,6 +246,18 @@ fn limits(raw: raw::Limits) -> Result<Limits, Error> {
             default.opening_connections_per_address,
             many.clone(),
         )?,
+        connections: whole(
+            "limits.connections",
+            raw.connections,
+            default.connections,
+            many.clone(),
+        )?,
+        connections_per_address: whole(
+            "limits.connections_per_address",
+            raw.connections_per_address,
+            default.connections_per_address,
+            many.clone(),
+        )?,
         opening_timeout: time(
             "limits.opening_timeout",
             raw.opening_timeout,

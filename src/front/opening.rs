@@ -82,7 +82,7 @@ impl<K: Copy + Eq + std::hash::Hash> Opening<K> {
 }
 
 /// What counts as one address: of IPv6 a whole /64, as one host has all of it (RFC 6177).
-fn network(ip: IpAddr) -> IpAddr {
+pub(crate) fn network(ip: IpAddr) -> IpAddr {
     match ip.to_canonical() {
         IpAddr::V6(ip) => {
             let [a, b, c, d, ..] = ip.segments();

@@ -9,6 +9,7 @@
 mod auth;
 mod body;
 mod client;
+mod connections;
 mod cors;
 mod counter_offer;
 mod endpoint;
@@ -36,6 +37,7 @@ mod tests;
 mod write_deadline;
 
 pub use auth::{Rules, Token, TokenError, Tokens};
+pub use connections::ConnectionLimits;
 pub use cors::{Origins, OriginsError};
 pub use hls::{HlsResource, HlsSource};
 pub use plain::PlainHttp;

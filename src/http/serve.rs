@@ -20,6 +20,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use tower::ServiceExt;
 
 use super::auth::LocalAddress;
+use super::connections::{ConnectionLimits, Connections};
 use super::plain::PlainHttp;
 use super::write_deadline::WriteDeadline;
 use crate::front::{Connection, Front, Scheme};
@@ -40,16 +41,18 @@ const GRACE: Duration = Duration::from_secs(5);
 
 /// Serves `router` over HTTP/1.1 and HTTP/2 until `shutdown` ends, then lets requests in flight finish
 /// for some seconds. Handlers find the peer in `ConnectInfo<SocketAddr>`, and a [`Scheme`]. What
-/// happens on one connection ends no other.
+/// happens on one connection ends no other. Those beyond the `limits` are closed at once.
 pub async fn serve(
     front: Front,
     router: Router,
     plain: PlainHttp,
+    limits: ConnectionLimits,
     shutdown: impl Future<Output = ()>,
 ) {
     let server = Server {
         router,
         plain,
+        limits,
         header_timeout: HEADER_TIMEOUT,
         write_timeout: WRITE_TIMEOUT,
     };
@@ -61,6 +64,7 @@ pub async fn serve(
 pub(super) struct Server {
     pub(super) router: Router,
     pub(super) plain: PlainHttp,
+    pub(super) limits: ConnectionLimits,
     pub(super) header_timeout: Duration,
     pub(super) write_timeout: Duration,
 }
@@ -77,11 +81,15 @@ impl Server {
             .timer(TokioTimer::new())
             .keep_alive_interval(KEEP_ALIVE);
         let connections = GracefulShutdown::new();
+        let mut established = Connections::new(self.limits);
         let mut shutdown = pin!(shutdown);
         loop {
             let connection = tokio::select! {
                 () = &mut shutdown => break,
                 connection = front.accept() => connection,
+            };
+            let Some(counted) = established.admit(connection.peer.ip()) else {
+                continue;
             };
             let origin = Origin::of(&connection);
             let server = self.clone();
@@ -98,6 +106,7 @@ impl Server {
             let connection = connections.watch(connection);
             let limit = self.header_timeout;
             tokio::spawn(async move {
+                let _counted = counted;
                 tokio::select! {
                     result = connection => if let Err(error) = result {
                         tracing::debug!(%error, "connection ended early");

@@ -5,7 +5,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::rate::Rate;
-use super::{Origins, OriginsError};
+use super::{ConnectionLimits, Origins, OriginsError};
 use crate::config::{self, Compatibility, CorsOrigins, IceServer};
 use crate::sdp;
 
@@ -16,6 +16,8 @@ pub struct Settings {
     pub origins: Origins,
     /// The proxies that may say for whom they ask.
     pub trusted_proxies: Vec<IpNet>,
+    /// How many connections there may be.
+    pub connections: ConnectionLimits,
     /// How often one address may ask for a change: POST, PATCH and DELETE.
     pub address_rate: Rate,
     /// How often that may be asked with one token.
@@ -44,6 +46,7 @@ impl Default for Settings {
         Self {
             origins: Origins::Any,
             trusted_proxies: Vec::new(),
+            connections: ConnectionLimits::UNLIMITED,
             address_rate: Rate::UNLIMITED,
             token_rate: Rate::UNLIMITED,
             sdp_limits: sdp::Limits::default(),
@@ -72,6 +75,10 @@ impl Settings {
                 CorsOrigins::Only(origins) => Origins::only(origins)?,
             },
             trusted_proxies: settings.http.trusted_proxies.clone(),
+            connections: ConnectionLimits {
+                in_all: settings.limits.connections,
+                of_address: settings.limits.connections_per_address,
+            },
             address_rate: rate(
                 limits.address_requests_per_second,
                 limits.address_request_burst,

@@ -9,8 +9,8 @@ use tokio::task::JoinHandle;
 
 use super::*;
 use crate::front::{Entrances, Front, Limits, Listeners};
-use crate::http::PlainHttp;
 use crate::http::serve::Server as Http;
+use crate::http::{ConnectionLimits, PlainHttp};
 
 const LONG: Duration = Duration::from_secs(20);
 
@@ -26,6 +26,10 @@ impl Server {
     }
 
     async fn with_header_timeout(timeout: Duration) -> Self {
+        Self::with(timeout, 100).await
+    }
+
+    async fn with(timeout: Duration, connections: usize) -> Self {
         let listeners = Listeners::bind(Entrances {
             web: vec!["127.0.0.1:0".parse().unwrap()],
             ice: Vec::new(),
@@ -44,6 +48,10 @@ impl Server {
         let http = Http {
             router: open_app(),
             plain: PlainHttp::Serve,
+            limits: ConnectionLimits {
+                in_all: connections,
+                of_address: connections,
+            },
             header_timeout: timeout,
             write_timeout: LONG,
         };
@@ -74,6 +82,37 @@ async fn read_until(stream: &mut TcpStream, text: &str) -> String {
         );
     }
     String::from_utf8_lossy(&got).into_owned()
+}
+
+#[tokio::test]
+async fn a_connection_too_many_is_closed_until_another_one_ends() {
+    const REQUEST: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n";
+    let server = Server::with(LONG, 2).await;
+    let ask = async || {
+        let mut stream = server.connect().await;
+        // What is closed with unread bytes may be reset.
+        let _ = stream.write_all(REQUEST).await;
+        let mut answer = [0; 12];
+        let read = tokio::time::timeout(LONG, stream.read_exact(&mut answer)).await;
+        let served = read.expect("an answer or the end").is_ok();
+        served.then_some(stream)
+    };
+    let first = ask().await.expect("served");
+    let _second = ask().await.expect("served");
+    assert!(ask().await.is_none());
+    assert!(ask().await.is_none());
+    drop(first);
+    // It takes a moment until the server has seen it.
+    let next = async {
+        loop {
+            if let Some(next) = ask().await {
+                break next;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let next = tokio::time::timeout(LONG, next).await;
+    next.expect("there is room again");
 }
 
 #[tokio::test]
