@@ -126,7 +126,9 @@ impl Ladder {
         if self.next_look.is_none_or(|due| now < due) {
             return;
         }
-        let heard = self.look(now, &layers[self.first..]);
+        // Frames of other tracks say nothing of these layers.
+        let own = self.first..self.first + self.rungs.len();
+        let heard = self.look(now, &layers[own]);
         self.tell(now, layers, events);
         let quiet = !heard && self.rungs.iter().all(|rung| rung.meter.bitrate() == 0);
         // The next packet sets it again.
@@ -138,7 +140,7 @@ impl Ladder {
         }
     }
 
-    /// Returns whether anything came since the last look.
+    /// Returns whether anything came since the last look. `layers` are those of this track alone.
     fn look(&mut self, now: Instant, layers: &[Layer]) -> bool {
         let mut frames = [0; LayerId::MAX_LAYERS];
         for (count, layer) in frames.iter_mut().zip(layers) {

@@ -290,6 +290,32 @@ fn slow_pictures_and_silence_of_all_are_no_pause() {
 }
 
 #[test]
+fn marked_audio_behind_the_layers_pauses_none_of_them() {
+    let mut spec = layered();
+    spec.tracks.reverse();
+    let mut rig = Rig::with(spec);
+    let mut camera = Camera::new(100, 1_000);
+    let mut audio = 0u16;
+    let mut speak = |rig: &mut Rig, millis: u64| {
+        for _ in 0..millis / 20 {
+            audio += 1;
+            let mut rtp = Rtp::audio(audio, u32::from(audio) * 960);
+            rtp.payload_type |= 0x80; // the marker
+            let _ = rig.receive(&rtp);
+            let _ = rig.pass_millis(20);
+        }
+    };
+    camera.run(&mut rig, 2_000);
+    // Three pictures a second, and 17 packets of audio between two of them.
+    for _ in 0..10 {
+        camera.run(&mut rig, camera.interval);
+        speak(&mut rig, 340);
+        let paused = told(&rig.events());
+        assert_eq!(paused, None);
+    }
+}
+
+#[test]
 fn figures_are_told_once_a_second_at_most() {
     let mut rig = Rig::with(layered());
     let mut camera = Camera::new(100, 1_000);
