@@ -160,7 +160,10 @@ impl Directory {
         }
         while let Some((_, key)) = self.offers.pop_front_if(|(until, _)| *until <= now) {
             if self.sessions.get(&key).is_some_and(Session::is_offered) {
-                closed.extend(self.remove(key, now).map(|gone| gone.session.place));
+                if let Some(gone) = self.remove(key, now) {
+                    closed.push(gone.session.place);
+                    closed.extend(gone.closed);
+                }
             }
         }
         closed
