@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::choice::Choice;
 use super::outlet::Outlet;
+use super::pleas::Pleas;
 use super::retransmission::Retransmitter;
 use crate::egress::SenderClock;
 use crate::egress::splice::{Passed, Shift, Splice};
@@ -22,6 +23,7 @@ pub(super) struct Forwarder {
     splice: Splice,
     rewriter: Rewriter,
     retransmitter: Retransmitter,
+    pleas: Pleas,
     tally: Tally,
 }
 
@@ -46,6 +48,8 @@ pub struct Tally {
     pub retransmissions_missed: u64,
     /// Packets asked for beyond what retransmission may cost.
     pub retransmissions_refused: u64,
+    /// Requests for a keyframe that came too often.
+    pub keyframes_refused: u64,
     /// Share of packets that the receiver lost of late, in 1/256.
     pub fraction_lost: u8,
     /// Packets that the receiver lost since it began.
@@ -69,6 +73,7 @@ impl Forwarder {
             ),
             rewriter: Rewriter::new(track, track.ssrc),
             retransmitter: Retransmitter::new(track.rtx_payload_type.zip(track.rtx_ssrc)),
+            pleas: Pleas::default(),
             tally: Tally::default(),
         }
     }
@@ -120,6 +125,13 @@ impl Forwarder {
 
     pub(super) fn tally_mut(&mut self) -> &mut Tally {
         &mut self.tally
+    }
+
+    /// Whether a keyframe that the viewer asks for may be asked of the publisher.
+    pub(super) fn grants_keyframe(&mut self, now: Instant) -> bool {
+        let granted = self.pleas.grant(now);
+        self.tally.keyframes_refused += u64::from(!granted);
+        granted
     }
 
     /// Sends on what is to be sent of some packets of a layer.

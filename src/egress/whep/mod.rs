@@ -6,6 +6,7 @@
 mod choice;
 mod forwarder;
 mod outlet;
+mod pleas;
 mod retransmission;
 mod wall_clock;
 
@@ -217,9 +218,17 @@ impl Subscriber {
             ReceiverFeedback::KeyframeRequest { ssrc } => {
                 if let Some(index) = find(forwarders, ssrc) {
                     // Of the target, where a switch is under way: the other is left at its keyframe.
-                    let forwarder = &forwarders[index];
-                    if let Some(track) = forwarder.track() {
-                        wanted.insert(track, forwarder.splice().target());
+                    let forwarder = &mut forwarders[index];
+                    let target = forwarder.splice().target();
+                    let Some(track) = forwarder.track() else {
+                        return;
+                    };
+                    // Some players ask in two ways at once.
+                    if wanted.iter().any(|known| known == (track, target)) {
+                        return;
+                    }
+                    if forwarder.grants_keyframe(now) {
+                        wanted.insert(track, target);
                     }
                 }
             }

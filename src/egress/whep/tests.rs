@@ -335,9 +335,26 @@ fn pictures_are_asked_for_by_track() {
     }
     .marshal()
     .unwrap();
-    let wanted =
-        subscriber(true, 0).handle_rtcp(Instant::now(), &pli, |_, _| None, &mut Sent::default());
-    assert_eq!(wanted.iter().collect::<Vec<_>>(), [(VIDEO, LAYER)]);
+    let mut subscriber = subscriber(true, 0);
+    let mut ask = |now| {
+        let sent = &mut Sent::default();
+        let wanted = subscriber.handle_rtcp(now, &pli, |_, _| None, sent);
+        wanted.iter().collect::<Vec<_>>()
+    };
+    let start = Instant::now();
+    // Who lost pictures is helped at once; who goes on asking does not get one each time.
+    for _ in 0..3 {
+        assert_eq!(ask(start), [(VIDEO, LAYER)]);
+    }
+    assert_eq!(ask(start + Duration::from_secs(1)), []);
+    assert_eq!(ask(start + Duration::from_secs(3)), [(VIDEO, LAYER)]);
+    let (_, tally) = subscriber.tallies().next().unwrap();
+    assert_eq!(tally.keyframes_refused, 1);
+    assert_eq!(
+        subscriber.waiting_for_keyframe().iter().count(),
+        1,
+        "what it needs to begin is not limited"
+    );
 }
 
 #[test]
