@@ -154,14 +154,15 @@ impl Forwarder {
         passed
     }
 
-    /// Answers a NACK for our sequence `number` out of the rings of the layers.
+    /// Answers a NACK for our sequence `number` out of the rings of the layers. Returns whether
+    /// something was sent.
     pub(super) fn retransmit<'r>(
         &mut self,
         now: Instant,
         number: u16,
         ring: impl Fn(LayerId) -> Option<&'r Ring>,
         outlet: &mut impl Outlet,
-    ) {
+    ) -> bool {
         let found = self.splice.origin(number).and_then(|origin| {
             let packet = ring(origin.layer)?.get(origin.source)?;
             Some((origin, packet))
@@ -170,7 +171,7 @@ impl Forwarder {
             found.filter(|(origin, _)| self.retransmitter.may_repeat(now, origin.own))
         else {
             self.tally.retransmissions_missed += 1;
-            return;
+            return false;
         };
         self.tally.retransmissions += 1;
         match self.retransmitter.next() {
@@ -190,6 +191,7 @@ impl Forwarder {
                 .rewriter
                 .send(packet, origin.own, &origin.shift, outlet),
         }
+        true
     }
 }
 

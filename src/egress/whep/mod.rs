@@ -212,7 +212,9 @@ impl Subscriber {
                         forwarder.tally_mut().retransmissions_refused += 1;
                         continue;
                     }
-                    forwarder.retransmit(now, number, |layer| ring(track, layer), outlet);
+                    if !forwarder.retransmit(now, number, |layer| ring(track, layer), outlet) {
+                        budget.refund();
+                    }
                 }
             }
             ReceiverFeedback::KeyframeRequest { ssrc } => {

@@ -228,6 +228,30 @@ fn a_flood_of_nacks_is_bounded_by_what_is_sent() {
 }
 
 #[test]
+fn nacks_in_vain_cost_nothing_of_the_budget() {
+    let (mut sent, now) = (Sent::default(), Instant::now());
+    let mut subscriber = subscriber(true, 0);
+    let mut ring = Ring::new(64);
+    for packet in [keyframe(70_000), keyframe(70_001)] {
+        ring.insert(packet.clone().into());
+        send(&mut subscriber, now, &[packet], &mut sent);
+    }
+    sent.0.clear();
+    // One is repeated too soon each time, the other was never sent.
+    for _ in 0..1_000 {
+        for number in [0, 2] {
+            subscriber.handle_rtcp(now, &nack(1111, number), |_, _| Some(&ring), &mut sent);
+        }
+    }
+    assert_eq!(sent.0.len(), 1);
+    subscriber.handle_rtcp(now, &nack(1111, 1), |_, _| Some(&ring), &mut sent);
+    assert_eq!(sent.0.len(), 2);
+    let (_, tally) = subscriber.tallies().next().unwrap();
+    assert_eq!(tally.retransmissions_missed, 1_999);
+    assert_eq!(tally.retransmissions_refused, 0);
+}
+
+#[test]
 fn another_publishers_track_goes_on_under_the_same_ssrc() {
     let (mut sent, now) = (Sent::default(), Instant::now());
     let mut subscriber = subscriber(true, 100);
