@@ -11,7 +11,7 @@ use crate::egress::SenderClock;
 use crate::egress::splice::{Passed, Shift, Splice};
 use crate::rtp::{Extension, ExtensionMap, header};
 use crate::sdp::SubscribedTrack;
-use crate::stream::{ExtensionValues, LayerId, Packet, RankedLayer, Ring, TrackId};
+use crate::stream::{ExtensionValues, LayerChoice, LayerId, Packet, RankedLayer, Ring, TrackId};
 
 /// The state of one (subscriber, track).
 #[derive(Debug)]
@@ -106,6 +106,19 @@ impl Forwarder {
     /// What decides on the layer; [`Self::choose`] lets it.
     pub(super) fn choice_mut(&mut self) -> &mut Choice {
         &mut self.choice
+    }
+
+    /// The viewer wants other layers. Returns whether that is meant for this m-line.
+    pub(super) fn want(&mut self, choice: &LayerChoice) -> bool {
+        let media_id = choice.media_id.as_deref();
+        let is_meant = media_id.is_none_or(|mid| mid == self.mid());
+        if is_meant {
+            self.choice.want(&LayerChoice {
+                media_id: None,
+                ..choice.clone()
+            });
+        }
+        is_meant
     }
 
     /// Aims at the layer that the choice falls on.

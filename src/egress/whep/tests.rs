@@ -350,6 +350,46 @@ fn a_viewer_follows_the_layers_of_its_track() {
 }
 
 #[test]
+fn a_choice_before_there_is_a_track_is_kept_for_it() {
+    let nothing = SubscriberSpec { tracks: Vec::new() };
+    let mut subscriber = Subscriber::new(&nothing, "demo", || 0);
+    let layer = |id, rid: &str, bitrate| RankedLayer {
+        id: LayerId(id),
+        is_active: true,
+        status: crate::stream::LayerStatus {
+            encoding_id: rid.to_owned(),
+            bitrate,
+            ..Default::default()
+        },
+    };
+    let layers = [layer(1, "h", 900), layer(0, "l", 100)];
+    for (mid, rid) in [(None, "h"), (Some("0"), "l"), (Some("9"), "h")] {
+        let choice = LayerChoice {
+            media_id: mid.map(str::to_owned),
+            rid: Some(rid.to_owned()),
+            ..LayerChoice::default()
+        };
+        subscriber.select(&choice, |_| None);
+    }
+    let spec = SubscriberSpec {
+        tracks: vec![video(true)],
+    };
+    subscriber.rebind(&spec, || 0);
+    subscriber.set_layers(VIDEO, &layers);
+    let needs: Vec<_> = subscriber.needs().iter().collect();
+    assert_eq!(needs, [(VIDEO, LayerId(0))]);
+    // What viewers make up is not kept for ever.
+    for mid in 0..100 {
+        let choice = LayerChoice {
+            media_id: Some(mid.to_string()),
+            ..LayerChoice::default()
+        };
+        subscriber.select(&choice, |_| None);
+    }
+    assert_eq!(subscriber.choices.len(), MAX_CHOICES);
+}
+
+#[test]
 fn pictures_are_asked_for_by_track() {
     use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
     use rtc::shared::marshal::Marshal as _;
