@@ -46,7 +46,6 @@ struct EventStream {
     /// As unguessable as a session's.
     id: SessionId,
     names: EventNames,
-    begun: bool,
     /// The request that reads it; dropping this ends that.
     reader: Option<oneshot::Sender<()>>,
 }
@@ -82,7 +81,6 @@ impl EventStreams {
         streams.push(EventStream {
             id,
             names,
-            begun: false,
             reader: None,
         });
         Ok(id)
@@ -98,7 +96,6 @@ impl EventStreams {
         stream.reader = Some(reader);
         Some(Reading {
             names: stream.names,
-            first: !std::mem::replace(&mut stream.begun, true),
             over,
         })
     }
@@ -170,9 +167,8 @@ mod tests {
         let session = SessionId::random();
         let id = add(&streams, session).unwrap();
         let mut one = streams.read(session, id).unwrap();
-        assert!(one.first && one.over.try_recv().is_err());
-        let two = streams.read(session, id).unwrap();
-        assert!(!two.first);
+        assert!(one.over.try_recv().is_err());
+        let _two = streams.read(session, id).unwrap();
         let ended = Err(oneshot::error::TryRecvError::Closed);
         assert_eq!(one.over.try_recv(), ended);
         assert!(streams.remove(session, id));

@@ -203,8 +203,6 @@ async fn try_delete(
 #[derive(Debug)]
 pub(super) struct Reading {
     pub(super) names: EventNames,
-    /// Nobody has read this stream before.
-    pub(super) first: bool,
     /// Ends when the stream was deleted or another request reads it.
     pub(super) over: oneshot::Receiver<()>,
 }
@@ -215,8 +213,6 @@ async fn pump(
     mut reading: Reading,
     to: mpsc::Sender<Result<Event, Infallible>>,
 ) {
-    // "inactive" is news only for who was told "active" before.
-    let mut news = !reading.first;
     loop {
         let event = tokio::select! {
             biased;
@@ -225,8 +221,7 @@ async fn pump(
             event = events.next() => event,
         };
         let Some(event) = event else { return };
-        let told = std::mem::replace(&mut news, true) || event != StreamEvent::Inactive;
-        if let Some(text) = written(&event, reading.names).filter(|_| told)
+        if let Some(text) = written(&event, reading.names)
             && to.send(Ok(text)).await.is_err()
         {
             return;

@@ -604,9 +604,10 @@ fn viewers_that_ask_for_keyframes_all_the_time_cost_a_bounded_number_of_them() {
             world.viewers[index].next_request = Some(now + millis(100 * index as u64));
         }
         let before = world.gateway.stats().layers[0].keyframe_requests;
-        world.run(seconds(6));
+        world.run(seconds(18));
         let asked = world.gateway.stats().layers[0].keyframe_requests - before;
-        assert!((6..=12).contains(&asked), "{asked} in 6 s");
+        // Three at once of each, and one in three seconds; some fall together.
+        assert!((6..=18).contains(&asked), "{asked} in 18 s");
         all_is_well(world, 0);
     });
     assert_eq!(lost, 0);

@@ -5,12 +5,13 @@ use std::time::Instant;
 
 use super::choice::Choice;
 use super::outlet::Outlet;
+use super::pleas::Pleas;
 use super::retransmission::Retransmitter;
 use crate::egress::SenderClock;
 use crate::egress::splice::{Passed, Shift, Splice};
 use crate::rtp::{Extension, ExtensionMap, header};
 use crate::sdp::SubscribedTrack;
-use crate::stream::{ExtensionValues, LayerId, Packet, RankedLayer, Ring, TrackId};
+use crate::stream::{ExtensionValues, LayerChoice, LayerId, Packet, RankedLayer, Ring, TrackId};
 
 /// The state of one (subscriber, track).
 #[derive(Debug)]
@@ -22,6 +23,7 @@ pub(super) struct Forwarder {
     splice: Splice,
     rewriter: Rewriter,
     retransmitter: Retransmitter,
+    pleas: Pleas,
     tally: Tally,
 }
 
@@ -46,6 +48,8 @@ pub struct Tally {
     pub retransmissions_missed: u64,
     /// Packets asked for beyond what retransmission may cost.
     pub retransmissions_refused: u64,
+    /// Requests for a keyframe that came too often.
+    pub keyframes_refused: u64,
     /// Share of packets that the receiver lost of late, in 1/256.
     pub fraction_lost: u8,
     /// Packets that the receiver lost since it began.
@@ -69,6 +73,7 @@ impl Forwarder {
             ),
             rewriter: Rewriter::new(track, track.ssrc),
             retransmitter: Retransmitter::new(track.rtx_payload_type.zip(track.rtx_ssrc)),
+            pleas: Pleas::default(),
             tally: Tally::default(),
         }
     }
@@ -103,6 +108,19 @@ impl Forwarder {
         &mut self.choice
     }
 
+    /// The viewer wants other layers. Returns whether that is meant for this m-line.
+    pub(super) fn want(&mut self, choice: &LayerChoice) -> bool {
+        let media_id = choice.media_id.as_deref();
+        let is_meant = media_id.is_none_or(|mid| mid == self.mid());
+        if is_meant {
+            self.choice.want(&LayerChoice {
+                media_id: None,
+                ..choice.clone()
+            });
+        }
+        is_meant
+    }
+
     /// Aims at the layer that the choice falls on.
     pub(super) fn choose(&mut self, layers: &[RankedLayer]) {
         if let Some(layer) = self.choice.of(layers) {
@@ -120,6 +138,13 @@ impl Forwarder {
 
     pub(super) fn tally_mut(&mut self) -> &mut Tally {
         &mut self.tally
+    }
+
+    /// Whether a keyframe that the viewer asks for may be asked of the publisher.
+    pub(super) fn grants_keyframe(&mut self, now: Instant) -> bool {
+        let granted = self.pleas.grant(now);
+        self.tally.keyframes_refused += u64::from(!granted);
+        granted
     }
 
     /// Sends on what is to be sent of some packets of a layer.
@@ -142,14 +167,15 @@ impl Forwarder {
         passed
     }
 
-    /// Answers a NACK for our sequence `number` out of the rings of the layers.
+    /// Answers a NACK for our sequence `number` out of the rings of the layers. Returns whether
+    /// something was sent.
     pub(super) fn retransmit<'r>(
         &mut self,
         now: Instant,
         number: u16,
         ring: impl Fn(LayerId) -> Option<&'r Ring>,
         outlet: &mut impl Outlet,
-    ) {
+    ) -> bool {
         let found = self.splice.origin(number).and_then(|origin| {
             let packet = ring(origin.layer)?.get(origin.source)?;
             Some((origin, packet))
@@ -158,7 +184,7 @@ impl Forwarder {
             found.filter(|(origin, _)| self.retransmitter.may_repeat(now, origin.own))
         else {
             self.tally.retransmissions_missed += 1;
-            return;
+            return false;
         };
         self.tally.retransmissions += 1;
         match self.retransmitter.next() {
@@ -178,6 +204,7 @@ impl Forwarder {
                 .rewriter
                 .send(packet, origin.own, &origin.shift, outlet),
         }
+        true
     }
 }
 

@@ -6,6 +6,7 @@
 mod choice;
 mod forwarder;
 mod outlet;
+mod pleas;
 mod retransmission;
 mod wall_clock;
 
@@ -27,6 +28,9 @@ use crate::stream::{LayerChoice, LayerId, LayersByTrack, Packet, RankedLayer, Ri
 /// packet, since a player can't align audio and video before it.
 const REPORT_INTERVAL: Duration = Duration::from_secs(2);
 
+/// Choices for so many m-lines are kept.
+const MAX_CHOICES: usize = 8;
+
 /// One viewer.
 #[derive(Debug)]
 pub struct Subscriber {
@@ -38,6 +42,9 @@ pub struct Subscriber {
     report_at: Option<Instant>,
     wall: WallClock,
     cname: Box<str>,
+    /// What the viewer asked for, for m-lines that have nothing to choose from yet: the last for each,
+    /// and one for all of them first.
+    choices: Vec<LayerChoice>,
 }
 
 impl Subscriber {
@@ -54,6 +61,7 @@ impl Subscriber {
             report_at: None,
             wall: WallClock::default(),
             cname: cname.into(),
+            choices: Vec::new(),
         }
     }
 
@@ -100,19 +108,27 @@ impl Subscriber {
         choice: &LayerChoice,
         layers: impl Fn(TrackId) -> Option<&'l [RankedLayer]>,
     ) {
+        self.keep(choice);
         for forwarder in &mut self.forwarders {
-            let media_id = choice.media_id.as_deref();
-            if media_id.is_some_and(|mid| mid != forwarder.mid()) {
+            if !forwarder.want(choice) {
                 continue;
             }
-            forwarder.choice_mut().want(&LayerChoice {
-                media_id: None,
-                ..choice.clone()
-            });
             if let Some(layers) = forwarder.track().and_then(&layers) {
                 forwarder.choose(layers);
             }
         }
+    }
+
+    /// Keeps a choice for m-lines that come later.
+    fn keep(&mut self, choice: &LayerChoice) {
+        match &choice.media_id {
+            None => self.choices.clear(),
+            media_id => self.choices.retain(|kept| kept.media_id != *media_id),
+        }
+        if self.choices.len() == MAX_CHOICES {
+            self.choices.remove(0);
+        }
+        self.choices.push(choice.clone());
     }
 
     /// No layer of `track` above this bitrate (bit/s), unless the viewer asked for it by name; none
@@ -146,8 +162,11 @@ impl Subscriber {
                 .iter()
                 .any(|known| *known.mid() == *track.mid)
             {
-                self.forwarders
-                    .push(Forwarder::new(track, entropy(), entropy()));
+                let mut forwarder = Forwarder::new(track, entropy(), entropy());
+                for choice in &self.choices {
+                    forwarder.want(choice);
+                }
+                self.forwarders.push(forwarder);
             }
         }
     }
@@ -211,15 +230,25 @@ impl Subscriber {
                         forwarder.tally_mut().retransmissions_refused += 1;
                         continue;
                     }
-                    forwarder.retransmit(now, number, |layer| ring(track, layer), outlet);
+                    if !forwarder.retransmit(now, number, |layer| ring(track, layer), outlet) {
+                        budget.refund();
+                    }
                 }
             }
             ReceiverFeedback::KeyframeRequest { ssrc } => {
                 if let Some(index) = find(forwarders, ssrc) {
                     // Of the target, where a switch is under way: the other is left at its keyframe.
-                    let forwarder = &forwarders[index];
-                    if let Some(track) = forwarder.track() {
-                        wanted.insert(track, forwarder.splice().target());
+                    let forwarder = &mut forwarders[index];
+                    let target = forwarder.splice().target();
+                    let Some(track) = forwarder.track() else {
+                        return;
+                    };
+                    // Some players ask in two ways at once.
+                    if wanted.iter().any(|known| known == (track, target)) {
+                        return;
+                    }
+                    if forwarder.grants_keyframe(now) {
+                        wanted.insert(track, target);
                     }
                 }
             }

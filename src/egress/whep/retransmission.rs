@@ -117,6 +117,11 @@ impl Budget {
             None => false,
         }
     }
+
+    /// Gives the price of one retransmission back: nothing was sent for it.
+    pub(super) fn refund(&mut self) {
+        self.earn(2);
+    }
 }
 
 impl Default for Budget {

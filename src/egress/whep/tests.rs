@@ -228,6 +228,30 @@ fn a_flood_of_nacks_is_bounded_by_what_is_sent() {
 }
 
 #[test]
+fn nacks_in_vain_cost_nothing_of_the_budget() {
+    let (mut sent, now) = (Sent::default(), Instant::now());
+    let mut subscriber = subscriber(true, 0);
+    let mut ring = Ring::new(64);
+    for packet in [keyframe(70_000), keyframe(70_001)] {
+        ring.insert(packet.clone().into());
+        send(&mut subscriber, now, &[packet], &mut sent);
+    }
+    sent.0.clear();
+    // One is repeated too soon each time, the other was never sent.
+    for _ in 0..1_000 {
+        for number in [0, 2] {
+            subscriber.handle_rtcp(now, &nack(1111, number), |_, _| Some(&ring), &mut sent);
+        }
+    }
+    assert_eq!(sent.0.len(), 1);
+    subscriber.handle_rtcp(now, &nack(1111, 1), |_, _| Some(&ring), &mut sent);
+    assert_eq!(sent.0.len(), 2);
+    let (_, tally) = subscriber.tallies().next().unwrap();
+    assert_eq!(tally.retransmissions_missed, 1_999);
+    assert_eq!(tally.retransmissions_refused, 0);
+}
+
+#[test]
 fn another_publishers_track_goes_on_under_the_same_ssrc() {
     let (mut sent, now) = (Sent::default(), Instant::now());
     let mut subscriber = subscriber(true, 100);
@@ -326,6 +350,46 @@ fn a_viewer_follows_the_layers_of_its_track() {
 }
 
 #[test]
+fn a_choice_before_there_is_a_track_is_kept_for_it() {
+    let nothing = SubscriberSpec { tracks: Vec::new() };
+    let mut subscriber = Subscriber::new(&nothing, "demo", || 0);
+    let layer = |id, rid: &str, bitrate| RankedLayer {
+        id: LayerId(id),
+        is_active: true,
+        status: crate::stream::LayerStatus {
+            encoding_id: rid.to_owned(),
+            bitrate,
+            ..Default::default()
+        },
+    };
+    let layers = [layer(1, "h", 900), layer(0, "l", 100)];
+    for (mid, rid) in [(None, "h"), (Some("0"), "l"), (Some("9"), "h")] {
+        let choice = LayerChoice {
+            media_id: mid.map(str::to_owned),
+            rid: Some(rid.to_owned()),
+            ..LayerChoice::default()
+        };
+        subscriber.select(&choice, |_| None);
+    }
+    let spec = SubscriberSpec {
+        tracks: vec![video(true)],
+    };
+    subscriber.rebind(&spec, || 0);
+    subscriber.set_layers(VIDEO, &layers);
+    let needs: Vec<_> = subscriber.needs().iter().collect();
+    assert_eq!(needs, [(VIDEO, LayerId(0))]);
+    // What viewers make up is not kept for ever.
+    for mid in 0..100 {
+        let choice = LayerChoice {
+            media_id: Some(mid.to_string()),
+            ..LayerChoice::default()
+        };
+        subscriber.select(&choice, |_| None);
+    }
+    assert_eq!(subscriber.choices.len(), MAX_CHOICES);
+}
+
+#[test]
 fn pictures_are_asked_for_by_track() {
     use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
     use rtc::shared::marshal::Marshal as _;
@@ -335,9 +399,26 @@ fn pictures_are_asked_for_by_track() {
     }
     .marshal()
     .unwrap();
-    let wanted =
-        subscriber(true, 0).handle_rtcp(Instant::now(), &pli, |_, _| None, &mut Sent::default());
-    assert_eq!(wanted.iter().collect::<Vec<_>>(), [(VIDEO, LAYER)]);
+    let mut subscriber = subscriber(true, 0);
+    let mut ask = |now| {
+        let sent = &mut Sent::default();
+        let wanted = subscriber.handle_rtcp(now, &pli, |_, _| None, sent);
+        wanted.iter().collect::<Vec<_>>()
+    };
+    let start = Instant::now();
+    // Who lost pictures is helped at once; who goes on asking does not get one each time.
+    for _ in 0..3 {
+        assert_eq!(ask(start), [(VIDEO, LAYER)]);
+    }
+    assert_eq!(ask(start + Duration::from_secs(1)), []);
+    assert_eq!(ask(start + Duration::from_secs(3)), [(VIDEO, LAYER)]);
+    let (_, tally) = subscriber.tallies().next().unwrap();
+    assert_eq!(tally.keyframes_refused, 1);
+    assert_eq!(
+        subscriber.waiting_for_keyframe().iter().count(),
+        1,
+        "what it needs to begin is not limited"
+    );
 }
 
 #[test]

@@ -48,6 +48,10 @@ impl Directory {
         mut choice: LayerChoice,
     ) -> Result<(Place, LayerChoice), SessionError> {
         let session = self.session(SessionKind::Whep, name, id)?;
+        // It is on no shard before it has answered, and nothing could keep its choice.
+        if session.is_offered() {
+            return Err(SessionError::NoLayer);
+        }
         let place = session.place;
         if let Some(media) = &mut choice.media_id {
             let index = media.parse::<usize>().ok();

@@ -34,6 +34,8 @@ pub(in crate::gateway) struct Session {
     pub(in crate::gateway) mids: Vec<String>,
     /// What those who read its events see; none before the first.
     pub(super) notice: Option<watch::Sender<Notice>>,
+    /// It was told to begin again, and so is who reads its events from now on.
+    reconnect: Option<Reconnect>,
 }
 
 impl Session {
@@ -58,6 +60,7 @@ impl Session {
             reception: None,
             mids: Vec::new(),
             notice: None,
+            reconnect: None,
         }
     }
 
@@ -66,10 +69,25 @@ impl Session {
         matches!(self.reception, Some(Reception::Offered(_)))
     }
 
-    /// Tells its viewer to begin again, at `url` if there is one. There are no events after that.
+    /// What those who read its events see, from now on.
+    pub(super) fn read_notice(&mut self) -> watch::Receiver<Notice> {
+        let reconnect = &self.reconnect;
+        let notice = self.notice.get_or_insert_with(|| {
+            watch::Sender::new(Notice {
+                reconnect: reconnect.clone(),
+                ..Notice::default()
+            })
+        });
+        notice.subscribe()
+    }
+
+    /// Tells its viewer to begin again, at `url` if there is one. There are no events after that for
+    /// who reads them now.
     pub(super) fn send_away(&mut self, url: Option<String>) {
+        let reconnect = Some(Reconnect { url });
+        self.reconnect.clone_from(&reconnect);
         if let Some(notice) = self.notice.take() {
-            notice.send_modify(|notice| notice.reconnect = Some(Reconnect { url }));
+            notice.send_modify(|notice| notice.reconnect = reconnect);
         }
     }
 }

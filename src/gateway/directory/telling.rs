@@ -3,7 +3,7 @@
 use tokio::sync::watch;
 
 use super::Directory;
-use crate::gateway::events::{Notice, Presence};
+use crate::gateway::events::Presence;
 use crate::gateway::{Events, SessionError, SessionId, SessionKind};
 use crate::stream::StreamName;
 
@@ -16,10 +16,7 @@ impl Directory {
     ) -> Result<Events, SessionError> {
         let session = self.session(SessionKind::Whep, name, id)?;
         let key = session.place.key;
-        let notice = session
-            .notice
-            .get_or_insert_with(|| watch::Sender::new(Notice::default()))
-            .subscribe();
+        let notice = session.read_notice();
         let stream = self.streams.get_mut(name).ok_or(SessionError::NotFound)?;
         if let (Some(live), Some(session)) = (stream.live(), self.sessions.get(&key)) {
             session.tell_layers(&live.tracks, &stream.layers);

@@ -499,7 +499,12 @@ fn those_who_are_sent_away_are_told_where_to() {
     office.directory.send_away(url);
     let told: Vec<_> = std::iter::from_fn(|| poll(&mut events)).collect();
     let url = Some("https://b.example/whep/demo".to_owned());
-    assert_eq!(told.last(), Some(&StreamEvent::Reconnect { url }));
+    let reconnect = StreamEvent::Reconnect { url };
+    assert_eq!(told.last(), Some(&reconnect));
+    // Who reads them only now, or again, is told as well.
+    let mut again = office.directory.events(&name("demo"), id).unwrap();
+    let told: Vec<_> = std::iter::from_fn(|| poll(&mut again)).collect();
+    assert_eq!(told.last(), Some(&reconnect));
 }
 
 #[test]

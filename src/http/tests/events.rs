@@ -255,10 +255,15 @@ async fn only_what_was_asked_for_is_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_waits_for_the_publisher_is_told_of_it_alone() {
+async fn who_waits_for_the_publisher_is_told_so_and_when_it_comes() {
     let stage = Stage::new(false);
     let url = stage.make("[\"active\",\"inactive\"]").await;
     let mut player = Player::open(&stage.router, &url).await;
+    // The present state comes first, to everybody.
+    assert_eq!(
+        player.next().await.as_deref(),
+        Some("event: inactive|data: {}")
+    );
     assert_eq!(player.next().await.as_deref(), Some(": still here"));
     stage.tell(|teller| teller.set(true, 1));
     assert_eq!(
