@@ -26,6 +26,7 @@ use crate::network::{self, Announcement, Candidates, Found, Listening, Search};
 use crate::rtp::Codec;
 use crate::sdp::{CodecPolicy, Leniency};
 use crate::shard::{self, ShardHandle, Shards};
+use crate::stream::KeyframeCache;
 use crate::transport::{Identity, IdentityError, Timeouts};
 use crate::{gateway, ingest};
 
@@ -237,6 +238,11 @@ fn shard_config(settings: &Settings, listen: SocketAddr) -> shard::Config {
         shards: settings.media.shards,
         video_ring: packets.video,
         audio_ring: packets.audio,
+        keyframe_cache: KeyframeCache {
+            bytes: settings.media.keyframe_cache_bytes,
+            age: settings.media.keyframe_cache_age,
+        },
+        catch_up_bitrate: settings.media.catch_up_bitrate,
         tcp: shard::TcpLimits {
             half_open: settings.limits.tcp_half_open_connections,
             check_timeout: settings.limits.tcp_check_timeout,

@@ -11,6 +11,7 @@ mod environment;
 mod host;
 mod http;
 mod layer;
+mod media;
 mod printed;
 mod raw;
 mod secret;

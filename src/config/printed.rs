@@ -58,6 +58,9 @@ impl From<&Settings> for Raw {
                     video: number(media.retransmission_packets.video),
                     audio: number(media.retransmission_packets.audio),
                 },
+                keyframe_cache_bytes: number(media.keyframe_cache_bytes),
+                keyframe_cache_age: time(media.keyframe_cache_age),
+                catch_up_bitrate: number(media.catch_up_bitrate as usize),
             },
             auth: raw::Auth {
                 publish_token: hidden(auth.publish_token.as_ref()),

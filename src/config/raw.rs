@@ -34,6 +34,9 @@ pub(super) const KEYS: &[&str] = &[
     "media.keyframe_request_interval",
     "media.retransmission_packets.video",
     "media.retransmission_packets.audio",
+    "media.keyframe_cache_bytes",
+    "media.keyframe_cache_age",
+    "media.catch_up_bitrate",
     "auth.publish_token",
     "auth.play_token",
     "auth.allow_query_token",
@@ -133,6 +136,9 @@ pub(super) struct Media {
     pub(super) shards: Option<Value>,
     pub(super) keyframe_request_interval: Option<Value>,
     pub(super) retransmission_packets: RetransmissionPackets,
+    pub(super) keyframe_cache_bytes: Option<Value>,
+    pub(super) keyframe_cache_age: Option<Value>,
+    pub(super) catch_up_bitrate: Option<Value>,
 }
 
 #[derive(Default, Deserialize, Serialize)]

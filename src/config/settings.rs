@@ -66,6 +66,13 @@ pub struct Media {
     pub keyframe_request_interval: Duration,
     /// What is kept for retransmission.
     pub retransmission_packets: RetransmissionPackets,
+    /// How much of a video layer is kept since its last keyframe, in bytes, for viewers that come; 0 for
+    /// nothing.
+    pub keyframe_cache_bytes: usize,
+    /// How old that keyframe may be.
+    pub keyframe_cache_age: Duration,
+    /// How fast those viewers get it, in bit/s; never less than three times as fast as it was made.
+    pub catch_up_bitrate: u64,
 }
 
 /// How many packets of a track can be sent again. Powers of two.

@@ -5,6 +5,7 @@
 pub mod layer;
 pub mod name;
 pub mod packet;
+pub mod recycler;
 pub mod ring;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -15,5 +16,6 @@ pub use layer::{
 };
 pub use name::{StreamName, StreamNameError};
 pub use packet::{ExtensionValues, Packet};
-pub use ring::{Recycler, Ring};
+pub use recycler::Recycler;
+pub use ring::{KeyframeCache, Ring, Start};
 pub use track::{TrackId, TrackInfo};
