@@ -4,12 +4,62 @@ use super::*;
 
 const ROWS: &[Row] = &[
     Row::new("a playlist", "GET", "/hls/live/index.m3u8", 200)
-        .answers(&[("content-type", "mpegurl"), ("cache-control", "no-cache")])
+        .answers(&[
+            ("content-type", "mpegurl"),
+            ("cache-control", "public, max-age=1"),
+            ("etag", "\"state\""),
+            ("vary", "Accept-Encoding"),
+        ])
         .holds(&["#EXTM3U"]),
+    Row::new("a playlist compressed", "GET", "/hls/live/video.m3u8", 200)
+        .with(&[("accept-encoding", "br, gzip")])
+        .answers(&[("content-encoding", "gzip"), ("etag", "\"state-gz\"")]),
+    Row::new(
+        "a playlist that the player has",
+        "GET",
+        "/hls/live/video.m3u8",
+        304,
+    )
+    .with(&[("if-none-match", "W/\"state\"")]),
+    Row::new(
+        "a state of a playlist",
+        "GET",
+        "/hls/live/video.m3u8?_HLS_msn=7&_HLS_part=0",
+        200,
+    )
+    .answers(&[("cache-control", "public, max-age=12")]),
+    Row::new(
+        "a part of no segment",
+        "GET",
+        "/hls/live/video.m3u8?_HLS_part=0",
+        400,
+    )
+    .answers(&[("cache-control", "no-store")])
+    .holds(&["_HLS_part needs _HLS_msn"]),
+    Row::new(
+        "a segment that is no number",
+        "GET",
+        "/hls/live/video.m3u8?_HLS_msn=abc",
+        400,
+    ),
+    Row::new(
+        "a segment too far ahead",
+        "GET",
+        "/hls/live/video.m3u8?_HLS_msn=99",
+        400,
+    )
+    .holds(&["too far in the future"]),
+    Row::new("too many wait", "GET", "/hls/busy/video.m3u8", 503)
+        .answers(&[("retry-after", "1")])
+        .holds(&["hls.waiting_requests"]),
+    Row::new("a part", "GET", "/hls/live/video-1.0.m4s", 200)
+        .answers(&[("cache-control", "public, max-age=12")])
+        .holds(&["0123"]),
+    Row::new("no path of ours", "GET", "/hls/live/../x", 404),
     Row::new("a segment", "GET", "/hls/live/video-1.m4s", 200)
         .answers(&[
             ("content-type", "video/mp4"),
-            ("cache-control", "public, max-age=60"),
+            ("cache-control", "public, max-age=3600"),
             ("accept-ranges", "bytes"),
         ])
         .holds(&["0123456789"]),
