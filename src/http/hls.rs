@@ -4,8 +4,9 @@
 mod body;
 mod cache;
 mod directives;
+mod grant;
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -14,6 +15,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
+use super::auth::Presented;
 use super::problem::Problem;
 use super::{AppState, path};
 use crate::egress::hls::store::{Media, MediaFile, Rendered};
@@ -22,6 +24,7 @@ use crate::gateway::SessionKind;
 use crate::stream::StreamName;
 
 use cache::{Caching, Kind};
+use grant::Grant;
 
 /// Where playlists and segments come from.
 pub trait HlsSource: Send + Sync {
@@ -65,12 +68,14 @@ async fn file(State(state): State<AppState>, request: Request) -> Response {
 }
 
 async fn try_file(state: &AppState, request: &mut Parts) -> Result<Response, Problem> {
-    let (stream, file) = path::stream_and_rest(request).await?;
-    state.authorize(SessionKind::Whep, &stream, request)?;
+    let (stream, path) = path::stream_and_rest(request).await?;
+    let (grant, file) = grant::split(&path);
+    authorize(state, grant.as_ref(), &stream, request)?;
     let caching = Caching {
-        public: !state.tokens.play.ask(&stream),
+        // A signature in the URL is checked by whoever keeps it for others.
+        public: !state.tokens.play.ask(&stream) || matches!(grant, Some(Grant::Signed { .. })),
     };
-    let file = File::of_path(&file).ok_or(Problem::HlsNotFound)?;
+    let file = File::of_path(file).ok_or(Problem::HlsNotFound)?;
     let directives = directives::of(&request.uri).map_err(Problem::HlsDirectives)?;
     let answer = state.hls.ask(&stream, file, directives);
     let answer = answer.ok_or_else(|| Problem::HlsOffline(stream.clone()))?;
@@ -95,6 +100,30 @@ async fn try_file(state: &AppState, request: &mut Parts) -> Result<Response, Pro
         Resource::NotFound => Err(Problem::HlsNotFound),
         Resource::TooFarAhead => Err(Problem::HlsTooFarAhead),
         Resource::Busy => Err(Problem::HlsBusy),
+    }
+}
+
+/// Whether the path or the request shows the right to play `stream`.
+fn authorize(
+    state: &AppState,
+    grant: Option<&Grant<'_>>,
+    stream: &StreamName,
+    request: &Parts,
+) -> Result<(), Problem> {
+    let settings = &state.settings;
+    match (grant, &settings.hls_secret) {
+        (Some(Grant::Signed { expires, signature }), Some(secret)) => {
+            match grant::is_good(secret, stream, expires, signature, SystemTime::now()) {
+                true => Ok(()),
+                false => Err(Problem::HlsSignature),
+            }
+        }
+        (Some(Grant::Token(token)), _) if settings.allow_query_token => {
+            let presented = Presented::from_text(token);
+            let checked = state.tokens.play.check(stream, &presented);
+            checked.map_err(Problem::Denied)
+        }
+        _ => state.authorize(SessionKind::Whep, stream, request),
     }
 }
 

@@ -67,6 +67,7 @@ pub(super) enum Problem {
     /// The directives of a playlist request, and why they don't do.
     HlsDirectives(&'static str),
     HlsTooFarAhead,
+    HlsSignature,
     /// What the request waited for did not come within this time.
     HlsTooLate(Duration),
     HlsBusy,
@@ -122,6 +123,7 @@ impl Problem {
             | Self::Session(SessionError::Fragment(_)) => StatusCode::BAD_REQUEST,
             Self::Denied(Denied::Missing | Denied::Unknown) => StatusCode::UNAUTHORIZED,
             Self::HttpsOnly
+            | Self::HlsSignature
             | Self::Denied(Denied::OtherStream | Denied::NotLocal | Denied::OtherSite) => {
                 StatusCode::FORBIDDEN
             }
@@ -226,6 +228,11 @@ impl Problem {
             Self::HlsTooFarAhead => "the segment or part lies too far in the future; \
                 ask for one after the last of the playlist"
                 .into(),
+            Self::HlsSignature => {
+                "the signed URL is not good for this stream, or its time is over; \
+                ask for a new one where you got it"
+                    .into()
+            }
             Self::HlsTooLate(time) => format!(
                 "what comes next did not come within {} s; the publisher may be away: ask again",
                 time.as_secs()

@@ -18,11 +18,15 @@ pub mod format;
 pub mod opus;
 pub mod playlist;
 pub mod rendition;
+#[cfg(test)]
+mod scenarios;
 pub mod reorder;
 pub mod segmenter;
 pub mod store;
 mod tags;
 pub mod timeline;
+#[cfg(test)]
+pub(crate) mod validator;
 
 pub use format::Format;
 pub use rendition::RenditionId;

@@ -22,6 +22,8 @@ pub struct MediaList {
     pub target_duration: u64,
     /// No part is longer.
     pub part_target: Duration,
+    /// How far behind the end players stay; never less than three parts.
+    pub hold_back: Duration,
     /// The number of the first segment.
     pub first: u64,
     /// Discontinuities before the first segment, those of its own tag not counted.
@@ -117,7 +119,12 @@ impl MediaList {
         };
         let mut text = with_version(&header.build()?.to_string(), version);
         if !self.ended {
-            tags::server_control(&mut text, self.part_target, self.target_duration);
+            tags::server_control(
+                &mut text,
+                self.part_target,
+                self.target_duration,
+                self.hold_back,
+            );
         }
         if self.skipped > 0 {
             tags::skip(&mut text, self.skipped);
@@ -318,4 +325,4 @@ fn with_version(text: &str, version: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -28,6 +28,8 @@ pub struct LibrarySettings {
     pub window: usize,
     /// Segments kept beyond that, for players that fetch late.
     pub spare: usize,
+    /// How far behind the newest part players stay; never less than three parts.
+    pub hold_back: Duration,
     /// Bytes of a stream; the oldest segments go first.
     pub max_bytes: usize,
     /// How long a stream waits for another publisher before its playlists end. What comes then would
@@ -46,6 +48,7 @@ impl Default for LibrarySettings {
         Self {
             window: 10,
             spare: 4,
+            hold_back: Duration::ZERO,
             max_bytes: 64 << 20,
             grace: Duration::ZERO,
             linger: Duration::from_secs(30),
@@ -264,8 +267,7 @@ impl Recording {
 
     /// What the playlists promise already, for the segmenter of this recording.
     pub fn terms(&self) -> Option<Terms> {
-        let state = self.presentation.lock();
-        state.terms.filter(|terms| terms.target_duration.is_some())
+        self.presentation.lock().terms
     }
 
     /// Says that a rendition would be made if somebody asked for it: the multivariant playlist lists it.

@@ -5,13 +5,19 @@ use std::fmt::Write;
 use std::time::Duration;
 
 /// `EXT-X-SERVER-CONTROL` and `EXT-X-PART-INF`.
-pub(super) fn server_control(text: &mut String, part_target: Duration, target_duration: u64) {
+pub(super) fn server_control(
+    text: &mut String,
+    part_target: Duration,
+    target_duration: u64,
+    hold_back: Duration,
+) {
+    let hold_back = hold_back.max(part_target * HOLD_BACK_PARTS);
     let _ = writeln!(
         text,
         "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,CAN-SKIP-UNTIL={},PART-HOLD-BACK={}\n\
          #EXT-X-PART-INF:PART-TARGET={}",
         skip_boundary(target_duration).as_secs(),
-        seconds(part_target * HOLD_BACK_PARTS),
+        seconds(hold_back),
         seconds(part_target),
     );
 }
@@ -77,7 +83,7 @@ mod tests {
     #[test]
     fn the_tags_are_those_of_the_draft() {
         let mut text = String::new();
-        server_control(&mut text, Duration::from_millis(500), 2);
+        server_control(&mut text, Duration::from_millis(500), 2, Duration::ZERO);
         skip(&mut text, 4);
         part(&mut text, "a.m4s", Duration::from_millis(500), true);
         part(&mut text, "b.m4s", Duration::from_millis(480), false);

@@ -26,6 +26,7 @@ fn list() -> MediaList {
     MediaList {
         target_duration: 2,
         part_target: Duration::from_millis(500),
+        hold_back: Duration::ZERO,
         first: 7,
         discontinuities: 3,
         independent: true,
@@ -189,4 +190,31 @@ fn each_layer_is_there_with_each_coding_of_the_sound() {
             .len(),
         4
     );
+}
+
+/// Reads a playlist with this crate, which knows no later version, and no tag after the last segment
+/// but those that belong to none.
+pub(crate) fn read_back(text: &str) {
+    let mut lines = text.lines().collect::<Vec<_>>();
+    let open = lines
+        .iter()
+        .rposition(|line| !line.starts_with('#'))
+        .map_or(0, |at| at + 1);
+    let dangling = [
+        "#EXT-X-DISCONTINUITY",
+        "#EXT-X-MAP",
+        "#EXT-X-PROGRAM-DATE-TIME",
+    ];
+    let mut index = 0;
+    lines.retain(|line| {
+        index += 1;
+        index <= open || !dangling.iter().any(|tag| line.starts_with(tag))
+    });
+    let text = lines
+        .join("\n")
+        .replace("#EXT-X-VERSION:9", "#EXT-X-VERSION:6");
+    let list = MediaPlaylist::builder()
+        .allowable_excess_duration(Duration::from_millis(500))
+        .parse(&text);
+    assert!(list.is_ok(), "{list:?}: {text}");
 }

@@ -23,6 +23,8 @@ pub(super) struct Line {
     pub(super) frame: i64,
     /// No more samples come for now: nobody wants it.
     pub(super) leaving: bool,
+    /// The first segment that it may be in again: one that it left early is not followed by the next.
+    pub(super) from: u64,
     fragments: u32,
 }
 
@@ -50,6 +52,7 @@ impl Line {
             newest: None,
             frame: DEFAULT_FRAME,
             leaving: false,
+            from: 0,
             fragments: 0,
         }
     }
@@ -65,6 +68,13 @@ impl Line {
             start,
             parts: 0,
         });
+    }
+
+    /// Takes part no more, in the middle of the segment before.
+    pub(super) fn leave(&mut self) {
+        if let Some(joined) = self.joined.take() {
+            self.from = joined.segment + 1;
+        }
     }
 
     /// Forgets what waits and its place.
@@ -113,23 +123,36 @@ impl Line {
         epoch: &Epoch,
         out: &mut Output<'_>,
     ) -> Result<(), BoxError> {
-        let target = out.terms.part_target.as_nanos() as i64 + ROUNDING;
-        if self.open_samples() > 0 && self.open_duration() + length > target {
+        let target = out.terms.part_target.as_nanos() as i64;
+        let full = |duration: i64, next: i64| duration + next > target + ROUNDING;
+        let (before, gap) = (self.open_duration(), sample.dts - self.end());
+        let enough = |duration: i64| duration >= target - target * 15 / 100;
+        let ready = enough(before) || gap > LONGEST_GAP;
+        if self.open_samples() > 0 && full(before + gap.max(0), length) && ready {
             self.emit(false, epoch, out)?;
         }
         let Some(joined) = &mut self.joined else {
             return Ok(());
         };
-        if joined.open.is_empty() {
+        if joined.open.is_empty() && gap > LONGEST_GAP {
             joined.start = sample.dts;
         }
         joined.end = sample.dts + length;
         joined.open.push(sample);
+        // A picture that lasted long says nothing of the next.
+        let likely = length.min(self.frame);
         self.frame = length;
-        if followed && self.open_duration() + length > target {
+        let duration = self.open_duration();
+        // The end of a sample that is too long is told by the next part, so there is one.
+        if full(duration, 0) || (followed && enough(duration) && full(duration, likely)) {
             self.emit(false, epoch, out)?;
         }
         Ok(())
+    }
+
+    /// Where the samples that it took end, in its media time.
+    fn end(&self) -> i64 {
+        self.joined.as_ref().map_or(0, |joined| joined.end)
     }
 
     /// Ends its segment: what is open goes out as the last part. The next segment is the following one.
@@ -145,11 +168,13 @@ impl Line {
         if let Some(joined) = &mut self.joined {
             joined.segment += 1;
             joined.parts = 0;
+            joined.start = joined.end;
         }
         Ok(())
     }
 
-    /// Lets the open part go. A sample that is longer than a part may be is followed by parts without any.
+    /// Lets the open part go. Of a sample that makes it longer than a part may be, the rest of the time
+    /// belongs to the next part; that has no samples where the rest is as long as a part itself.
     fn emit(&mut self, last: bool, epoch: &Epoch, out: &mut Output<'_>) -> Result<(), BoxError> {
         let (id, offset) = (self.id, epoch.offset(self.id));
         let Some(joined) = &mut self.joined else {
@@ -157,38 +182,36 @@ impl Line {
         };
         let target = out.terms.part_target.as_nanos() as i64;
         let samples = std::mem::take(&mut joined.open);
-        let (mut start, end) = (joined.start, joined.end);
-        if samples.is_empty() {
-            start = end;
-        }
-        joined.start = end;
-        let discontinuity = epoch.is_first(joined.segment);
         let mut samples = samples.as_slice();
         loop {
             self.fragments = self.fragments.wrapping_add(1);
-            let too_long = end - start > target + ROUNDING;
-            let stop = if too_long { start + target } else { end };
-            let begin = samples.first().map_or(start, |first| first.dts);
-            let media_end = if samples.is_empty() { start } else { end };
-            let body = fragment(&joined.init, samples, media_end, offset, self.fragments)?;
+            let rest = joined.end - joined.start - target;
+            let stop = if rest > ROUNDING {
+                joined.start + target
+            } else {
+                joined.end
+            };
+            let begin = samples.first().map_or(joined.end, |first| first.dts);
+            let body = fragment(&joined.init, samples, joined.end, offset, self.fragments)?;
             out.parts.push_back(Part {
                 rendition: id,
                 segment: joined.segment,
-                discontinuity,
-                last: last && !too_long,
+                discontinuity: epoch.is_first(joined.segment),
+                last: last && rest <= ROUNDING,
                 independent: samples.first().is_some_and(|first| first.keyframe),
                 time: begin + epoch.wall(id),
                 init: Arc::clone(&joined.init),
                 body,
-                duration: Duration::from_nanos((stop - start).max(0) as u64),
+                duration: Duration::from_nanos((stop - joined.start).max(0) as u64),
                 samples: samples.len(),
                 terms: out.terms,
             });
             joined.parts += 1;
-            if !too_long {
+            joined.start = stop;
+            if rest <= if last { ROUNDING } else { target } {
                 return Ok(());
             }
-            (start, samples) = (stop, &[]);
+            samples = &[];
         }
     }
 }
@@ -201,5 +224,7 @@ pub(super) struct Output<'a> {
 
 /// Lengths add up to a part that is longer by so much because timestamps are rounded.
 const ROUNDING: i64 = 100_000;
+/// A longer gap between samples is in no part.
+const LONGEST_GAP: i64 = 1_000_000_000;
 /// The length of a picture when there is just one.
 const DEFAULT_FRAME: i64 = 33_333_333;

@@ -34,7 +34,7 @@ pub(super) fn step(
         }
         // A rendition without pictures to go on with is gone, until a keyframe comes.
         line.end_segment(epoch, out)?;
-        line.joined = None;
+        line.leave();
         return Ok(Step::Again);
     };
     match epoch.place_picture(line.id, 0, front, &span) {
@@ -60,6 +60,11 @@ pub(super) fn step(
     let (until, followed) = match (next, span.end) {
         (Some((_, Place::Unknown)), _) => return Ok(Step::Wait),
         (Some((_, Place::Later)), Some(end)) if leads => (end.dts, false),
+        // Its own picture of the cut is the end; if that is missing, the cut is.
+        (Some((dts, Place::Later)), Some(end)) => {
+            let cut = end.time - epoch.wall(line.id);
+            (if dts > cut + EARLY { cut } else { dts }, false)
+        }
         (Some((dts, place)), _) => (dts, place == Place::Here),
         (None, Some(end)) if leads => (end.dts, false),
         (None, Some(_)) if overdue => (front.dts + line.frame, false),
@@ -78,7 +83,8 @@ fn join(line: &mut Line, epoch: &Epoch) -> Result<Step, BoxError> {
     if line.leaving || epoch.leader.kind() == MediaKind::Audio {
         return Ok(Step::Wait);
     }
-    for span in &epoch.spans {
+    let from = line.from;
+    for span in epoch.spans.iter().filter(|span| span.number >= from) {
         while let Some(front) = line.queue.front() {
             let early = front.pts + epoch.wall(line.id) < span.start - EARLY;
             if front.keyframe && !early {

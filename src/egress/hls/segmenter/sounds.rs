@@ -116,7 +116,7 @@ fn finish(
     let had = line.open_samples() > 0;
     line.end_segment(epoch, out)?;
     if line.leaving || (!had && line.queue.is_empty()) {
-        line.joined = None;
+        line.leave();
     }
     Ok(Step::Again)
 }
@@ -148,7 +148,11 @@ fn fill_late(
 /// Takes part from the begin of a segment on.
 fn join(line: &mut Line, epoch: &Epoch) -> Result<Step, BoxError> {
     let wall = epoch.wall(line.id);
-    for span in epoch.spans.iter().filter(|_| !line.leaving) {
+    if line.leaving {
+        return Ok(Step::Wait);
+    }
+    let from = line.from;
+    for span in epoch.spans.iter().filter(|span| span.number >= from) {
         while let Some(front) = line.queue.front() {
             if front.pts + wall >= span.start - TOLERANCE {
                 break;

@@ -117,6 +117,8 @@ impl Shelf {
         {
             if let Some(first) = self.segments.pop_front() {
                 self.bytes -= first.bytes;
+                // A rendition that has stopped may still list it.
+                self.rendered = [None, None];
             }
         }
     }

@@ -123,12 +123,7 @@ impl State {
                 .push_back((number, before + u64::from(discontinuity)));
             self.trim(settings);
         }
-        if self
-            .terms
-            .is_none_or(|terms| terms.target_duration.is_none())
-        {
-            self.terms = Some(part.terms);
-        }
+        self.promise(part.terms);
         self.changes += 1;
         if part.last {
             self.index = None;
@@ -136,6 +131,29 @@ impl State {
         if let Some(shelf) = self.shelves.get_mut(part.rendition.index()) {
             shelf.push(part, number, discontinuity);
         }
+    }
+
+    /// Takes what the segmenter promises, until the playlists promise it: what an earlier publisher left
+    /// must keep it too.
+    fn promise(&mut self, new: Terms) {
+        let part_target = self
+            .terms
+            .map_or(new.part_target, |terms| terms.part_target);
+        if self
+            .terms
+            .is_some_and(|terms| terms.target_duration.is_some())
+        {
+            return;
+        }
+        let kept = self.shelves.iter().flat_map(|shelf| &shelf.segments);
+        let longest = kept.map(|segment| rounded(segment.duration)).max();
+        let target_duration = new
+            .target_duration
+            .map(|target| target.max(longest.unwrap_or(0)));
+        self.terms = Some(Terms {
+            part_target,
+            target_duration,
+        });
     }
 
     /// Who waits for a part of `rendition`: to be woken outside the lock.
@@ -324,6 +342,7 @@ impl State {
         MediaList {
             target_duration,
             part_target: terms.map_or(Duration::from_secs(1), |terms| terms.part_target),
+            hold_back: settings.hold_back,
             first: number,
             discontinuities: self.discontinuities(number) - u64::from(own),
             independent: run.clone().all(|segment| segment.is_independent()),

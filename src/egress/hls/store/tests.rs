@@ -337,3 +337,187 @@ fn one_that_is_made_on_demand_is_listed_and_waited_for() {
     push_all(&recording, &init, 3..7);
     assert!(is_not_yet(&library, "aac.m3u8"));
 }
+
+fn ask(library: &Library, path: &str, segment: u64, part: Option<usize>) -> Answered {
+    let directives = Directives {
+        segment: Some(segment),
+        part,
+        skip: false,
+    };
+    let presentation = library.get(&stream()).unwrap();
+    presentation.ask(File::of_path(path).unwrap(), directives, Instant::now())
+}
+
+/// What a wait has come to.
+fn look(waiting: &mut Waiting, waker: &Waker) -> Option<Resource> {
+    let mut context = std::task::Context::from_waker(waker);
+    match std::pin::Pin::new(waiting).poll(&mut context) {
+        std::task::Poll::Ready(resource) => Some(resource),
+        std::task::Poll::Pending => None,
+    }
+}
+
+#[derive(Default)]
+struct Woken(std::sync::atomic::AtomicUsize);
+
+impl std::task::Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
+fn later(answered: Answered) -> Waiting {
+    match answered {
+        Answered::Later(waiting) => waiting,
+        Answered::Now(resource) => panic!("at once: {resource:?}"),
+    }
+}
+
+fn now(answered: Answered) -> Resource {
+    match answered {
+        Answered::Now(resource) => resource,
+        Answered::Later(_) => panic!("it waits"),
+    }
+}
+
+/// Three whole segments and one with two parts.
+fn live() -> (Library, Recording, Arc<Init>) {
+    let library = library();
+    let recording = library.record(&stream(), FIRST);
+    let init = init();
+    push_all(&recording, &init, 0..3);
+    for _ in 0..2 {
+        recording.push(part(&init, 3, 10, false));
+    }
+    (library, recording, init)
+}
+
+#[test]
+fn a_playlist_is_held_until_it_has_what_was_asked_for() {
+    let (library, recording, init) = live();
+    let open = FIRST + 3;
+    for (segment, part) in [
+        (FIRST, None),
+        (open, None),
+        (open, Some(1)),
+        (FIRST + 2, Some(9)),
+    ] {
+        let there = now(ask(&library, "video.m3u8", segment, part));
+        assert!(matches!(there, Resource::Playlist(_)), "{segment} {part:?}");
+    }
+    let woken = Arc::new(Woken::default());
+    let waker = Waker::from(Arc::clone(&woken));
+    let mut part_2 = later(ask(&library, "video.m3u8", open, Some(2)));
+    // As Safari asks: until the segment has its first part.
+    let mut next = later(ask(&library, "video.m3u8", open + 1, None));
+    let mut hinted = later(ask(&library, &format!("video-{open}.2.m4s"), 0, None));
+    for waiting in [&mut part_2, &mut next, &mut hinted] {
+        assert!(look(waiting, &waker).is_none());
+    }
+    recording.push(part(&init, 3, 20, true));
+    assert_eq!(woken.0.load(std::sync::atomic::Ordering::Relaxed), 3);
+    let Some(Resource::Playlist(list)) = look(&mut part_2, &waker) else {
+        panic!("not released");
+    };
+    let text = String::from_utf8(list.text.to_vec()).unwrap();
+    assert!(text.contains(&format!("\nvideo-{open}.m4s\n")), "{text}");
+    assert!(
+        text.contains(&format!("URI=\"video-{}.0.m4s\"", open + 1)),
+        "{text}"
+    );
+    assert!(
+        matches!(look(&mut hinted, &waker), Some(Resource::Media(media)) if media.body[0].len() == 20)
+    );
+    assert!(look(&mut next, &waker).is_none());
+    // A part after the last one of a segment is the first of the next.
+    let mut after = later(ask(&library, "video.m3u8", open, Some(3)));
+    assert!(look(&mut after, &waker).is_none());
+    recording.push(part(&init, 4, 10, false));
+    assert!(look(&mut next, &waker).is_some() && look(&mut after, &waker).is_some());
+}
+
+#[test]
+fn what_lies_too_far_ahead_is_not_waited_for() {
+    let (library, ..) = live();
+    let open = FIRST + 3;
+    for (segment, part) in [
+        (open + 3, None),
+        (u64::MAX, Some(0)),
+        (open, Some(100)),
+        (open + 1, Some(7)),
+    ] {
+        let answer = now(ask(&library, "video.m3u8", segment, part));
+        assert!(
+            matches!(answer, Resource::TooFarAhead),
+            "{segment} {part:?}"
+        );
+    }
+    for path in [
+        format!("video-{open}.3.m4s"),
+        format!("video-{}.0.m4s", open + 1),
+        "audio-0.0.m4s".into(),
+    ] {
+        assert!(
+            matches!(now(ask(&library, &path, 0, None)), Resource::NotFound),
+            "{path}"
+        );
+    }
+}
+
+#[test]
+fn everybody_is_released_when_the_stream_ends() {
+    let (library, recording, _) = live();
+    let (woken, open) = (Arc::new(Woken::default()), FIRST + 3);
+    let waker = Waker::from(Arc::clone(&woken));
+    let mut playlist = later(ask(&library, "video.m3u8", open, Some(2)));
+    let mut hinted = later(ask(&library, &format!("video-{open}.2.m4s"), 0, None));
+    assert!(look(&mut playlist, &waker).is_none() && look(&mut hinted, &waker).is_none());
+    recording.end(Instant::now());
+    assert!(woken.0.load(std::sync::atomic::Ordering::Relaxed) >= 2);
+    let Some(Resource::Playlist(list)) = look(&mut playlist, &waker) else {
+        panic!("not released");
+    };
+    assert!(list.text.ends_with(b"#EXT-X-ENDLIST\n"));
+    assert!(matches!(
+        look(&mut hinted, &waker),
+        Some(Resource::NotFound)
+    ));
+}
+
+#[test]
+fn waits_are_counted_and_leave_nothing() {
+    let library = Library::new(LibrarySettings {
+        waiting: 2,
+        ..LibrarySettings::default()
+    });
+    let recording = library.record(&stream(), FIRST);
+    push_all(&recording, &init(), 0..3);
+    let waker = Waker::noop();
+    let mut waits: Vec<_> = (0..3)
+        .map(|_| later(ask(&library, "video.m3u8", FIRST + 3, None)))
+        .collect();
+    let answers: Vec<_> = waits.iter_mut().map(|wait| look(wait, waker)).collect();
+    assert!(answers[0].is_none() && answers[1].is_none());
+    assert!(matches!(answers[2], Some(Resource::Busy)));
+    drop(waits);
+    let mut again = later(ask(&library, "video.m3u8", FIRST + 3, None));
+    assert!(look(&mut again, waker).is_none());
+}
+
+#[test]
+fn a_playlist_is_written_and_compressed_once_for_each_state() {
+    let (library, recording, init) = live();
+    let get = |library: &Library| match get(library, "video.m3u8") {
+        Resource::Playlist(list) => list,
+        other => panic!("{other:?}"),
+    };
+    let (one, two) = (get(&library), get(&library));
+    assert!(Arc::ptr_eq(&one, &two));
+    assert_eq!(one.gzip().as_ptr(), two.gzip().as_ptr());
+    let mut text = Vec::new();
+    let gzip = one.gzip();
+    std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(&gzip[..]), &mut text).unwrap();
+    assert_eq!(text, one.text);
+    recording.push(part(&init, 3, 10, false));
+    assert_ne!(get(&library).tag, one.tag);
+}
