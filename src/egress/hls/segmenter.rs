@@ -93,9 +93,16 @@ struct Clock {
     horizon: i64,
     /// Nothing more comes.
     ending: bool,
+    /// No segment that goes on is shorter (ns).
+    shortest: i64,
 }
 
 impl Clock {
+    /// Whether the picture after this one, `frame` later, is in the same segment whatever it is.
+    fn is_uncut(&self, sample: &Sample, span: &Span, frame: i64) -> bool {
+        !self.ending && sample.dts + frame - span.dts < self.shortest
+    }
+
     /// Whether what has not come of a segment is given up.
     fn is_overdue(&self, span: &Span) -> bool {
         self.ending
@@ -271,6 +278,7 @@ impl Segmenter {
         let clock = Clock {
             horizon: self.horizon(),
             ending: self.ending,
+            shortest: cut::shortest(&self.settings),
         };
         let (Some(epoch), Some(line)) = (&mut self.epoch, self.lines.get_mut(index)) else {
             return Ok(());

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::epoch::{End, Epoch, Span};
 use super::line::Line;
-use super::{KeyframeWish, Segmenter};
+use super::{KeyframeWish, Segmenter, SegmenterSettings};
 use crate::egress::hls::rendition::RenditionId;
 use crate::egress::hls::timeline::Walls;
 use crate::rtp::MediaKind;
@@ -276,6 +276,11 @@ impl Line {
         let waiting = pair.and_then(|(a, b)| Some(self.queue.get(b)?.dts - self.queue.get(a)?.dts));
         waiting.unwrap_or(self.frame)
     }
+}
+
+/// No keyframe ends a segment that is shorter (ns).
+pub(super) fn shortest(settings: &SegmenterSettings) -> i64 {
+    settings.target.as_nanos() as i64 - NOTICE
 }
 
 /// How much earlier than its target a segment may end.

@@ -23,6 +23,8 @@ pub(super) struct Line {
     pub(super) frame: i64,
     /// No more samples come for now: nobody wants it.
     pub(super) leaving: bool,
+    /// How many samples before had the same length as the one after them.
+    steady: u32,
     /// The first segment that it may be in again: one that it left early is not followed by the next.
     pub(super) from: u64,
     fragments: u32,
@@ -52,6 +54,7 @@ impl Line {
             newest: None,
             frame: DEFAULT_FRAME,
             leaving: false,
+            steady: 0,
             from: 0,
             fragments: 0,
         }
@@ -141,6 +144,12 @@ impl Line {
         joined.open.push(sample);
         // A picture that lasted long says nothing of the next.
         let likely = length.min(self.frame);
+        let same = length.abs_diff(self.frame) < SAME_LENGTH;
+        self.steady = if same {
+            self.steady.saturating_add(1)
+        } else {
+            0
+        };
         self.frame = length;
         let duration = self.open_duration();
         // The end of a sample that is too long is told by the next part, so there is one.
@@ -148,6 +157,14 @@ impl Line {
             self.emit(false, epoch, out)?;
         }
         Ok(())
+    }
+
+    /// Whether the next sample makes a whole part of the open one, if it is as long as those before.
+    pub(super) fn fills_part(&self, out: &Output<'_>) -> bool {
+        let target = out.terms.part_target.as_nanos() as i64;
+        let with_next = self.open_duration() + self.frame;
+        let full = with_next <= target + ROUNDING && with_next + self.frame > target + ROUNDING;
+        full && with_next >= target - target * 15 / 100 && self.steady >= STEADY
     }
 
     /// Where the samples that it took end, in its media time.
@@ -224,6 +241,10 @@ pub(super) struct Output<'a> {
 
 /// Lengths add up to a part that is longer by so much because timestamps are rounded.
 const ROUNDING: i64 = 100_000;
+/// So many samples of one length promise more of it.
+const STEADY: u32 = 30;
+/// Lengths that differ by less (ns) are the same, but for the rounding of timestamps.
+const SAME_LENGTH: u64 = 500_000;
 /// A longer gap between samples is in no part.
 const LONGEST_GAP: i64 = 1_000_000_000;
 /// The length of a picture when there is just one.

@@ -68,6 +68,12 @@ pub(super) fn step(
         (Some((dts, place)), _) => (dts, place == Place::Here),
         (None, Some(end)) if leads => (end.dts, false),
         (None, Some(_)) if overdue => (front.dts + line.frame, false),
+        // Pictures of a steady rate need not wait for the next to be known to fill a part.
+        (None, None)
+            if leads && line.fills_part(out) && clock.is_uncut(front, &span, line.frame) =>
+        {
+            (front.dts + line.frame, true)
+        }
         (None, _) => return Ok(Step::Wait),
     };
     if let Some(front) = line.queue.pop_front() {

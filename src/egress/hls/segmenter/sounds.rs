@@ -44,7 +44,7 @@ pub(super) fn step(
         .front()
         .is_some_and(|front| Arc::ptr_eq(&front.format, &format));
     match place {
-        Some(Place::Here) if belongs => take_next(line, &format, epoch, out),
+        Some(Place::Here) if belongs => take_next(line, &format, &span, epoch, out),
         Some(Place::Unknown) if belongs => Ok(Step::Wait),
         // Of another format: it waits for the discontinuity.
         Some(Place::Here) if span.end.is_none() => Ok(Step::Wait),
@@ -69,6 +69,7 @@ pub(super) fn step(
 fn take_next(
     line: &mut Line,
     format: &Arc<Format>,
+    span: &Span,
     epoch: &Epoch,
     out: &mut Output<'_>,
 ) -> Result<Step, BoxError> {
@@ -88,8 +89,11 @@ fn take_next(
     let length = step
         .filter(|step| *step < 2 * front.duration)
         .unwrap_or(front.duration);
+    // If no frame follows, silence does.
+    let next = epoch.place_sound(line.id, front.pts + length, span);
+    let followed = next == Place::Here && format.silence.is_some();
     if let Some(front) = line.queue.pop_front() {
-        line.take(front, length, false, epoch, out)?;
+        line.take(front, length, followed, epoch, out)?;
     }
     Ok(Step::Took)
 }
