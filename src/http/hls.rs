@@ -94,7 +94,7 @@ async fn try_file(state: &AppState, request: &mut Parts) -> Result<Response, Pro
             let control = caching.control(kind, answer.target_duration);
             Ok(playlist(&rendered, control, request))
         }
-        Resource::Media(media) => self::media(media, &caching, answer.target_duration, request),
+        Resource::Media(media) => self::media(&media, &caching, answer.target_duration, request),
         Resource::NotYet => Err(Problem::HlsNotYet),
         Resource::Unavailable(reason) => Err(Problem::HlsUnavailable(reason)),
         Resource::NotFound => Err(Problem::HlsNotFound),
@@ -153,7 +153,7 @@ fn playlist(rendered: &Rendered, control: String, request: &Parts) -> Response {
 }
 
 fn media(
-    media: Media,
+    media: &Media,
     caching: &Caching,
     target_duration: u64,
     request: &Parts,

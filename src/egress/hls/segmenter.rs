@@ -12,7 +12,9 @@ mod cut;
 mod epoch;
 mod line;
 mod media;
+mod opening;
 mod pictures;
+mod promise;
 mod sounds;
 
 use std::collections::VecDeque;
@@ -23,8 +25,7 @@ use super::rendition::RenditionId;
 use super::timeline::Walls;
 use crate::rtp::MediaKind;
 
-use cut::VIDEO_WAIT;
-use epoch::{End, Epoch, Span};
+use epoch::{Epoch, Span};
 use line::{Line, Output};
 pub use media::{Init, Part, Sample, Terms};
 
@@ -303,110 +304,6 @@ impl Segmenter {
             }
         }
     }
-
-    /// Begins an epoch where there is none and one can begin; whether there is one.
-    fn begin_epoch(&mut self) -> Result<bool, BoxError> {
-        if self.epoch.is_some() {
-            return Ok(true);
-        }
-        let walls = self.walls;
-        let mut dropped = false;
-        for line in &mut self.lines {
-            while line.id.kind() == MediaKind::Video
-                && line.queue.front().is_some_and(|front| !front.keyframe)
-            {
-                line.queue.pop_front();
-                dropped = true;
-            }
-        }
-        if dropped {
-            self.wish_keyframe();
-        }
-        let wall = |id| walls.get(id).unwrap_or(0);
-        let video = self.lines.iter().find_map(|line| {
-            let front = line
-                .queue
-                .front()
-                .filter(|_| line.id.kind() == MediaKind::Video)?;
-            Some((line.id, front))
-        });
-        let audio = self.line(RenditionId::Audio).map(|line| &line.queue);
-        let ends = audio.and_then(|queue| queue.front().zip(queue.back()));
-        let (leader, first) = match (video, ends) {
-            (Some(video), _) => video,
-            (None, Some((first, last))) => {
-                let alone = !self.settings.video
-                    || last.pts - first.pts > VIDEO_WAIT
-                    || (self.ending && self.number == 0);
-                if !alone {
-                    return Ok(false);
-                }
-                (RenditionId::Audio, first)
-            }
-            (None, None) => return Ok(false),
-        };
-        let (start, media) = (first.pts + wall(leader), first.dts);
-        let init = Init::of(&first.format)?;
-        // Time never goes back, whatever the publisher's clock does.
-        let zero = self
-            .zero
-            .map_or(start - self.end, |zero| zero.min(start - self.end));
-        self.zero = Some(zero);
-        self.keyframe = KeyframeWish::None;
-        let number = self.number;
-        self.number += 1;
-        let mut epoch = Epoch {
-            walls,
-            leader,
-            zero,
-            spans: VecDeque::new(),
-            first: number,
-            closing: false,
-            placed: 1,
-            frontier: media + wall(leader),
-        };
-        let begin = End {
-            time: start,
-            dts: media,
-        };
-        epoch.push_span(number, begin, self.settings.target.as_nanos() as i64);
-        self.epoch = Some(epoch);
-        if leader.kind() == MediaKind::Audio {
-            self.settled = true;
-        }
-        if let Some(line) = self.lines.get_mut(leader.index()) {
-            line.join(init, number, media);
-        }
-        Ok(true)
-    }
-
-    /// Fixes the part target once pictures of such a part are known: as many as make a part of at least
-    /// the length that was set, so that parts of a steady rate are all as long as they may be.
-    fn settle_part_target(&mut self) {
-        let Some(epoch) = self.epoch.as_ref().filter(|_| !self.settled) else {
-            return;
-        };
-        let Some(line) = self.line(epoch.leader) else {
-            return;
-        };
-        let waiting = line.queue.iter().take(epoch.placed);
-        let steps: Vec<_> = waiting.map(|sample| sample.dts).collect();
-        let part = self.settings.part.as_nanos() as i64;
-        let [first, .., last] = steps[..] else {
-            self.settled = epoch.closing;
-            return;
-        };
-        let frame = ((last - first) / (steps.len() as i64 - 1)).max(1);
-        if last - first + frame < part && !epoch.closing {
-            return;
-        }
-        let pictures = (part - part / 100 + frame - 1) / frame;
-        let target = (pictures * frame).clamp(part, part.max(LONGEST_PART));
-        // Whole milliseconds, so that a playlist says just this.
-        let target = (target + 999_999) / 1_000_000;
-        self.terms.part_target = Duration::from_millis(target as u64);
-        self.settled = true;
-    }
 }
 
 /// Segments begin at this time, so that pictures decoded before they are shown have one too.
@@ -415,8 +312,5 @@ const MARGIN: i64 = 1_000_000_000;
 const PATIENCE: i64 = 500_000_000;
 /// Samples of a rendition that wait for others at most.
 const MOST_WAITING: usize = 4096;
-/// The part target is never more, unless it is set so.
-const LONGEST_PART: i64 = 2_000_000_000;
-
 #[cfg(test)]
 mod tests;

@@ -3,6 +3,7 @@
 //! Reading creates nothing: a path is looked up among what is there. Writing is done by one
 //! [`Recording`] a stream at a time; a newer one takes over and the older one is ignored.
 
+mod listing;
 mod resource;
 mod shelf;
 mod state;

@@ -11,6 +11,7 @@ use gstreamer::prelude::*;
 use gstreamer_app::AppSink;
 
 use super::*;
+use crate::egress::hls::validator::Playlist;
 use crate::egress::hls::{File, LibrarySettings, Resource};
 use crate::rtp::Codec;
 
@@ -194,6 +195,9 @@ impl Bench {
             std::fs::write(directory.join(&path), &bytes).unwrap();
             if path.ends_with(".m3u8") {
                 let text = String::from_utf8(bytes).unwrap();
+                if path != "index.m3u8" {
+                    Playlist::read(&text);
+                }
                 let quoted = text
                     .split("URI=\"")
                     .skip(1)

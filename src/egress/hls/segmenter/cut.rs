@@ -192,30 +192,6 @@ impl Segmenter {
         self.measure(length);
     }
 
-    /// Learns what playlists can promise from the first segments.
-    fn measure(&mut self, length: i64) {
-        if self.terms.target_duration.is_some() {
-            return;
-        }
-        self.longest = self.longest.max(length);
-        self.measured.0 += 1;
-        self.measured.1 += length;
-        if self.measured.0 >= 3 || (self.measured.0 >= 2 && self.measured.1 >= LONGEST) {
-            let longest = (self.longest + MARGIN + SECOND / 2) / SECOND;
-            let target = self.settings.target.as_nanos() as i64;
-            let target = (target + SECOND - 1) / SECOND;
-            self.terms.target_duration = Some(longest.max(target) as u64);
-        }
-    }
-
-    /// How long a segment may be (ns).
-    fn limit(&self) -> i64 {
-        match self.terms.target_duration {
-            Some(target) => target as i64 * SECOND + SECOND / 2 - MARGIN - 1,
-            None => LONGEST,
-        }
-    }
-
     /// Whether the next segment must begin an epoch.
     fn must_restart(&self, epoch: &Epoch) -> bool {
         let appeared = |line: &Line| {
@@ -289,11 +265,6 @@ const EARLY: i64 = 100_000_000;
 const NOTICE: i64 = 300_000_000;
 /// A rendition that leads and is so far behind another has stopped.
 pub(super) const VIDEO_WAIT: i64 = 3_000_000_000;
-/// A segment without a further keyframe ends here while nothing is promised yet.
-const LONGEST: i64 = 10_000_000_000;
-/// By how much the sound of a segment may be longer than its pictures: a frame of Opus.
-const MARGIN: i64 = 70_000_000;
-const SECOND: i64 = 1_000_000_000;
 /// A change of the alignment that a viewer notices.
 const AUDIBLE: u64 = 60_000_000;
 
