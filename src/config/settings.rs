@@ -296,7 +296,7 @@ impl Default for Limits {
             streams: 1_000,
             half_open_sessions: 1_000,
             opening_connections: 1_024,
-            opening_connections_per_address: 64,
+            opening_connections_per_address: 256,
             opening_timeout: Duration::from_secs(10),
             connections: 8_192,
             connections_per_address: 1_024,
