@@ -316,6 +316,9 @@ fn stream_policy(settings: &Settings) -> gateway::StreamPolicy {
 fn library_settings(settings: &Settings) -> LibrarySettings {
     LibrarySettings {
         window: settings.hls.window,
+        spare: settings.hls.spare_segments,
+        hold_back: settings.hls.hold_back,
+        waiting: settings.hls.waiting_requests,
         grace: settings.streams.reconnect_grace,
         linger: settings.hls.linger,
         ..LibrarySettings::default()
@@ -325,6 +328,7 @@ fn library_settings(settings: &Settings) -> LibrarySettings {
 fn hls_settings(settings: &Settings) -> HlsSettings {
     HlsSettings {
         segment_target: settings.hls.segment_duration,
+        part_target: settings.hls.part_duration,
         ..HlsSettings::default()
     }
 }

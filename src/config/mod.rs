@@ -8,6 +8,7 @@ mod auth;
 mod duration;
 mod endpoint;
 mod environment;
+mod hls;
 mod host;
 mod http;
 mod layer;

@@ -105,6 +105,11 @@ impl From<&Settings> for Raw {
             hls: raw::Hls {
                 enabled: Some(hls.enabled.into()),
                 segment_duration: time(hls.segment_duration),
+                part_duration: time(hls.part_duration),
+                hold_back: time(hls.hold_back),
+                spare_segments: number(hls.spare_segments),
+                waiting_requests: number(hls.waiting_requests),
+                url_secret: hidden(hls.url_secret.as_ref()),
                 window: number(hls.window),
                 linger: time(hls.linger),
             },
@@ -212,6 +217,7 @@ mod tests {
             play_token: secret(),
         };
         settings.auth.streams.insert("a".parse().unwrap(), stream);
+        settings.hls.url_secret = secret();
         settings.streams.drain_url = Some("https://b.example/whep/{stream}".to_owned());
 
         let printed = settings.to_toml();

@@ -69,6 +69,11 @@ pub(super) const KEYS: &[&str] = &[
     "limits.answer_timeout",
     "hls.enabled",
     "hls.segment_duration",
+    "hls.part_duration",
+    "hls.hold_back",
+    "hls.spare_segments",
+    "hls.waiting_requests",
+    "hls.url_secret",
     "hls.window",
     "hls.linger",
     "http.cors_origins",
@@ -208,6 +213,11 @@ pub(super) struct Limits {
 pub(super) struct Hls {
     pub(super) enabled: Option<Value>,
     pub(super) segment_duration: Option<Value>,
+    pub(super) part_duration: Option<Value>,
+    pub(super) hold_back: Option<Value>,
+    pub(super) spare_segments: Option<Value>,
+    pub(super) waiting_requests: Option<Value>,
+    pub(super) url_secret: Option<Value>,
     pub(super) window: Option<Value>,
     pub(super) linger: Option<Value>,
 }

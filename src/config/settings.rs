@@ -189,8 +189,18 @@ pub struct Hls {
     pub enabled: bool,
     /// How long a segment is meant to be; it ends at a keyframe.
     pub segment_duration: Duration,
+    /// How long a part of a segment is meant to be.
+    pub part_duration: Duration,
+    /// How far behind the newest part players stay at least; never less than three parts.
+    pub hold_back: Duration,
     /// How many segments a playlist lists.
     pub window: usize,
+    /// How many segments are kept beyond that, for who fetches late.
+    pub spare_segments: usize,
+    /// How many requests, of all streams, may wait for what comes next.
+    pub waiting_requests: usize,
+    /// With what URLs are signed that hold their own right; none: there are no such URLs.
+    pub url_secret: Option<Secret>,
     /// How long a playlist stays after the broadcast has ended.
     pub linger: Duration,
 }
@@ -319,7 +329,12 @@ impl Default for Hls {
         Self {
             enabled: true,
             segment_duration: Duration::from_secs(2),
+            part_duration: Duration::from_millis(500),
+            hold_back: Duration::ZERO,
             window: 10,
+            spare_segments: 4,
+            waiting_requests: 20_000,
+            url_secret: None,
             linger: Duration::from_secs(30),
         }
     }

@@ -8,9 +8,9 @@ use toml::Value;
 use tracing_subscriber::EnvFilter;
 
 use super::raw::{self, Raw};
-use super::settings::{Hls, Limits, Log, LogFormat, SecondPublisher, Settings, Streams};
+use super::settings::{Limits, Log, LogFormat, SecondPublisher, Settings, Streams};
 use super::value::{flag, invalid, parsed, time, whole};
-use super::{Error, Host, auth, http, media, tls};
+use super::{Error, Host, auth, hls, http, media, tls};
 
 pub(super) const ADDRESS_AND_PORT: &str =
     "an address and a port, such as [::]:8080 or 0.0.0.0:8080";
@@ -30,7 +30,7 @@ pub(super) fn validate(raw: Raw, host: &Host) -> Result<Settings, Error> {
         auth: auth::auth(raw.auth)?,
         streams: streams(raw.streams)?,
         limits: limits(raw.limits)?,
-        hls: hls(raw.hls)?,
+        hls: hls::hls(raw.hls)?,
         http: http::http(raw.http)?,
         whep: http::whep(raw.whep)?,
         ice_servers: http::ice_servers(raw.ice_servers)?,
@@ -224,26 +224,6 @@ fn limits(raw: raw::Limits) -> Result<Limits, Error> {
             raw.answer_timeout,
             default.answer_timeout,
             Duration::from_secs(1)..=Duration::from_secs(300),
-        )?,
-    })
-}
-
-fn hls(raw: raw::Hls) -> Result<Hls, Error> {
-    let default = Hls::default();
-    Ok(Hls {
-        enabled: flag("hls.enabled", raw.enabled, default.enabled)?,
-        segment_duration: time(
-            "hls.segment_duration",
-            raw.segment_duration,
-            default.segment_duration,
-            Duration::from_secs(1)..=Duration::from_secs(10),
-        )?,
-        window: whole("hls.window", raw.window, default.window, 3..=100)?,
-        linger: time(
-            "hls.linger",
-            raw.linger,
-            default.linger,
-            Duration::ZERO..=Duration::from_secs(3_600),
         )?,
     })
 }
