@@ -13,6 +13,9 @@ use super::{SessionKey, ShardId, StreamKey};
 use crate::rtp::MediaKind;
 use crate::stream::LayersByTrack;
 
+/// Who comes waits for those who watch: so many get a portion before all get what is new.
+const SESSIONS_PER_ROUND: usize = 64;
+
 /// The subscribers that are not up to date, each once.
 #[derive(Debug, Default)]
 pub(super) struct CatchingUp {
@@ -76,12 +79,22 @@ impl State {
         }
         // Taken out and put back, so that the list keeps its memory.
         let mut sessions = std::mem::take(&mut self.catching_up.sessions);
-        let mut next: Option<Instant> = None;
-        sessions.retain(|session| {
-            let at = self.catch_up_one(now, *session);
-            next = [next, at].into_iter().flatten().min();
-            at.is_some()
-        });
+        let (mut next, mut index): (Option<Instant>, _) = (None, 0);
+        for _ in 0..SESSIONS_PER_ROUND.min(sessions.len()) {
+            match self.catch_up_one(now, sessions[index]) {
+                Some(at) => {
+                    next = Some(next.map_or(at, |next| next.min(at)));
+                    index += 1;
+                }
+                None => {
+                    sessions.swap_remove(index);
+                }
+            }
+        }
+        if index < sessions.len() {
+            next = Some(now);
+            sessions.rotate_left(index);
+        }
         self.catching_up = CatchingUp { sessions, next };
     }
 

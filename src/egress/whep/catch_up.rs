@@ -104,7 +104,9 @@ impl CatchUp {
         let (Some(newest), start) = (ring.newest(), ring.start()) else {
             return (passed, false);
         };
+        // A shard that is late must not become later by making up for it.
         let waited = now.saturating_duration_since(self.counted);
+        let waited = waited.min(2 * INTERVAL);
         self.counted = now;
         self.allowance += self.rate * waited.as_micros() as u64 / 1_000_000;
         // What lies before a keyframe is no use any more.
