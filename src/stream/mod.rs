@@ -5,6 +5,7 @@
 pub mod layer;
 pub mod name;
 pub mod packet;
+pub mod pattern;
 pub mod ring;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -15,5 +16,6 @@ pub use layer::{
 };
 pub use name::{StreamName, StreamNameError};
 pub use packet::{ExtensionValues, Packet};
+pub use pattern::{StreamPattern, StreamPatternError};
 pub use ring::{Recycler, Ring};
 pub use track::{TrackId, TrackInfo};

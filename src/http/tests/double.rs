@@ -52,6 +52,7 @@ fn answer(request: Request) {
             offer,
             client,
             reply,
+            ..
         } => {
             let _ = reply.send(create(kind, stream, &offer, client));
         }
@@ -283,6 +284,7 @@ fn status(name: &str) -> StreamStatus {
         tracks: tracks(&"h264".parse().unwrap()),
         name,
         subscribers: 2,
+        publishers: Vec::new(),
     }
 }
 
