@@ -200,7 +200,7 @@ impl From<&Streams> for raw::Streams {
             name: Some(Value::String(pattern.to_string())),
             ..raw::StreamRules::from(rules)
         };
-        let path = streams.slate_pipeline.as_ref();
+        let path = streams.slate_pipeline.clone().unwrap_or_default();
         Self {
             wait_for_publisher: every.wait_for_publisher,
             reconnect_grace: every.reconnect_grace,
@@ -208,7 +208,7 @@ impl From<&Streams> for raw::Streams {
             stall_after: every.stall_after,
             return_after: every.return_after,
             slate: every.slate,
-            slate_pipeline: path.map(|path| path.to_string_lossy().into_owned().into()),
+            slate_pipeline: Some(path.to_string_lossy().into_owned().into()),
             drain_url: streams.drain_url.clone().map(Value::String),
             rule: streams.rules.iter().map(own).collect(),
         }

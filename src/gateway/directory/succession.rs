@@ -54,7 +54,7 @@ impl Directory {
             stream.gap = None;
         }
         let mut debut = self.choose(&name, before, now);
-        for place in replaced.and_then(|replaced| self.dismiss(replaced.publisher.key)) {
+        if let Some(place) = replaced.and_then(|replaced| self.dismiss(replaced.publisher.key)) {
             match &mut debut {
                 Some(debut) => debut.closed.push(place),
                 None => self.retired.push(place),
@@ -104,7 +104,7 @@ impl Directory {
             .filter(|live| before.as_ref().is_none_or(|before| before.key != live.key))
             .map(|broadcast| self.go_live(name, broadcast, before));
         self.see_to_slate(name);
-        self.schedule(name);
+        self.schedule(name, now);
         debut
     }
 
@@ -220,13 +220,15 @@ impl Directory {
     }
 
     /// Sees to it that the stream gets its turn when something has to be done without an event.
-    fn schedule(&mut self, name: &StreamName) {
+    fn schedule(&mut self, name: &StreamName, now: Instant) {
         let return_after = self.policies.of(name).return_after;
         let Some(stream) = self.streams.get_mut(name) else {
             return;
         };
         let choice = stream.lineup.poll_timeout(return_after);
-        let due = [choice, stream.gap].into_iter().flatten().min();
+        // Where somebody is still connecting when the gap is over, the end of that decides.
+        let gap = stream.gap.filter(|until| *until > now);
+        let due = [choice, gap].into_iter().flatten().min();
         if let Some(before) = std::mem::replace(&mut stream.due, due) {
             self.due.remove(&(before, name.clone()));
         }
@@ -256,8 +258,6 @@ impl Directory {
                 continue;
             }
             let before = stream.live().cloned();
-            // One that is connecting decides by itself how long it takes.
-            stream.gap.take_if(|until| *until <= now);
             let debut = self.choose(&name, before, now);
             self.debuts.extend(debut);
         }

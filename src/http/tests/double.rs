@@ -8,8 +8,9 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::gateway::{
-    Client, CreateError, Created, Description, Gateway, IfMatch, LayerChoice, Patched, Request,
-    SessionError, SessionId, SessionKind, StreamStatus, Teller,
+    Client, CreateError, Created, Description, Gateway, IfMatch, LayerChoice, Patched,
+    PublisherState, PublisherStatus, Rank, Request, SessionError, SessionId, SessionKind,
+    StreamStatus, Teller,
 };
 use crate::http::{HlsResource, HlsSource};
 use crate::rtp::Codec;
@@ -284,7 +285,11 @@ fn status(name: &str) -> StreamStatus {
         tracks: tracks(&"h264".parse().unwrap()),
         name,
         subscribers: 2,
-        publishers: Vec::new(),
+        publishers: vec![PublisherStatus {
+            rank: Rank::default(),
+            state: PublisherState::Stalled,
+            on_air: true,
+        }],
     }
 }
 
