@@ -683,6 +683,7 @@ fn sessions_are_spread_over_the_shards() {
 mod backup {
     use super::*;
     use crate::gateway::{Priority, PublisherState};
+    use crate::ingest::Flow;
 
     const POLICY: StreamPolicy = StreamPolicy {
         second_publisher: SecondPublisher::Backup,
@@ -849,6 +850,61 @@ mod backup {
         office.flow(primary, false).unwrap();
         office.remove(primary);
         assert_eq!(format!("{events:?}"), before);
+    }
+
+    /// Two publishers that stall and come back as they like, in virtual time.
+    #[test]
+    fn nobody_watches_one_that_has_stalled_while_another_one_sends() {
+        const STEP: Duration = Duration::from_millis(10);
+        let mut office = Office::new(LIMITS, POLICY);
+        let keys = [PRIMARY, BACKUP].map(|rank| office.publish_ranked(rank).0);
+        office.subscribe("demo");
+        let start = office.now;
+        let mut watched = keys.map(|_| {
+            let mut flow = Flow::new(STALL);
+            flow.handle_connected(start);
+            flow
+        });
+        let mut last = [start; 2];
+        let mut pauses_until = [start; 2];
+        let (mut dice, mut switches, mut on_air) = (1_u64, 0, keys[0]);
+        for _ in 0..60_000 {
+            office.now += STEP;
+            let now = office.now;
+            for (index, flow) in watched.iter_mut().enumerate() {
+                dice = dice
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1_442_695_040_888_963_407);
+                if (dice >> 33).is_multiple_of(1_500) {
+                    pauses_until[index] = now + STEP * ((dice >> 40) % 800) as u32;
+                }
+                let change = if pauses_until[index] <= now {
+                    last[index] = now;
+                    flow.handle_media(now).then_some(true)
+                } else {
+                    flow.handle_timeout(now).then_some(false)
+                };
+                if let Some(flows) = change {
+                    let broadcast = StreamKey(keys[index].0);
+                    office.directory.set_flow(broadcast, flows, now);
+                }
+            }
+            office.directory.handle_timeout(now);
+            while let Some(debut) = office.directory.poll_debut() {
+                on_air = debut.broadcast.publisher.key;
+                assert_eq!((debut.bound.len(), debut.closed.len()), (1, 0));
+                switches += 1;
+            }
+            let current = usize::from(on_air == keys[1]);
+            let other = 1 - current;
+            let silent = now - last[current];
+            assert!(
+                silent <= STALL || last[other] < now,
+                "{silent:?} without a picture, though there is one"
+            );
+        }
+        assert!(switches > 20, "{switches} switches in ten minutes");
+        assert!(switches < 400, "{switches} switches in ten minutes");
     }
 
     mod slate {
