@@ -29,6 +29,7 @@ use crate::network::{self, Announcement, Candidates, Found, Listening, Search};
 use crate::rtp::Codec;
 use crate::sdp::{CodecPolicy, Leniency};
 use crate::shard::{self, ShardHandle, Shards};
+use crate::stream::KeyframeCache;
 use crate::transport::{Identity, IdentityError, Timeouts};
 use crate::{gateway, ingest};
 
@@ -249,6 +250,11 @@ fn shard_config(settings: &Settings, listen: SocketAddr) -> shard::Config {
         shards: settings.media.shards,
         video_ring: packets.video,
         audio_ring: packets.audio,
+        keyframe_cache: KeyframeCache {
+            bytes: settings.media.keyframe_cache_bytes,
+            age: settings.media.keyframe_cache_age,
+        },
+        catch_up_bitrate: settings.media.catch_up_bitrate,
         tcp: shard::TcpLimits {
             half_open: settings.limits.tcp_half_open_connections,
             check_timeout: settings.limits.tcp_check_timeout,
@@ -313,6 +319,9 @@ fn gateway_config(
 fn library_settings(settings: &Settings) -> LibrarySettings {
     LibrarySettings {
         window: settings.hls.window,
+        spare: settings.hls.spare_segments,
+        hold_back: settings.hls.hold_back,
+        waiting: settings.hls.waiting_requests,
         grace: settings.streams.reconnect_grace,
         linger: settings.hls.linger,
         ..LibrarySettings::default()
@@ -322,6 +331,7 @@ fn library_settings(settings: &Settings) -> LibrarySettings {
 fn hls_settings(settings: &Settings) -> HlsSettings {
     HlsSettings {
         segment_target: settings.hls.segment_duration,
+        part_target: settings.hls.part_duration,
         ..HlsSettings::default()
     }
 }

@@ -11,6 +11,7 @@ use tidegate::shard::{
     Config, Message, OpenSession, Role, SessionKey, ShardHandle, ShardId, Shards, Snapshot,
     StreamKey,
 };
+use tidegate::stream::KeyframeCache;
 use tidegate::transport::{self, Identity, Timeouts};
 use tokio::sync::mpsc;
 
@@ -61,6 +62,11 @@ impl Stage {
             shards: 1,
             video_ring: rings.video,
             audio_ring: rings.audio,
+            keyframe_cache: KeyframeCache {
+                bytes: 8 * 1024 * 1024,
+                age: Duration::from_secs(12),
+            },
+            catch_up_bitrate: 30_000_000,
             tcp: tidegate::shard::TcpLimits::default(),
             ingest: ingest::Config {
                 receiver_report_interval: NEVER,

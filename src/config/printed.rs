@@ -58,6 +58,9 @@ impl From<&Settings> for Raw {
                     video: number(media.retransmission_packets.video),
                     audio: number(media.retransmission_packets.audio),
                 },
+                keyframe_cache_bytes: number(media.keyframe_cache_bytes),
+                keyframe_cache_age: time(media.keyframe_cache_age),
+                catch_up_bitrate: number(media.catch_up_bitrate as usize),
             },
             auth: raw::Auth {
                 publish_token: hidden(auth.publish_token.as_ref()),
@@ -96,6 +99,11 @@ impl From<&Settings> for Raw {
             hls: raw::Hls {
                 enabled: Some(hls.enabled.into()),
                 segment_duration: time(hls.segment_duration),
+                part_duration: time(hls.part_duration),
+                hold_back: time(hls.hold_back),
+                spare_segments: number(hls.spare_segments),
+                waiting_requests: number(hls.waiting_requests),
+                url_secret: hidden(hls.url_secret.as_ref()),
                 window: number(hls.window),
                 linger: time(hls.linger),
             },
@@ -203,6 +211,7 @@ mod tests {
             play_token: secret(),
         };
         settings.auth.streams.insert("a".parse().unwrap(), stream);
+        settings.hls.url_secret = secret();
         settings.streams.drain_url = Some("https://b.example/whep/{stream}".to_owned());
 
         let printed = settings.to_toml();

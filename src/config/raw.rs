@@ -34,6 +34,9 @@ pub(super) const KEYS: &[&str] = &[
     "media.keyframe_request_interval",
     "media.retransmission_packets.video",
     "media.retransmission_packets.audio",
+    "media.keyframe_cache_bytes",
+    "media.keyframe_cache_age",
+    "media.catch_up_bitrate",
     "auth.publish_token",
     "auth.play_token",
     "auth.allow_query_token",
@@ -72,6 +75,11 @@ pub(super) const KEYS: &[&str] = &[
     "limits.answer_timeout",
     "hls.enabled",
     "hls.segment_duration",
+    "hls.part_duration",
+    "hls.hold_back",
+    "hls.spare_segments",
+    "hls.waiting_requests",
+    "hls.url_secret",
     "hls.window",
     "hls.linger",
     "http.cors_origins",
@@ -139,6 +147,9 @@ pub(super) struct Media {
     pub(super) shards: Option<Value>,
     pub(super) keyframe_request_interval: Option<Value>,
     pub(super) retransmission_packets: RetransmissionPackets,
+    pub(super) keyframe_cache_bytes: Option<Value>,
+    pub(super) keyframe_cache_age: Option<Value>,
+    pub(super) catch_up_bitrate: Option<Value>,
 }
 
 #[derive(Default, Deserialize, Serialize)]
@@ -228,6 +239,11 @@ pub(super) struct Limits {
 pub(super) struct Hls {
     pub(super) enabled: Option<Value>,
     pub(super) segment_duration: Option<Value>,
+    pub(super) part_duration: Option<Value>,
+    pub(super) hold_back: Option<Value>,
+    pub(super) spare_segments: Option<Value>,
+    pub(super) waiting_requests: Option<Value>,
+    pub(super) url_secret: Option<Value>,
     pub(super) window: Option<Value>,
     pub(super) linger: Option<Value>,
 }

@@ -67,6 +67,13 @@ pub struct Media {
     pub keyframe_request_interval: Duration,
     /// What is kept for retransmission.
     pub retransmission_packets: RetransmissionPackets,
+    /// How much of a video layer is kept since its last keyframe, in bytes, for viewers that come; 0 for
+    /// nothing.
+    pub keyframe_cache_bytes: usize,
+    /// How old that keyframe may be.
+    pub keyframe_cache_age: Duration,
+    /// How fast those viewers get it, in bit/s; never less than three times as fast as it was made.
+    pub catch_up_bitrate: u64,
 }
 
 /// How many packets of a track can be sent again. Powers of two.
@@ -164,8 +171,18 @@ pub struct Hls {
     pub enabled: bool,
     /// How long a segment is meant to be; it ends at a keyframe.
     pub segment_duration: Duration,
+    /// How long a part of a segment is meant to be.
+    pub part_duration: Duration,
+    /// How far behind the newest part players stay at least; never less than three parts.
+    pub hold_back: Duration,
     /// How many segments a playlist lists.
     pub window: usize,
+    /// How many segments are kept beyond that, for who fetches late.
+    pub spare_segments: usize,
+    /// How many requests, of all streams, may wait for what comes next.
+    pub waiting_requests: usize,
+    /// With what URLs are signed that hold their own right; none: there are no such URLs.
+    pub url_secret: Option<Secret>,
     /// How long a playlist stays after the broadcast has ended.
     pub linger: Duration,
 }
@@ -259,7 +276,7 @@ impl Default for Limits {
             slates: 4,
             half_open_sessions: 1_000,
             opening_connections: 1_024,
-            opening_connections_per_address: 64,
+            opening_connections_per_address: 256,
             opening_timeout: Duration::from_secs(10),
             connections: 8_192,
             connections_per_address: 1_024,
@@ -285,7 +302,12 @@ impl Default for Hls {
         Self {
             enabled: true,
             segment_duration: Duration::from_secs(2),
+            part_duration: Duration::from_millis(500),
+            hold_back: Duration::ZERO,
             window: 10,
+            spare_segments: 4,
+            waiting_requests: 20_000,
+            url_secret: None,
             linger: Duration::from_secs(30),
         }
     }

@@ -4,8 +4,14 @@
 //! passed, and where a picture counter is known, it goes on as well. Pure. Knows nothing of headers,
 //! keys and viewers.
 
+mod shift;
+
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
+
+pub use shift::{Shift, Shifts};
+
+use shift::Squeeze;
 
 use super::SenderClock;
 use crate::rtp::{Extension, MediaKind, sequence};
@@ -43,23 +49,10 @@ struct Segment {
     own: u64,
     /// The highest of ours so far.
     highest: u64,
-    shift: Shift,
+    shifts: Shifts,
     /// What to add to the source's timestamps by the clocks alone: more than that was added where two
     /// pictures would have had one timestamp.
     by_clock: u32,
-}
-
-/// What to add to the values of a packet. They wrap.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Shift {
-    /// To the RTP timestamp.
-    pub timestamp: u32,
-    /// To the picture id of a VP8 descriptor.
-    pub picture: u16,
-    /// To its `TL0PICIDX`.
-    pub base_layer: u8,
-    /// To the frame number of a dependency descriptor.
-    pub frame: u16,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -83,6 +76,12 @@ pub struct Passed {
     pub switched: bool,
 }
 
+/// A source has begun with one packet.
+const BEGUN: Passed = Passed {
+    packets: 1,
+    switched: true,
+};
+
 /// A packet that is part of the line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Origin {
@@ -93,7 +92,7 @@ pub struct Origin {
     /// Its number in the line.
     pub own: u64,
     /// What was added to its values.
-    pub shift: Shift,
+    pub shifts: Shifts,
 }
 
 impl Splice {
@@ -137,9 +136,9 @@ impl Splice {
         self.kind == MediaKind::Video && self.current() != Some(self.target)
     }
 
-    /// What is added to the source's timestamps now.
+    /// What is added to the source's timestamps of the present.
     pub fn timestamp_offset(&self) -> Option<u32> {
-        self.current.map(|segment| segment.shift.timestamp)
+        self.current.map(|segment| segment.shifts.shift.timestamp)
     }
 
     /// Follows `layer` from its next keyframe on; until then the line goes on as it is.
@@ -178,13 +177,14 @@ impl Splice {
             let Some(first) = packets.find(starts) else {
                 return passed;
             };
-            let segment = self.begin(layer, first, clock);
-            send(first, segment.own, &segment.shift);
-            self.newest.follow(first, &segment);
-            passed = Passed {
-                packets: 1,
-                switched: true,
+            let by_clock = self.by_clock(layer, first, clock);
+            let shift = self.newest.shift_to(first, by_clock);
+            let shifts = Shifts {
+                shift,
+                squeeze: None,
             };
+            self.begin(layer, first, shifts, by_clock, &mut send);
+            passed = BEGUN;
         }
         let Some(segment) = &mut self.current else {
             return passed;
@@ -199,7 +199,7 @@ impl Splice {
                 segment.highest = own;
                 newest = Some(packet);
             }
-            send(packet, own, &segment.shift);
+            send(packet, own, &segment.shifts.of(packet));
             passed.packets += 1;
         }
         if let Some(packet) = newest {
@@ -219,8 +219,35 @@ impl Splice {
             layer: segment.layer,
             source: own - segment.own + segment.source,
             own,
-            shift: segment.shift,
+            shifts: segment.shifts,
         })
+    }
+
+    /// Begins `layer` with a keyframe of the past, `first`, behind which all is known up to `present`, and
+    /// gives it to `send`. What lies between is to be passed next, in about the time `span`; its
+    /// timestamps end with that of `present` and span no longer.
+    pub fn begin_with_past(
+        &mut self,
+        layer: LayerId,
+        (first, present): (&Packet, &Packet),
+        span: Duration,
+        clock: impl Fn(LayerId) -> Option<SenderClock>,
+        mut send: impl FnMut(&Packet, u64, &Shift),
+    ) -> Passed {
+        let by_clock = self.by_clock(layer, present, clock);
+        let mut shifts = Shifts {
+            shift: self.newest.shift_to(first, by_clock),
+            squeeze: Squeeze::of(first, present, self.ticks(span)),
+        };
+        shifts.shift.timestamp = by_clock;
+        // As in `shift_to`: the first picture comes after those that were sent before.
+        let begins = first.timestamp.wrapping_add(shifts.of(first).timestamp);
+        let early = self.newest.timestamp.wrapping_add(1).wrapping_sub(begins);
+        if self.newest.arrived.is_some() && (early as i32) > 0 {
+            shifts.shift.timestamp = by_clock.wrapping_add(early);
+        }
+        self.begin(layer, first, shifts, by_clock, &mut send);
+        BEGUN
     }
 
     /// A source begins with this packet.
@@ -228,28 +255,29 @@ impl Splice {
         &mut self,
         layer: LayerId,
         packet: &Packet,
-        clock: impl Fn(LayerId) -> Option<SenderClock>,
-    ) -> Segment {
-        let before = self.current.take();
-        if let Some(before) = before {
+        shifts: Shifts,
+        by_clock: u32,
+        send: &mut impl FnMut(&Packet, u64, &Shift),
+    ) {
+        if let Some(before) = self.current.take() {
             self.newest.sequence = before.highest;
             if self.earlier.len() == MAX_EARLIER {
                 self.earlier.pop_front();
             }
             self.earlier.push_back(before);
         }
-        let by_clock = self.by_clock(layer, packet, before, clock);
         let own = self.newest.sequence.wrapping_add(1);
         let segment = Segment {
             layer,
             source: packet.sequence,
             own,
             highest: own,
-            shift: self.newest.shift_to(packet, by_clock),
+            shifts,
             by_clock,
         };
         self.current = Some(segment);
-        segment
+        send(packet, own, &shifts.of(packet));
+        self.newest.follow(packet, &segment);
     }
 
     /// What to add to the timestamps of a source, so that its pictures have those of the source before.
@@ -257,7 +285,6 @@ impl Splice {
         &self,
         layer: LayerId,
         packet: &Packet,
-        before: Option<Segment>,
         clock: impl Fn(LayerId) -> Option<SenderClock>,
     ) -> u32 {
         let Some(arrived) = self.newest.arrived else {
@@ -266,7 +293,7 @@ impl Splice {
         let elapsed = packet.received.saturating_duration_since(arrived);
         let expected = self.newest.timestamp.wrapping_add(self.ticks(elapsed));
         let by_arrival = expected.wrapping_sub(packet.timestamp);
-        let by_clock = before.and_then(|before| {
+        let by_clock = self.current.and_then(|before| {
             let (from, to) = (clock(layer)?, clock(before.layer)?);
             Some(from.offset_to(&to).wrapping_add(before.by_clock))
         });
@@ -289,7 +316,7 @@ impl Newest {
             picture,
             base_layer,
             frame,
-        } = segment.shift;
+        } = segment.shifts.of(packet);
         self.timestamp = packet.timestamp.wrapping_add(timestamp);
         self.arrived = Some(packet.received);
         if let Some(counters) = packet.picture {

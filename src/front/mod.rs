@@ -55,7 +55,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             opening: 1024,
-            opening_per_address: 64,
+            opening_per_address: 256,
             opening_timeout: Duration::from_secs(10),
         }
     }

@@ -39,7 +39,9 @@ impl<K: Copy + Eq + std::hash::Hash> Opening<K> {
     /// Takes one in. Returns the one that has to go for it, which is forgotten already.
     pub(super) fn insert(&mut self, key: K, peer: IpAddr) -> Option<K> {
         let network = network(peer);
+        // A proxy on this machine is many clients, and whoever else is here needs no bound.
         let same = self.of_network.get(&network);
+        let same = same.filter(|_| !peer.to_canonical().is_loopback());
         let same = same.filter(|same| same.len() >= self.limits.of_address);
         let oldest = match same {
             Some(same) => same.first().copied(),
@@ -126,6 +128,16 @@ mod tests {
         assert_eq!(opening.insert(3, ip(2)), Some(1));
         assert_eq!(opening.insert(4, ip(2)), Some(2));
         assert_eq!(opening.insert(5, ip(1)), None);
+    }
+
+    #[test]
+    fn this_machine_is_bounded_with_all_others_alone() {
+        let mut opening = opening(4, 1);
+        let here = ["127.0.0.1", "::1", "::ffff:127.0.0.1", "127.0.0.1"];
+        for (key, ip) in (0..).zip(here) {
+            assert_eq!(opening.insert(key, ip.parse().unwrap()), None);
+        }
+        assert_eq!(opening.insert(4, ip(1)), Some(0));
     }
 
     #[test]

@@ -10,8 +10,14 @@ use crate::rtp::rtcp::{ReceiverFeedback, SenderReport, read_feedback};
 use crate::rtp::{Codec, Extension, ExtensionMap, Header, MediaKind, header, keyframe};
 use crate::sdp::session::{Feedback, PublishedLayer, PublishedTrack, PublisherSpec};
 use crate::sdp::{SubscribedTrack, SubscriberSpec};
-use crate::stream::{LayerId, Packet, Ring, TrackId, TrackInfo};
+use crate::stream::{KeyframeCache, LayerId, Packet, Ring, TrackId, TrackInfo};
 use crate::transport::srtp::rtp_header_len;
+
+/// Small enough to be given up now and then.
+const CACHE: KeyframeCache = KeyframeCache {
+    bytes: 16 * 1024,
+    age: Duration::from_secs(1),
+};
 
 /// A packet on its own.
 pub(super) fn rtp(data: &[u8]) {
@@ -152,7 +158,7 @@ impl Story {
         Self {
             publisher: Publisher::new(now, PublisherSpec { tracks }, config, 1),
             viewer: Subscriber::new(&spec, "stage-1", || 0x7FFF_FFFF),
-            rings: [0; 2].map(|_| [0; 2].map(|_| Ring::new(64))),
+            rings: [0; 2].map(|_| [0; 2].map(|_| Ring::new(64, CACHE))),
             outlet: Checked::default(),
         }
     }
@@ -194,7 +200,7 @@ impl Story {
         assert!(packet.payload.len() <= bytes.len());
         let (track, layer) = (packet.track, packet.layer);
         let packet = Arc::new(packet);
-        self.rings[usize::from(track.0)][usize::from(layer.0)].insert(Arc::clone(&packet));
+        self.rings[usize::from(track.0)][usize::from(layer.0)].insert(Arc::clone(&packet), drop);
         self.outlet.may_send(1);
         let clock = |_| None;
         self.viewer

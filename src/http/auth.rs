@@ -214,7 +214,7 @@ pub(super) enum Presented {
 }
 
 impl Presented {
-    fn from_text(text: &str) -> Self {
+    pub(super) fn from_text(text: &str) -> Self {
         text.parse()
             .map_or(Self::NoToken, |token| Self::Token(Box::new(token)))
     }

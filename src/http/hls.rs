@@ -1,67 +1,56 @@
-//! `/hls/{stream}/{file}`: playlists and segments (RFC 8216) out of the memory of the packager.
+//! `/hls/{stream}/{file}`: playlists and segments (RFC 8216, draft-pantos-hls-rfc8216bis) out of the memory
+//! of the packager. A request for what is about to come waits for it.
+
+mod body;
+mod cache;
+mod directives;
+mod grant;
+
+use std::time::{Duration, Instant, SystemTime};
 
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use bytes::Bytes;
 
+use super::auth::Presented;
 use super::problem::Problem;
-use super::range::{Wanted, wanted};
 use super::{AppState, path};
-use crate::egress::hls::{Library, Resource};
+use crate::egress::hls::store::{Media, MediaFile, Rendered};
+use crate::egress::hls::{Answered, Directives, File, Library, Resource};
 use crate::gateway::SessionKind;
 use crate::stream::StreamName;
 
+use cache::{Caching, Kind};
+use grant::Grant;
+
 /// Where playlists and segments come from.
 pub trait HlsSource: Send + Sync {
-    /// The file `path` of `stream`, as it is now.
-    fn resource(&self, stream: &StreamName, path: &str) -> HlsResource;
+    /// The file of `stream`, now or later; none when nobody publishes it.
+    fn ask(&self, stream: &StreamName, file: File, directives: Directives) -> Option<HlsAnswer>;
 }
 
-/// A file of a stream, or why there is none.
-#[derive(Clone, Debug)]
-pub enum HlsResource {
-    /// Here it is.
-    Found {
-        /// For `Content-Type`.
-        content_type: &'static str,
-        /// The whole file.
-        body: Bytes,
-        /// How long caches may keep it; 0 for not without asking again.
-        cache_seconds: u32,
-    },
-    /// The stream is live, but it has too few segments yet.
-    NotYet,
-    /// The stream can't be had by HLS, for this reason.
-    Unavailable(String),
-    /// The stream is live, but has no such file.
-    NotFound,
-    /// Nobody publishes the stream.
-    Offline,
+/// What a source has.
+#[derive(Debug)]
+pub struct HlsAnswer {
+    /// The file, or a wait for it.
+    pub answered: Answered,
+    /// No segment is longer, in seconds.
+    pub target_duration: u64,
+    /// How long a request may wait.
+    pub patience: Duration,
 }
 
 impl HlsSource for Library {
-    fn resource(&self, stream: &StreamName, path: &str) -> HlsResource {
-        let Some(presentation) = self.get(stream) else {
-            return HlsResource::Offline;
-        };
-        match presentation.get(path) {
-            Resource::Found {
-                content_type,
-                body,
-                cache_seconds,
-            } => HlsResource::Found {
-                content_type,
-                body,
-                cache_seconds,
-            },
-            Resource::NotYet => HlsResource::NotYet,
-            Resource::Unavailable(reason) => HlsResource::Unavailable(reason),
-            Resource::NotFound => HlsResource::NotFound,
-        }
+    fn ask(&self, stream: &StreamName, file: File, directives: Directives) -> Option<HlsAnswer> {
+        let presentation = self.get(stream)?;
+        Some(HlsAnswer {
+            target_duration: presentation.target_duration().unwrap_or(2),
+            patience: presentation.patience(),
+            answered: presentation.ask(file, directives, Instant::now()),
+        })
     }
 }
 
@@ -79,47 +68,114 @@ async fn file(State(state): State<AppState>, request: Request) -> Response {
 }
 
 async fn try_file(state: &AppState, request: &mut Parts) -> Result<Response, Problem> {
-    let (stream, file) = path::stream_and_rest(request).await?;
-    state.authorize(SessionKind::Whep, &stream, request)?;
-    match state.hls.resource(&stream, &file) {
-        HlsResource::Found {
-            content_type,
-            body,
-            cache_seconds,
-        } => {
-            let scope = if !state.tokens.play.ask(&stream) {
-                "public"
-            } else {
-                "private"
+    let (stream, path) = path::stream_and_rest(request).await?;
+    let (grant, file) = grant::split(&path);
+    authorize(state, grant.as_ref(), &stream, request)?;
+    let caching = Caching {
+        // A signature in the URL is checked by whoever keeps it for others.
+        public: !state.tokens.play.ask(&stream) || matches!(grant, Some(Grant::Signed { .. })),
+    };
+    let file = File::of_path(file).ok_or(Problem::HlsNotFound)?;
+    let directives = directives::of(&request.uri).map_err(Problem::HlsDirectives)?;
+    let answer = state.hls.ask(&stream, file, directives);
+    let answer = answer.ok_or_else(|| Problem::HlsOffline(stream.clone()))?;
+    let resource = match answer.answered {
+        Answered::Now(resource) => resource,
+        Answered::Later(waiting) => tokio::time::timeout(answer.patience, waiting)
+            .await
+            .map_err(|_| Problem::HlsTooLate(answer.patience))?,
+    };
+    match resource {
+        Resource::Playlist(rendered) => {
+            let kind = match directives.segment {
+                Some(_) => Kind::Blocking,
+                None => Kind::Playlist,
             };
-            let cache = match cache_seconds {
-                0 => "no-cache".to_owned(),
-                seconds => format!("{scope}, max-age={seconds}"),
-            };
-            let headers = [
-                (header::CONTENT_TYPE, content_type.to_owned()),
-                (header::CACHE_CONTROL, cache),
-                (header::ACCEPT_RANGES, "bytes".to_owned()),
-            ];
-            Ok((headers, body_or_range(&request.headers, body)?).into_response())
+            let control = caching.control(kind, answer.target_duration);
+            Ok(playlist(&rendered, control, request))
         }
-        HlsResource::NotYet => Err(Problem::HlsNotYet),
-        HlsResource::Unavailable(reason) => Err(Problem::HlsUnavailable(reason)),
-        HlsResource::NotFound => Err(Problem::HlsNotFound),
-        HlsResource::Offline => Err(Problem::HlsOffline(stream)),
+        Resource::Media(media) => self::media(&media, &caching, answer.target_duration, request),
+        Resource::NotYet => Err(Problem::HlsNotYet),
+        Resource::Unavailable(reason) => Err(Problem::HlsUnavailable(reason)),
+        Resource::NotFound => Err(Problem::HlsNotFound),
+        Resource::TooFarAhead => Err(Problem::HlsTooFarAhead),
+        Resource::Busy => Err(Problem::HlsBusy),
     }
 }
 
-fn body_or_range(headers: &HeaderMap, body: Bytes) -> Result<Response, Problem> {
-    let range = headers.get(header::RANGE).and_then(|v| v.to_str().ok());
-    let size = body.len();
-    match range.map_or(Wanted::Whole, |range| wanted(range, size)) {
-        Wanted::Whole => Ok(body.into_response()),
-        Wanted::Nothing => Err(Problem::Range { size }),
-        Wanted::Part(part) => {
-            let content_range = format!("bytes {}-{}/{size}", part.start, part.end - 1);
-            let headers = [(header::CONTENT_RANGE, content_range)];
-            Ok((StatusCode::PARTIAL_CONTENT, headers, body.slice(part)).into_response())
+/// Whether the path or the request shows the right to play `stream`.
+fn authorize(
+    state: &AppState,
+    grant: Option<&Grant<'_>>,
+    stream: &StreamName,
+    request: &Parts,
+) -> Result<(), Problem> {
+    let settings = &state.settings;
+    match (grant, &settings.hls_secret) {
+        (Some(Grant::Signed { expires, signature }), Some(secret)) => {
+            match grant::is_good(secret, stream, expires, signature, SystemTime::now()) {
+                true => Ok(()),
+                false => Err(Problem::HlsSignature),
+            }
         }
+        (Some(Grant::Token(token)), _) if settings.allow_query_token => {
+            let presented = Presented::from_text(token);
+            let checked = state.tokens.play.check(stream, &presented);
+            checked.map_err(Problem::Denied)
+        }
+        _ => state.authorize(SessionKind::Whep, stream, request),
     }
 }
+
+/// A playlist, compressed for who takes that, or nothing for who has it.
+fn playlist(rendered: &Rendered, control: String, request: &Parts) -> Response {
+    let compress = cache::takes_gzip(&request.headers);
+    let tag = format!("\"{}{}\"", rendered.tag, if compress { "-gz" } else { "" });
+    let known = cache::is_known(&request.headers, &tag);
+    let headers = [
+        (header::CONTENT_TYPE, PLAYLIST.to_owned()),
+        (header::CACHE_CONTROL, control),
+        (header::ETAG, tag),
+        (header::VARY, "Accept-Encoding".to_owned()),
+    ];
+    if known {
+        return (StatusCode::NOT_MODIFIED, headers).into_response();
+    }
+    if !compress {
+        return (headers, rendered.text.clone()).into_response();
+    }
+    let mut response = (headers, rendered.gzip()).into_response();
+    let encoding = HeaderValue::from_static("gzip");
+    response
+        .headers_mut()
+        .insert(header::CONTENT_ENCODING, encoding);
+    response
+}
+
+fn media(
+    media: &Media,
+    caching: &Caching,
+    target_duration: u64,
+    request: &Parts,
+) -> Result<Response, Problem> {
+    let kind = match media.kind {
+        MediaFile::Init | MediaFile::Segment => Kind::Segment,
+        MediaFile::Part => Kind::Part,
+    };
+    let headers = [
+        (header::CONTENT_TYPE, media.content_type.to_owned()),
+        (
+            header::CACHE_CONTROL,
+            caching.control(kind, target_duration),
+        ),
+        (header::ACCEPT_RANGES, "bytes".to_owned()),
+    ];
+    let range = request
+        .headers
+        .get(header::RANGE)
+        .and_then(|v| v.to_str().ok());
+    Ok((headers, body::answer(&media.body, range)?).into_response())
+}
+
+/// RFC 8216, section 4.
+const PLAYLIST: &str = "application/vnd.apple.mpegurl";

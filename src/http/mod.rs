@@ -40,7 +40,7 @@ mod write_deadline;
 pub use auth::{Rules, Token, TokenError, Tokens};
 pub use connections::ConnectionLimits;
 pub use cors::{Origins, OriginsError};
-pub use hls::{HlsResource, HlsSource};
+pub use hls::{HlsAnswer, HlsSource};
 pub use plain::PlainHttp;
 pub use rate::Rate;
 pub use serve::serve;

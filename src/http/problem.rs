@@ -66,6 +66,13 @@ pub(super) enum Problem {
     HlsNotYet,
     HlsUnavailable(String),
     HlsNotFound,
+    /// The directives of a playlist request, and why they don't do.
+    HlsDirectives(&'static str),
+    HlsTooFarAhead,
+    HlsSignature,
+    /// What the request waited for did not come within this time.
+    HlsTooLate(Duration),
+    HlsBusy,
     /// The range lies beyond the end of a body of so many bytes.
     Range {
         size: usize,
@@ -113,10 +120,13 @@ impl Problem {
             | Self::Offer(_)
             | Self::Fragment(_)
             | Self::Json(_)
+            | Self::HlsDirectives(_)
+            | Self::HlsTooFarAhead
             | Self::Session(SessionError::NoLayer | SessionError::Layer(_))
             | Self::Session(SessionError::Fragment(_)) => StatusCode::BAD_REQUEST,
             Self::Denied(Denied::Missing | Denied::Unknown) => StatusCode::UNAUTHORIZED,
             Self::HttpsOnly
+            | Self::HlsSignature
             | Self::Denied(Denied::OtherStream | Denied::NotLocal | Denied::OtherSite) => {
                 StatusCode::FORBIDDEN
             }
@@ -145,7 +155,9 @@ impl Problem {
             Self::TooMany(_) | Self::TooManyEventStreams(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Create(CreateError::Full { .. } | CreateError::ShuttingDown)
             | Self::Session(SessionError::ShuttingDown)
-            | Self::HlsNotYet => StatusCode::SERVICE_UNAVAILABLE,
+            | Self::HlsNotYet
+            | Self::HlsTooLate(_)
+            | Self::HlsBusy => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -218,6 +230,22 @@ impl Problem {
             Self::HlsNotFound => "there is no such file in this stream's playlists now; \
                 begin at index.m3u8"
                 .into(),
+            Self::HlsDirectives(reason) => (*reason).to_owned(),
+            Self::HlsTooFarAhead => "the segment or part lies too far in the future; \
+                ask for one after the last of the playlist"
+                .into(),
+            Self::HlsSignature => {
+                "the signed URL is not good for this stream, or its time is over; \
+                ask for a new one where you got it"
+                    .into()
+            }
+            Self::HlsTooLate(time) => format!(
+                "what comes next did not come within {} s; the publisher may be away: ask again",
+                time.as_secs()
+            ),
+            Self::HlsBusy => "too many requests wait for what comes next; ask again in a second, \
+                or raise `hls.waiting_requests`"
+                .into(),
             Self::Range { size } => {
                 format!("the range begins after the end of the file, which has {size} bytes")
             }
@@ -244,7 +272,10 @@ impl Problem {
                 retry_after: at, ..
             }) => retry_after(at.as_secs()),
             Self::HlsOffline(_) => retry_after(2),
-            Self::HlsNotYet | Self::TooManyEventStreams(_) => retry_after(1),
+            Self::HlsNotYet
+            | Self::HlsTooLate(_)
+            | Self::HlsBusy
+            | Self::TooManyEventStreams(_) => retry_after(1),
             Self::Create(
                 CreateError::Full { .. }
                 | CreateError::TooManyFromAddress { .. }

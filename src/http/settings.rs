@@ -6,7 +6,7 @@ use ipnet::IpNet;
 
 use super::rate::Rate;
 use super::{ConnectionLimits, Origins, OriginsError};
-use crate::config::{self, Compatibility, CorsOrigins, IceServer};
+use crate::config::{self, Compatibility, CorsOrigins, IceServer, Secret};
 use crate::sdp;
 
 /// What can be configured of the HTTP side.
@@ -31,6 +31,8 @@ pub struct Settings {
     /// Whether tokens are taken as `?token=…` too. Query strings end up in logs and histories, so
     /// this is off by default.
     pub allow_query_token: bool,
+    /// With what the URLs of HLS are signed that hold their own right; none: there are no such URLs.
+    pub hls_secret: Option<Secret>,
     /// The STUN and TURN servers that clients are told of.
     pub ice_servers: Vec<IceServer>,
     /// Whether WHEP answers with an offer of its own where it can't take the player's.
@@ -53,6 +55,7 @@ impl Default for Settings {
             max_body: 64 * 1024,
             body_timeout: Duration::from_secs(10),
             allow_query_token: false,
+            hls_secret: None,
             ice_servers: Vec::new(),
             counter_offer: true,
             compatibility: Compatibility::default(),
@@ -90,6 +93,7 @@ impl Settings {
             },
             max_body: limits.body_bytes,
             allow_query_token: settings.auth.allow_query_token,
+            hls_secret: settings.hls.url_secret.clone(),
             ice_servers: settings.ice_servers.clone(),
             counter_offer: settings.whep.counter_offer,
             compatibility: settings.compatibility,

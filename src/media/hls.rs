@@ -26,6 +26,8 @@ use crate::stream::{Packet, StreamName, TrackId, TrackInfo};
 pub struct HlsSettings {
     /// The length of a segment, where the publisher's keyframes allow it; at least a second.
     pub segment_target: Duration,
+    /// The length of a part.
+    pub part_target: Duration,
     /// How long a missing packet is waited for.
     pub reorder_patience: Duration,
 }
@@ -34,6 +36,7 @@ impl Default for HlsSettings {
     fn default() -> Self {
         Self {
             segment_target: Duration::from_secs(2),
+            part_target: Duration::from_millis(500),
             reorder_patience: Duration::from_millis(250),
         }
     }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 use super::batch::Batch;
+use super::catch_up::CatchingUp;
 use super::connections::Connections;
 use super::inbox::{ShardHandle, WAKE};
 use super::sessions::Sessions;
@@ -72,6 +73,7 @@ impl EventLoop {
             sessions: Sessions::default(),
             streams: std::collections::HashMap::new(),
             timers: Timers::default(),
+            catching_up: CatchingUp::default(),
             due: Vec::new(),
             batch: Batch::new(),
             fresh: Vec::new(),
@@ -100,6 +102,7 @@ impl EventLoop {
             let now = Instant::now();
             self.state.handle_timeouts(now);
             self.state.flush(now);
+            self.state.catch_up(now);
             self.state.flush_connections();
             let idle = !self.readable && drained && self.state.wire.tcp.is_idle();
             if idle && self.inbox.fall_asleep() {
@@ -160,10 +163,10 @@ impl EventLoop {
             }
         }
         for count in 0.. {
-            let Some((stream, packet)) = self.inbox.next_media() else {
+            let Some((stream, packet, age)) = self.inbox.next_media() else {
                 break;
             };
-            self.state.handle_media(stream, packet);
+            self.state.handle_media(now, stream, packet, age);
             if count == INBOX_PER_ROUND {
                 drained = false;
                 break;
@@ -174,7 +177,11 @@ impl EventLoop {
 
     /// Sleeps until something comes or is due. Returns false where that has become impossible.
     fn wait(&mut self, events: &mut mio::Events) -> bool {
-        let timers = [self.state.timers.next(), self.state.wire.tcp.poll_timeout()];
+        let timers = [
+            self.state.timers.next(),
+            self.state.catching_up.next(),
+            self.state.wire.tcp.poll_timeout(),
+        ];
         let until = timers
             .into_iter()
             .flatten()

@@ -124,6 +124,17 @@ pub struct Rebinding {
     pub spec: SubscriberSpec,
 }
 
+/// What a packet from the publisher's shard is to its subscribers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Age {
+    /// It has just come.
+    New,
+    /// It came since the last keyframe, before the shard had subscribers of its layer.
+    Past,
+    /// It is the last of those.
+    LastPast,
+}
+
 /// A way to a shard. Clones lead to the same one.
 #[derive(Clone)]
 pub struct ShardHandle {
@@ -134,7 +145,7 @@ pub struct ShardHandle {
 struct Inbox {
     /// Not bounded, but a peer can cause few: what it repeats is brought together before it is sent.
     messages: SegQueue<Message>,
-    media: ArrayQueue<(StreamKey, Arc<Packet>)>,
+    media: ArrayQueue<(StreamKey, Arc<Packet>, Age)>,
     handovers: ArrayQueue<Handover>,
     /// Buffers of hand-overs, to be used again.
     spare: ArrayQueue<Vec<u8>>,
@@ -189,8 +200,8 @@ impl ShardHandle {
     }
 
     /// Queues a packet without waking the shard. Returns false when the queue is full: the packet is lost there.
-    pub(super) fn push_media(&self, stream: StreamKey, packet: Arc<Packet>) -> bool {
-        self.inbox.media.push((stream, packet)).is_ok()
+    pub(super) fn push_media(&self, stream: StreamKey, packet: Arc<Packet>, age: Age) -> bool {
+        self.inbox.media.push((stream, packet, age)).is_ok()
     }
 
     /// Queues a copy of a datagram and wakes the shard. Returns false when the queue is full, which for
@@ -241,7 +252,7 @@ impl ShardHandle {
         self.inbox.messages.pop()
     }
 
-    pub(super) fn next_media(&self) -> Option<(StreamKey, Arc<Packet>)> {
+    pub(super) fn next_media(&self) -> Option<(StreamKey, Arc<Packet>, Age)> {
         self.inbox.media.pop()
     }
 

@@ -131,6 +131,7 @@ impl State {
 
     /// Tells the publisher's shard what is needed here.
     pub(super) fn tell_needs(&mut self, key: StreamKey, counted: LayersByTrack) {
+        self.forget_starts(key, &counted);
         let Some(stream) = self.streams.get_mut(&key) else {
             return;
         };

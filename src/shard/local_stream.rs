@@ -9,7 +9,7 @@ use crate::egress::SenderClock;
 use crate::rtp::MediaKind;
 use crate::sdp::PublisherSpec;
 use crate::stream::{
-    LayerId, LayersByTrack, Packet, RankedLayer, Recycler, Ring, TrackId, TrackInfo,
+    KeyframeCache, LayerId, LayersByTrack, Packet, RankedLayer, Recycler, Ring, TrackId, TrackInfo,
 };
 
 /// The room that a new packet gets for its payload: an Ethernet frame's worth.
@@ -69,6 +69,7 @@ pub(super) struct LocalTrack {
     pub(super) ranked: Arc<[RankedLayer]>,
     /// Packets that each ring holds.
     ring: usize,
+    cache: KeyframeCache,
 }
 
 /// One layer of a track on one shard.
@@ -92,17 +93,18 @@ impl LocalTrack {
     pub(super) fn layer_mut(&mut self, layer: LayerId) -> Option<&mut LocalLayer> {
         let index = usize::from(layer.0);
         if index >= self.layers.len() && index < LayerId::MAX_LAYERS {
-            let ring = self.ring;
-            self.layers.resize_with(index + 1, || LocalLayer::new(ring));
+            let (ring, cache) = (self.ring, self.cache);
+            self.layers
+                .resize_with(index + 1, || LocalLayer::new(ring, cache));
         }
         self.layers.get_mut(index)
     }
 }
 
 impl LocalLayer {
-    fn new(ring: usize) -> Self {
+    fn new(ring: usize, cache: KeyframeCache) -> Self {
         Self {
-            ring: Ring::new(ring),
+            ring: Ring::new(ring, cache),
             fresh: Vec::with_capacity(64),
             clock: None,
             guessed: false,
@@ -114,17 +116,18 @@ impl LocalLayer {
 impl LocalStream {
     pub(super) fn new(tracks: &[TrackInfo], source: Source, config: &Config) -> Self {
         let track = |track: &TrackInfo| {
-            let ring = match track.kind() {
-                MediaKind::Video => config.video_ring,
-                MediaKind::Audio => config.audio_ring,
+            let (ring, cache) = match track.kind() {
+                MediaKind::Video => (config.video_ring, config.keyframe_cache),
+                MediaKind::Audio => (config.audio_ring, KeyframeCache::OFF),
             };
             LocalTrack {
                 kind: track.kind(),
                 clock_rate: track.codec.clock_rate(),
-                layers: vec![LocalLayer::new(ring)],
+                layers: vec![LocalLayer::new(ring, cache)],
                 is_layered: false,
                 ranked: Arc::new([]),
                 ring,
+                cache,
             }
         };
         Self {
@@ -200,11 +203,25 @@ impl LocalStream {
             layer.asked = None;
         }
         layer.fresh.push(Arc::clone(&packet));
-        let old = layer.ring.insert(packet);
-        if let (Some(old), Source::Publisher { recycler, .. }) = (old, &mut self.source) {
-            recycler.put(old);
-        }
+        self.keep(packet);
         !std::mem::replace(&mut self.is_fresh, true)
+    }
+
+    /// Keeps a packet for those who come later or lose it.
+    pub(super) fn keep(&mut self, packet: Arc<Packet>) {
+        let (track, layer) = (usize::from(packet.track.0), packet.layer);
+        let Some(local) = self.tracks.get_mut(track) else {
+            return;
+        };
+        let Some(layer) = local.layer_mut(layer) else {
+            return;
+        };
+        let source = &mut self.source;
+        layer.ring.insert(packet, |old| {
+            if let Source::Publisher { recycler, .. } = source {
+                recycler.put(old);
+            }
+        });
     }
 
     /// What was fresh has been sent on.

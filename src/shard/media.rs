@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::batch::SealedOutlet;
 use super::clocks::{guess_clocks, set_clock};
+use super::inbox::Age;
 use super::local_stream::{LocalLayer, Source, Target, empty_packet};
 use super::session::{Media, Session};
 use super::state::State;
@@ -190,7 +191,7 @@ impl State {
                     let layers = (0..).map(LayerId).zip(&track.layers);
                     for (_, layer) in layers.filter(|(layer, _)| needs.contains(id, *layer)) {
                         for packet in &layer.fresh {
-                            if !shard.push_media(key, Arc::clone(packet)) {
+                            if !shard.push_media(key, Arc::clone(packet), Age::New) {
                                 counters.queue_overflow.add(1);
                             }
                         }
@@ -251,10 +252,22 @@ impl State {
     }
 
     /// A packet from the publisher's shard.
-    pub(super) fn handle_media(&mut self, key: StreamKey, packet: Arc<Packet>) {
-        if let Some(stream) = self.streams.get_mut(&key)
-            && stream.push(packet)
-        {
+    pub(super) fn handle_media(
+        &mut self,
+        now: Instant,
+        key: StreamKey,
+        packet: Arc<Packet>,
+        age: Age,
+    ) {
+        let Some(stream) = self.streams.get_mut(&key) else {
+            return;
+        };
+        if age != Age::New {
+            stream.keep(packet);
+            if age == Age::LastPast {
+                self.begin_all(now, key);
+            }
+        } else if stream.push(packet) {
             self.fresh.push(key);
         }
     }

@@ -39,7 +39,7 @@ impl State {
             Message::Close(session) => self.close(now, session),
             Message::AttachHls(stream, feed) => self.attach_hls(stream, feed),
             Message::DetachHls(stream) => self.detach_hls(stream),
-            Message::Subscribe(stream, shard, needs) => self.subscribe(stream, shard, needs),
+            Message::Subscribe(stream, shard, needs) => self.subscribe(now, stream, shard, needs),
             Message::Unsubscribe(stream, shard) => self.unsubscribe(stream, shard),
             Message::RequestKeyframe(stream, track, layer) => {
                 self.request_keyframe(now, stream, track, layer);

@@ -15,6 +15,7 @@
 //! | `layers` | the layers of tracks with simulcast: who takes which |
 //! | `hls_tap` | the way of media to the HLS branch |
 //! | `subscriptions` | who gets a stream, and what they ask for |
+//! | `catch_up` | how viewers who come get the last keyframe and what came after it |
 //! | `clocks` | the publisher's clocks for sender reports |
 //! | `local_stream` | what a shard holds of a stream: rings, what is to be sent, to whom |
 //! | `ice_tcp` | the way of a TCP connection to its session |
@@ -33,6 +34,7 @@
 pub mod event_loop;
 
 mod batch;
+mod catch_up;
 mod clocks;
 mod connection;
 mod connections;
@@ -71,7 +73,7 @@ pub use probe::{Buffer, Probe};
 
 use event_loop::Ended;
 
-use crate::stream::{LayerStatus, TrackId};
+use crate::stream::{KeyframeCache, LayerStatus, TrackId};
 use crate::transport::{CloseReason, Identity};
 
 /// The number of a shard, from 0.
@@ -152,6 +154,10 @@ pub struct Config {
     pub video_ring: usize,
     /// How many packets of an audio track are kept for retransmission.
     pub audio_ring: usize,
+    /// What is kept of each video layer since its last keyframe, for viewers that come.
+    pub keyframe_cache: KeyframeCache,
+    /// How fast those viewers get it, in bit/s; never less than three times as fast as it was made.
+    pub catch_up_bitrate: u64,
     /// What ICE-TCP may cost.
     pub tcp: TcpLimits,
     /// How publishers are treated.

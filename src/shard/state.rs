@@ -7,6 +7,7 @@ use std::time::Instant;
 use tokio::sync::mpsc;
 
 use super::batch::Batch;
+use super::catch_up::CatchingUp;
 use super::inbox::{Message, ShardHandle};
 use super::local_stream::LocalStream;
 use super::session::Media;
@@ -28,6 +29,8 @@ pub(super) struct State {
     pub(super) sessions: Sessions,
     pub(super) streams: HashMap<StreamKey, LocalStream>,
     pub(super) timers: Timers,
+    /// Who still gets what came before it did.
+    pub(super) catching_up: CatchingUp,
     /// Deadlines being handled; kept for its memory.
     pub(super) due: Vec<(Instant, SessionKey)>,
     pub(super) batch: Batch,

@@ -31,7 +31,9 @@ impl State {
         else {
             return;
         };
-        let (waiting, needs) = (subscriber.waiting_for_keyframe(), subscriber.needs());
+        let needs = subscriber.needs();
+        // Of what this shard did not have, the keyframe is on its way, or is asked for there.
+        let missing = self.forget_starts(key, &needs);
         if let Some(LocalStream {
             source: Source::Replica { needs: told, .. },
             subscribers,
@@ -44,7 +46,13 @@ impl State {
                 self.tell_needs(key, wanted);
             }
         }
-        self.ask_for(now, key, &waiting);
+        let mut wanted = LayersByTrack::default();
+        for (track, layer) in self.begin(now, slot, key).iter() {
+            if !missing.contains(track, layer) {
+                wanted.insert(track, layer);
+            }
+        }
+        self.ask_for(now, key, &wanted);
     }
 
     /// A subscriber gets the stream no longer.
@@ -141,7 +149,13 @@ impl State {
     }
 
     /// Another shard has subscribers of a stream whose publisher is here, and needs these layers.
-    pub(super) fn subscribe(&mut self, key: StreamKey, shard: ShardId, needs: LayersByTrack) {
+    pub(super) fn subscribe(
+        &mut self,
+        now: Instant,
+        key: StreamKey,
+        shard: ShardId,
+        needs: LayersByTrack,
+    ) {
         let Some(stream) = self.streams.get_mut(&key) else {
             return;
         };
@@ -149,8 +163,14 @@ impl State {
             return;
         };
         if let Some(target) = targets.iter_mut().find(|target| target.shard == shard) {
-            target.needs = needs;
-            return;
+            let before = std::mem::replace(&mut target.needs, needs);
+            let mut more = LayersByTrack::default();
+            for (track, layer) in needs.iter() {
+                if !before.contains(track, layer) {
+                    more.insert(track, layer);
+                }
+            }
+            return self.send_past(now, key, shard, &more);
         }
         targets.push(Target { shard, needs });
         let Some(handle) = self.shards.get(usize::from(shard.0)) else {
@@ -166,6 +186,7 @@ impl State {
                 handle.send(Message::Layers(key, track, Arc::clone(&local.ranked)));
             }
         }
+        self.send_past(now, key, shard, &needs);
     }
 
     pub(super) fn unsubscribe(&mut self, key: StreamKey, shard: ShardId) {

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::network::Dice;
-use super::{VIDEO, agreed};
+use super::{VIDEO, agreed, catch_up};
 use crate::egress::SenderClock;
 use crate::egress::whep::{Outlet, Subscriber};
 use crate::ingest::{self, Ingested, Publisher};
 use crate::sdp::{DtlsRole, Fingerprint, IceCredentials, SubscriberSpec};
 use crate::stream::{
-    LayerChoice, LayerId, LayersByTrack, Packet, RankedLayer, Recycler, Ring, TrackId,
+    KeyframeCache, LayerChoice, LayerId, LayersByTrack, Packet, RankedLayer, Recycler, Ring,
+    TrackId,
 };
 use crate::transport::srtp::Outbound;
 use crate::transport::{self, Config, Event, Identity, Path, Received, Timeouts, Transport};
@@ -18,28 +19,28 @@ use crate::transport::{self, Config, Event, Identity, Path, Received, Timeouts, 
 /// Session 0 is the publisher's.
 pub(super) struct Gateway {
     identity: Arc<Identity>,
-    transports: Vec<Transport>,
+    pub(super) transports: Vec<Transport>,
     publisher: Publisher,
     /// Of session 1 and so on.
-    subscribers: Vec<Subscriber>,
+    pub(super) subscribers: Vec<Subscriber>,
     /// What they agreed on.
     specs: Vec<SubscriberSpec>,
-    tracks: Vec<Track>,
+    pub(super) tracks: Vec<Track>,
     recycler: Recycler,
     /// What is to be sent to which session's peer.
     pub(super) outbox: Vec<(usize, Path, Vec<u8>)>,
 }
 
-struct Track {
+pub(super) struct Track {
     /// One at least.
-    layers: Vec<Layer>,
+    pub(super) layers: Vec<Layer>,
     /// The best first; empty without simulcast.
     ranked: Arc<[RankedLayer]>,
 }
 
-struct Layer {
-    ring: Ring,
-    clock: Option<SenderClock>,
+pub(super) struct Layer {
+    pub(super) ring: Ring,
+    pub(super) clock: Option<SenderClock>,
 }
 
 /// What a peer must know of its session.
@@ -90,12 +91,8 @@ impl Gateway {
         let credentials = self.open(now, fingerprint);
         // The newest transport is its.
         self.transports.swap_remove(0);
-        let waiting = self.subscribers.iter();
-        for waiting in waiting
-            .map(Subscriber::waiting_for_keyframe)
-            .collect::<Vec<_>>()
-        {
-            self.ask_for(now, &waiting);
+        for session in 1..=self.subscribers.len() {
+            self.begin(now, session);
         }
         let ssrcs = [0; 3];
         Admission { credentials, ssrcs }
@@ -157,11 +154,16 @@ impl Gateway {
         let transports = self.transports.iter().map(Transport::poll_timeout);
         let subscribers = self.subscribers.iter().map(Subscriber::poll_timeout);
         let all = transports.chain(subscribers);
-        all.chain([self.publisher.poll_timeout()]).flatten().min()
+        let behind = self.subscribers.iter().map(Subscriber::catch_up_at);
+        all.chain(behind)
+            .chain([self.publisher.poll_timeout()])
+            .flatten()
+            .min()
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant) {
         self.publisher.handle_timeout(now);
+        self.catch_up(now);
         for session in 0..self.transports.len() {
             self.transports[session].handle_timeout(now);
             if session > 0 {
@@ -193,9 +195,10 @@ impl Gateway {
         }
         let (track, layer) = (packet.track, packet.layer);
         let local = &mut self.tracks[usize::from(track.0)].layers[usize::from(layer.0)];
-        if let Some(old) = local.ring.insert(Arc::clone(&packet)) {
-            self.recycler.put(old);
-        }
+        let recycler = &mut self.recycler;
+        local
+            .ring
+            .insert(Arc::clone(&packet), |old| recycler.put(old));
         // Before it is sent on, as a shard does: the packet may be of a layer that was paused.
         self.drain_publisher(now);
         let layers = &self.tracks[usize::from(track.0)].layers;
@@ -206,6 +209,7 @@ impl Gateway {
                 subscriber.forward(now, track, layer, [&*packet], clock, &mut outlet);
             }
         }
+        self.catch_up(now);
     }
 
     fn feedback(&mut self, now: Instant, session: usize, bytes: &[u8]) {
@@ -251,8 +255,7 @@ impl Gateway {
                     for (track, local) in (0..).map(TrackId).zip(&self.tracks) {
                         self.subscribers[session - 1].set_layers(track, &local.ranked);
                     }
-                    let waiting = self.subscribers[session - 1].waiting_for_keyframe();
-                    self.ask_for(now, &waiting);
+                    self.begin(now, session);
                 }
                 Event::Closed(reason) => panic!("session {session} was closed: {reason}"),
                 _ => {}
@@ -308,7 +311,7 @@ impl Gateway {
         }
     }
 
-    fn ask_for(&mut self, now: Instant, layers: &LayersByTrack) {
+    pub(super) fn ask_for(&mut self, now: Instant, layers: &LayersByTrack) {
         for (track, layer) in layers.iter() {
             self.publisher.request_keyframe(now, track, layer);
         }
@@ -336,26 +339,29 @@ fn publisher(now: Instant, rtx: bool, layers: usize) -> Publisher {
 }
 
 fn tracks(layers: usize) -> Vec<Track> {
-    let layer = |capacity| Layer {
-        ring: Ring::new(capacity),
+    let layer = |capacity, cache| Layer {
+        ring: Ring::new(capacity, cache),
         clock: None,
     };
-    let track = |capacity, layers| Track {
-        layers: (0..layers).map(|_| layer(capacity)).collect(),
+    let track = |capacity, cache, layers| Track {
+        layers: (0..layers).map(|_| layer(capacity, cache)).collect(),
         ranked: Arc::new([]),
     };
-    vec![track(1024, layers), track(256, 1)]
+    vec![
+        track(1024, catch_up::CACHE, layers),
+        track(256, KeyframeCache::OFF, 1),
+    ]
 }
 
 /// Seals packets and queues them.
-struct Sealed<'a> {
+pub(super) struct Sealed<'a> {
     session: usize,
     to: Path,
     srtp: &'a mut Outbound,
     outbox: &'a mut Vec<(usize, Path, Vec<u8>)>,
 }
 
-fn outlet<'a>(
+pub(super) fn outlet<'a>(
     session: usize,
     transport: &'a mut Transport,
     outbox: &'a mut Vec<(usize, Path, Vec<u8>)>,

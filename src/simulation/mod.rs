@@ -16,6 +16,7 @@
 //! | `tests`, `layers` | what viewers get in every weather, and of every layer |
 
 mod agreed;
+mod catch_up;
 mod gateway;
 mod layers;
 mod network;

@@ -52,6 +52,8 @@ pub(super) struct Reception {
     unwrapper: Unwrapper,
     missing: BTreeMap<u64, Missing>,
     pub(super) packets: BTreeMap<u64, Got>,
+    /// When the first came.
+    pub(super) began: Option<Instant>,
     pub(super) repaired: u64,
     pub(super) duplicates: u64,
 }
@@ -86,6 +88,7 @@ impl WatchingPeer {
             unwrapper: Unwrapper::default(),
             missing: BTreeMap::new(),
             packets: BTreeMap::new(),
+            began: None,
             repaired: 0,
             duplicates: 0,
         };
@@ -251,6 +254,7 @@ impl WatchingPeer {
 
 impl Reception {
     fn receive(&mut self, now: Instant, number: u16, got: Got, is_repair: bool) {
+        self.began.get_or_insert(now);
         let highest = self.unwrapper.highest();
         let lowest = self.packets.keys().next().copied();
         let sequence = self.unwrapper.unwrap(number);

@@ -6,6 +6,7 @@ pub mod layer;
 pub mod name;
 pub mod packet;
 pub mod pattern;
+pub mod recycler;
 pub mod ring;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -17,5 +18,6 @@ pub use layer::{
 pub use name::{StreamName, StreamNameError};
 pub use packet::{ExtensionValues, Packet};
 pub use pattern::{StreamPattern, StreamPatternError};
-pub use ring::{Recycler, Ring};
+pub use recycler::Recycler;
+pub use ring::{KeyframeCache, Ring, Start};
 pub use track::{TrackId, TrackInfo};

@@ -1,13 +1,22 @@
-// A small HLS player (RFC 8216) for the playlists of this server: CMAF segments, video and audio
-// apart, appended to a MediaSource, or the browser's own player where there is no MediaSource.
+// A small low-latency HLS player (RFC 8216, draft-pantos-hls-rfc8216bis) for the playlists of this server:
+// parts of CMAF segments, video and audio apart, appended to a MediaSource as soon as they are made; or the
+// browser's own player where there is no MediaSource.
 
 import { problemOf, request } from "./session.js";
 
-/** How far behind the newest segment playback begins, in target durations. */
+/** Without parts, how far behind the newest segment playback begins, in target durations. */
 const START_BEHIND = 1.5;
 
-/** Further behind than this, in target durations, playback jumps ahead. */
-const TOO_FAR_BEHIND = 5;
+/** So much further behind than it should be, in seconds, playback goes faster, and jumps ahead. */
+const CATCH_UP = 0.25;
+const TOO_FAR_BEHIND = 3;
+
+/** The fastest playback. Voices still sound right. */
+const FASTEST = 1.1;
+
+/** Each time that nothing is left to play, playback stays further behind by so much, in seconds, up to a limit. */
+const STALL_STEP = 0.3;
+const MOST_STALL_STEPS = 5;
 
 /** What has been played is kept for so long, in seconds. */
 const KEEP_BEHIND = 12;
@@ -34,6 +43,10 @@ export class HlsPlayer extends EventTarget {
   #playlist = "";
   #renditions = [];
   #state = "stopped";
+  #stalls = 0;
+  #pace = null;
+  /** Playback has its place behind the newest media, and moves from there slowly. */
+  #settled = false;
 
   constructor(video, url, { token = "" } = {}) {
     super();
@@ -79,7 +92,10 @@ export class HlsPlayer extends EventTarget {
         if (!abort.signal.aborted) this.#setState("ended");
       } catch (error) {
         if (abort.signal.aborted) return;
-        if (error instanceof TimelineBreak) continue;
+        if (error instanceof TimelineBreak) {
+          this.#endPace();
+          continue;
+        }
         const problem = problemOf(error);
         this.#release();
         this.#setState(problem.final ? "stopped" : "waiting", { problem });
@@ -184,42 +200,98 @@ export class HlsPlayer extends EventTarget {
     return source;
   }
 
-  /** Loads the playlist of a rendition again and again, and all segments that are new in it. */
+  /** Loads the playlist of a rendition again and again, and all that is new in it. */
   async #follow(rendition, signal, begun) {
+    let url = rendition.url;
     for (;;) {
       const asked = performance.now();
-      const text = await this.#load(rendition.url, signal, "text");
+      let text;
+      try {
+        text = await this.#load(url, signal, "text");
+      } catch (error) {
+        // The publisher is away, and nothing new has come for as long as the server waits.
+        if (problemOf(error).status !== 503 || rendition.newest === undefined) throw error;
+        await sleep(problemOf(error).retryAfter ?? 1000, signal);
+        continue;
+      }
       const list = parseMedia(text, rendition.url);
+      rendition.handleList(list);
       let fresh = false;
-      for (const segment of rendition.missing(list)) {
+      for (const unit of rendition.missing(list)) {
         const load = (url) => this.#load(url, signal, "arrayBuffer");
-        await rendition.append(segment, load);
+        await rendition.append(unit, load);
         fresh = true;
-        rendition.targetDuration = list.targetDuration;
         begun();
         await rendition.trim(this.#video.currentTime - KEEP_BEHIND);
       }
       if (list.ended) return;
+      if (list.canBlock && rendition.next) {
+        // The server holds the request until there is more.
+        url = new URL(rendition.url);
+        url.searchParams.set("_HLS_msn", rendition.next.sequence);
+        url.searchParams.set("_HLS_part", rendition.next.part);
+        url = url.href;
+        continue;
+      }
       // Half the target duration when nothing was new (RFC 8216, section 6.3.4).
       const pause = list.targetDuration * (fresh ? 700 : 350) - (performance.now() - asked);
       await sleep(Math.max(pause, 150), signal);
     }
   }
 
-  /** Moves to where all renditions have media, near the newest. */
+  /** Moves to where all renditions have media, as near the newest as the server says. */
   #begin() {
+    const span = this.#span();
+    if (!span) return;
     const video = this.#video;
-    if (this.#renditions.some(({ buffer }) => buffer.buffered.length === 0)) return;
+    const outside = video.currentTime < span.from || video.currentTime > span.to;
+    if (outside && this.#state !== "playing") {
+      video.currentTime = Math.max(span.from, span.to - this.#target());
+    }
+    if (this.#state === "playing") return;
+    this.#setState("playing");
+    this.#pace = setInterval(() => this.#keepPace(), 250);
+    video.addEventListener("waiting", this.#onWaiting);
+  }
+
+  /** What all renditions have at the end of their buffers. */
+  #span() {
+    const empty = this.#renditions.some(({ buffer }) => buffer.buffered.length === 0);
+    if (empty || this.#renditions.length === 0) return null;
     const ranges = this.#renditions.map(({ buffer }) => lastRange(buffer.buffered));
     const [from, to] = [Math.max(...ranges.map((r) => r.start)), Math.min(...ranges.map((r) => r.end))];
-    if (to <= from) return;
-    const target = Math.max(...this.#renditions.map(({ targetDuration }) => targetDuration));
-    const outside = video.currentTime < from || video.currentTime > to;
-    if (outside || to - video.currentTime > TOO_FAR_BEHIND * target) {
-      video.currentTime = Math.max(from, to - START_BEHIND * target);
-    }
-    if (this.#state !== "playing") this.#setState("playing");
+    return to > from ? { from, to } : null;
   }
+
+  /** How far behind the end of the buffer playback should be, in seconds. */
+  #target() {
+    const holdBack = Math.max(...this.#renditions.map(({ holdBack }) => holdBack));
+    return holdBack + this.#stalls * STALL_STEP;
+  }
+
+  /** Plays a little faster when it is too far behind, and jumps when that would take too long. */
+  #keepPace() {
+    const [span, video] = [this.#span(), this.#video];
+    if (!span || video.paused) return;
+    const excess = span.to - video.currentTime - this.#target();
+    const far = excess > (this.#settled ? TOO_FAR_BEHIND : CATCH_UP);
+    this.#settled = true;
+    if (far || video.currentTime < span.from) {
+      video.currentTime = Math.max(span.from, span.to - this.#target());
+      video.playbackRate = 1;
+    } else if (excess > CATCH_UP) {
+      video.playbackRate = FASTEST;
+    } else if (excess < 0) {
+      video.playbackRate = 1;
+    }
+  }
+
+  #onWaiting = () => {
+    const span = this.#span();
+    // A seek waits too, but not for media that has not come.
+    if (!span || this.#video.seeking || span.to - this.#video.currentTime > 0.5) return;
+    this.#stalls = Math.min(this.#stalls + 1, MOST_STALL_STEPS);
+  };
 
   async #load(url, signal, form) {
     const headers = this.#token ? { Authorization: `Bearer ${this.#token}` } : {};
@@ -229,12 +301,20 @@ export class HlsPlayer extends EventTarget {
 
   #release() {
     this.#renditions = [];
+    this.#endPace();
     if (this.#mediaUrl) URL.revokeObjectURL(this.#mediaUrl);
     if (this.#mediaUrl || this.#video.src) {
       this.#video.removeAttribute("src");
       this.#video.load();
     }
     this.#mediaUrl = null;
+  }
+
+  #endPace() {
+    clearInterval(this.#pace);
+    this.#settled = false;
+    this.#video.removeEventListener("waiting", this.#onWaiting);
+    this.#video.playbackRate = 1;
   }
 
   #setState(state, detail = {}) {
@@ -248,11 +328,13 @@ class TimelineBreak extends Error {}
 
 /** One of video and audio: its playlist, its buffer, and what has gone into it. */
 class Rendition {
-  targetDuration = 2;
+  /** How far behind the newest media a player should stay, in seconds. */
+  holdBack = 3;
   bytes = 0;
-  /** Where on the media timeline a segment starts, and when it was made. */
+  /** Where on the media timeline a segment or part starts, and when it was made. */
   dates = [];
-  #next = null;
+  /** The segment and the part of it that come next. */
+  next = null;
   #map = null;
 
   constructor({ url, codecs }, buffer) {
@@ -263,39 +345,56 @@ class Rendition {
 
   /** The sequence number of the newest segment that was played, if any. */
   get newest() {
-    return this.#next === null ? undefined : this.#next - 1;
+    return this.next === null ? undefined : this.next.sequence - (this.next.part === 0 ? 1 : 0);
   }
 
-  /** The segments of the list that are to be loaded; at first only the newest ones. */
+  handleList(list) {
+    this.holdBack = list.partHoldBack ?? START_BEHIND * list.targetDuration;
+  }
+
+  /** The parts, or segments where parts aren't listed, that are to be loaded; at first the newest ones. */
   missing(list) {
+    const units = list.segments.flatMap((segment) => unitsOf(segment));
+    if (this.next === null) return this.#first(units);
     const newest = list.segments.at(-1)?.sequence ?? -1;
-    if (this.#next === null) {
-      const last = list.segments.slice(-2);
-      return last.slice(Math.max(0, last.findLastIndex(({ discontinuity }) => discontinuity)));
-    }
     // A list that begins again belongs to a server that did.
-    if (newest < this.#next - 1) throw new TimelineBreak();
-    const fresh = list.segments.filter(({ sequence }) => sequence >= this.#next);
+    if (newest < this.next.sequence - 1) throw new TimelineBreak();
+    const fresh = units.filter(({ sequence, part }) => {
+      if (sequence !== this.next.sequence) return sequence > this.next.sequence;
+      return part === null || part >= this.next.part;
+    });
     if (fresh.some(({ discontinuity }) => discontinuity)) throw new TimelineBreak();
-    return fresh.length > 4 ? fresh.slice(-2) : fresh;
+    // Too late to load all of it.
+    if (fresh.reduce((sum, { duration }) => sum + duration, 0) > 5 * list.targetDuration) throw new TimelineBreak();
+    return fresh;
   }
 
-  async append(segment, load) {
-    if (segment.map && segment.map !== this.#map) {
-      await this.#put(await load(segment.map));
-      this.#map = segment.map;
+  /** From the last one on that can be decoded alone and is far enough from the end. */
+  #first(units) {
+    const start = Math.max(0, units.findLastIndex(({ discontinuity }) => discontinuity));
+    const recent = units.slice(start);
+    let behind = 0;
+    for (let index = recent.length - 1; index >= 0; index -= 1) {
+      behind += recent[index].duration;
+      if (behind >= this.holdBack && recent[index].independent) return recent.slice(index);
     }
-    const data = await load(segment.url);
+    return recent;
+  }
+
+  async append(unit, load) {
+    if (unit.map && unit.map !== this.#map) {
+      await this.#put(await load(unit.map));
+      this.#map = unit.map;
+    }
+    const data = await load(unit.url);
     this.bytes += data.byteLength;
-    const before = this.buffer.buffered.length ? lastRange(this.buffer.buffered).end : NaN;
     await this.#put(data);
-    this.#next = segment.sequence + 1;
-    if (this.buffer.buffered.length === 0 || !segment.date) return;
-    const { end } = lastRange(this.buffer.buffered);
-    // Continuous media grows the range that was last; otherwise the segment made a new one.
-    const start = end > before && end - before < segment.duration * 1.5 ? before : end - segment.duration;
-    this.dates.push({ start, date: segment.date });
-    this.dates.splice(0, this.dates.length - 32);
+    const { sequence, part } = unit;
+    this.next = unit.last ? { sequence: sequence + 1, part: 0 } : { sequence, part: part + 1 };
+    if (this.buffer.buffered.length === 0 || !unit.date || unit.duration === 0) return;
+    const start = lastRange(this.buffer.buffered).end - unit.duration;
+    this.dates.push({ start, date: unit.date });
+    this.dates.splice(0, this.dates.length - 64);
   }
 
   async trim(before) {
@@ -337,27 +436,62 @@ export function parseMultivariant(text, base) {
 
 /** Reads a media playlist. */
 export function parseMedia(text, base) {
-  const list = { targetDuration: 2, ended: false, segments: [] };
-  let [sequence, map, date, duration, discontinuity] = [0, null, null, 0, false];
+  const list = { targetDuration: 2, ended: false, segments: [], canBlock: false, partHoldBack: undefined };
+  const fresh = () => ({ duration: 0, discontinuity: false, parts: [], url: null });
+  let [sequence, map, date, segment] = [0, null, null, fresh()];
+  const add = () => {
+    list.segments.push({ ...segment, sequence, map, date });
+    sequence += 1;
+    // A segment without a date of its own follows the one before.
+    date = date === null ? null : date + segment.duration * 1000;
+    segment = fresh();
+  };
   for (const line of linesOf(text)) {
     const value = line.slice(line.indexOf(":") + 1);
     if (line.startsWith("#EXT-X-TARGETDURATION:")) list.targetDuration = Math.min(Number(value) || 2, 30);
     else if (line.startsWith("#EXT-X-MEDIA-SEQUENCE:")) sequence = Number(value) || 0;
-    else if (line.startsWith("#EXT-X-MAP:")) map = new URL(attributes(line).URI, base).href;
+    else if (line.startsWith("#EXT-X-SERVER-CONTROL:")) {
+      const control = attributes(line);
+      list.canBlock = control["CAN-BLOCK-RELOAD"] === "YES";
+      list.partHoldBack = Number(control["PART-HOLD-BACK"]) || undefined;
+    } else if (line.startsWith("#EXT-X-PART:")) {
+      const part = attributes(line);
+      const url = new URL(part.URI, base).href;
+      const independent = part.INDEPENDENT === "YES";
+      segment.parts.push({ url, duration: Number(part.DURATION) || 0, independent });
+    } else if (line.startsWith("#EXT-X-MAP:")) map = new URL(attributes(line).URI, base).href;
     else if (line.startsWith("#EXT-X-PROGRAM-DATE-TIME:")) date = Date.parse(value);
-    else if (line.startsWith("#EXTINF:")) duration = Number.parseFloat(value) || 0;
-    else if (line === "#EXT-X-DISCONTINUITY") discontinuity = true;
+    else if (line.startsWith("#EXTINF:")) segment.duration = Number.parseFloat(value) || 0;
+    else if (line === "#EXT-X-DISCONTINUITY") segment.discontinuity = true;
     else if (line === "#EXT-X-ENDLIST") list.ended = true;
     else if (!line.startsWith("#")) {
-      const url = new URL(line, base).href;
-      list.segments.push({ sequence, url, map, date, duration, discontinuity });
-      sequence += 1;
-      // A segment without a date of its own follows the one before.
-      date = date === null ? null : date + duration * 1000;
-      discontinuity = false;
+      segment.url = new URL(line, base).href;
+      add();
     }
   }
+  if (segment.parts.length > 0) add();
   return list;
+}
+
+/** What is loaded of a segment: its parts, where they are listed, or all of it. */
+function unitsOf({ sequence, url, parts, map, date, duration, discontinuity }) {
+  if (parts.length === 0) {
+    return [{ sequence, part: null, url, map, date, duration, discontinuity, independent: true, last: true }];
+  }
+  let start = 0;
+  return parts.map((part, index) => {
+    const unit = {
+      ...part,
+      sequence,
+      part: index,
+      map,
+      date: date === null ? null : date + start * 1000,
+      discontinuity: discontinuity && index === 0,
+      last: url !== null && index === parts.length - 1,
+    };
+    start += part.duration;
+    return unit;
+  });
 }
 
 function linesOf(text) {

@@ -18,6 +18,9 @@ import {
 /** A picture that doesn't change for so long is said to be missing, in milliseconds. */
 const FROZEN = 3000;
 
+/** From 1900, where NTP begins, to 1970, in milliseconds. */
+const NTP_EPOCH = 2_208_988_800_000;
+
 const stream = streamOfPage();
 const options = optionsOfPage();
 const video = byId("video");
@@ -105,7 +108,7 @@ function startHls() {
 
 function fallBack(reason) {
   client?.stop();
-  fallback = `${sentence(reason)} Playing by HLS instead, with some seconds of delay.`;
+  fallback = `${sentence(reason)} Playing by HLS instead, a second or two behind.`;
   showNotice(byId("notice"), fallback);
   startHls();
 }
@@ -264,7 +267,6 @@ function newStats() {
       });
       return;
     }
-    byId("latency-title").textContent = "Buffer";
     const report = await client?.stats();
     const all = report ? [...report.values()] : [];
     const inbound = all.find(({ type, kind }) => type === "inbound-rtp" && kind === "video");
@@ -282,9 +284,11 @@ function newStats() {
     }
     const delay = delays.delay.next(inbound?.jitterBufferDelay ?? 0, now);
     const count = delays.count.next(inbound?.jitterBufferEmittedCount ?? 0, now);
+    const behind = behindLive(inbound);
+    byId("latency-title").textContent = Number.isFinite(behind) ? "Behind live" : "Buffer";
     showNumbers(byId("numbers"), {
       way: "WebRTC",
-      latency: timeText(count > 0 ? delay / count : NaN),
+      latency: timeText(Number.isFinite(behind) ? behind : count > 0 ? delay / count : NaN),
       bitrate: bitrateText(report ? bits.next(total * 8, now) : NaN),
       rate: fixed(inbound ? frames.next(inbound.framesDecoded ?? 0, now) : NaN),
       size,
@@ -293,6 +297,16 @@ function newStats() {
       lost: inbound?.packetsLost ?? "–",
     });
   };
+}
+
+/**
+ * How old the picture is by the clock of the sender reports, in seconds. NaN before the first report, and when
+ * that clock and ours can't be compared.
+ */
+function behindLive(inbound) {
+  const shown = (inbound?.estimatedPlayoutTimestamp ?? NaN) - NTP_EPOCH;
+  const behind = (Date.now() - shown) / 1000;
+  return behind > 0 && behind < 10 ? behind : NaN;
 }
 
 function fixed(number) {

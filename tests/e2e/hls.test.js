@@ -14,6 +14,12 @@ const browser = browserOfFile();
 
 const PUBLISHER = ["--size", "640x360", "--keyframe-interval", "1s"];
 
+/** Short segments, and playlists that end with the broadcast. */
+const SHORT = { "hls.segment_duration": "1s", "streams.reconnect_grace": "0s" };
+
+/** As it is by default, but with parts that are short. */
+const LOW_LATENCY = { "hls.part_duration": "200ms" };
+
 test("hls.js plays on another site", async (t) => {
   const { playlist } = await startBroadcast(t);
   const page = await browser.open(t, await startSite(t));
@@ -34,6 +40,67 @@ test("hls.js plays on another site", async (t) => {
   assert.ok(await page.evaluate(() => window.hls.levels[0].details?.live), "it is live");
   assert.deepEqual(await page.evaluate(() => window.errors), []);
   await page.evaluate(() => window.hls.destroy());
+});
+
+test("hls.js plays with low latency, and goes on with the next publisher", async (t) => {
+  const { gateway, publisher, playlist } = await startBroadcast(t, [], LOW_LATENCY);
+  const page = await browser.open(t, await startSite(t));
+  const asked = requestsOf(page);
+  await page.evaluate((playlist) => {
+    const video = document.querySelector("video");
+    Object.assign(window, { errors: [], stalls: 0 });
+    window.hls = new Hls({ maxLiveSyncPlaybackRate: 1.5 });
+    window.hls.on(Hls.Events.ERROR, (_, { fatal, details }) => fatal && window.errors.push(details));
+    video.addEventListener("waiting", () => (window.stalls += 1));
+    window.hls.loadSource(playlist);
+    window.hls.attachMedia(video);
+    video.play();
+  }, playlist);
+  await playbackAdvances(page, 4);
+  const latencies = () =>
+    page.evaluate(() => [window.hls.latency, (Date.now() - window.hls.playingDate?.getTime()) / 1000]);
+  // Players without parts stay at least three target durations behind: 6 s.
+  await until("the picture is near the newest part", async () => {
+    const [player, clock] = await latencies();
+    return player > 0 && player < 3.5 && clock > 0 && clock < 3.5;
+  });
+  const before = await page.evaluate(() => window.stalls);
+  await playbackAdvances(page, 6);
+  const [player, clock] = await latencies();
+  const stalls = (await page.evaluate(() => window.stalls)) - before;
+  t.diagnostic(`latency ${player.toFixed(2)} s, by the clock ${clock.toFixed(2)} s, ${stalls} stalls in 6 s`);
+  assert.ok(asked.some((path) => /video-\d+\.\d+\.m4s$/.test(path)), "it asks for parts");
+  assert.ok(asked.some((path) => /_HLS_msn=\d+&_HLS_part=\d+/.test(path)), "it waits for parts");
+  assert.ok(asked.some((path) => path.includes("_HLS_skip=YES")), "it asks for delta updates");
+
+  await publisher.stop("SIGKILL");
+  startPublisher(t, gateway, "demo", ["--size", "320x240", "--keyframe-interval", "1s"]);
+  await until("the next picture is there", async () => (await pictureSize(page)) === "320x240");
+  await playbackAdvances(page, 3);
+  assert.deepEqual(await page.evaluate(() => window.errors), []);
+  await page.evaluate(() => window.hls.destroy());
+});
+
+test("the watch page plays by HLS with low latency, and goes on with the next publisher", async (t) => {
+  const { gateway, publisher } = await startBroadcast(t, [], LOW_LATENCY);
+  const page = await browser.open(t);
+  const asked = requestsOf(page);
+  await page.goto(`${gateway.url}/watch/demo#way=hls`);
+  await playbackAdvances(page, 4);
+  const latency = () => page.evaluate(() => window.tidegate.client.latency);
+  await until("the picture is near the newest part", async () => (await latency()) < 3.5);
+  t.diagnostic(`latency ${(await latency()).toFixed(2)} s`);
+  assert.ok(asked.some((path) => /video-\d+\.\d+\.m4s$/.test(path)), "it asks for parts");
+  assert.ok(asked.some((path) => /_HLS_msn=\d+&_HLS_part=\d+/.test(path)), "it waits for parts");
+
+  await publisher.stop("SIGKILL");
+  startPublisher(t, gateway, "demo", ["--size", "320x240", "--keyframe-interval", "1s"]);
+  await until("the next picture is there", async () => (await pictureSize(page)) === "320x240");
+  await playbackAdvances(page, 3);
+  // Both ways say how old the picture is.
+  await page.selectOption("#way", "whep");
+  await textBecomes(page, "state", /^Live$/);
+  await playbackAdvances(page, 2);
 });
 
 test("the browser's own player plays from the first playlist on", async (t) => {
@@ -117,11 +184,8 @@ test("the watch page falls back to HLS where codecs don't meet, and says so when
 });
 
 /** A gateway with short segments and a broadcast whose playlist can be played. */
-async function startBroadcast(t, args = []) {
-  const gateway = await startGateway(t, {
-    "hls.segment_duration": "1s",
-    "streams.reconnect_grace": "0s",
-  });
+async function startBroadcast(t, args = [], settings = SHORT) {
+  const gateway = await startGateway(t, settings);
   const publisher = startPublisher(t, gateway, "demo", [...PUBLISHER, ...args]);
   const playlist = `${gateway.url}/hls/demo/index.m3u8`;
   await until("there is a playlist", async () => {
@@ -130,6 +194,16 @@ async function startBroadcast(t, args = []) {
     return response.ok;
   });
   return { gateway, publisher, playlist };
+}
+
+/** The paths that a page asks for, with their queries, as it asks. */
+function requestsOf(page) {
+  const asked = [];
+  page.on("request", (request) => {
+    const { pathname, search } = new URL(request.url());
+    asked.push(pathname + search);
+  });
+  return asked;
 }
 
 /** What a program prints. */

@@ -121,9 +121,57 @@ async fn subscribers_of_four_shards_get_every_packet() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_subscriber_begins_with_the_past_and_nobody_is_asked_for_it() {
+    for shards in [1, 2, 4] {
+        let server = Server::start(|settings| settings.media.shards = shards).await;
+        let mut publisher = Peer::publish(&server.whip("demo"), None).await;
+        let mut broadcast = Broadcast::new(publisher.video());
+        // One keyframe long ago, as far as anybody knows, and some pictures after it.
+        for _ in 0..8 {
+            broadcast.send(&mut publisher).await;
+        }
+        for viewer in 0..4 {
+            let mut subscriber = Peer::subscribe(&server.whep("demo"), None).await;
+            let ssrc = subscriber.video().ssrc;
+            let mut before: Option<Rtp> = None;
+            for expected in 0..8 * Broadcast::PACKETS_PER_FRAME {
+                let packet = Rtp::read(&subscriber.recv_rtp().await);
+                let number =
+                    number_of(&packet.payload).expect("the payload arrives as it was sent");
+                assert_eq!((packet.ssrc, number), (ssrc, expected), "viewer {viewer}");
+                if let Some(before) = before.replace(packet.clone()) {
+                    let begins_frame = number.is_multiple_of(Broadcast::PACKETS_PER_FRAME);
+                    let ticks = packet.timestamp.wrapping_sub(before.timestamp);
+                    assert_eq!(
+                        packet.sequence_number,
+                        before.sequence_number.wrapping_add(1)
+                    );
+                    let closer = 1..=Broadcast::TICKS_PER_FRAME;
+                    assert!(ticks == 0 && !begins_frame || begins_frame && closer.contains(&ticks));
+                }
+            }
+        }
+        // The first thing that it is asked for is what the server is asked for now.
+        let mut late = Peer::subscribe(&server.whep("demo"), None).await;
+        let request = PictureLossIndication {
+            sender_ssrc: 1,
+            media_ssrc: late.video().ssrc,
+        };
+        late.send_rtcp(&[Box::new(request)]).await;
+        let request: PictureLossIndication = publisher.recv_rtcp().await;
+        assert_eq!(request.media_ssrc, broadcast.ssrc);
+        assert_eq!(server.counters().queue_overflow, 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_new_subscriber_and_one_that_asks_make_the_publisher_send_a_keyframe() {
     for shards in [1, 2] {
-        let server = Server::start(|settings| settings.media.shards = shards).await;
+        let server = Server::start(|settings| {
+            settings.media.shards = shards;
+            settings.media.keyframe_cache_bytes = 0;
+        })
+        .await;
         let mut publisher = Peer::publish(&server.whip("demo"), None).await;
         let mut broadcast = Broadcast::new(publisher.video());
         broadcast.send(&mut publisher).await;

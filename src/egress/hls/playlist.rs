@@ -1,4 +1,5 @@
-//! Playlists (RFC 8216), written with `hls_m3u8`; the only file that knows that crate.
+//! Playlists (RFC 8216 and draft-pantos-hls-rfc8216bis), written with `hls_m3u8`; the only file that knows
+//! that crate. The low-latency tags, which it lacks, are put between its lines.
 
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use hls_m3u8::tags::{ExtXMap, ExtXMedia, ExtXProgramDateTime, VariantStream};
 use hls_m3u8::types::{Channels, MediaType, StreamData, UFloat};
 use hls_m3u8::{MasterPlaylist, MediaPlaylist, MediaSegment};
 
-use super::Format;
+use super::tags;
 
 /// A playlist could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +20,10 @@ pub struct PlaylistError(#[from] hls_m3u8::Error);
 pub struct MediaList {
     /// No segment is longer, in seconds.
     pub target_duration: u64,
+    /// No part is longer.
+    pub part_target: Duration,
+    /// How far behind the end players stay; never less than three parts.
+    pub hold_back: Duration,
     /// The number of the first segment.
     pub first: u64,
     /// Discontinuities before the first segment, those of its own tag not counted.
@@ -27,8 +32,14 @@ pub struct MediaList {
     pub independent: bool,
     /// Nothing will be added.
     pub ended: bool,
-    /// The segments.
+    /// So many of the oldest segments are left out, as the player has them.
+    pub skipped: usize,
+    /// The segments, those left out too. The last one may be open.
     pub segments: Vec<Entry>,
+    /// The part that comes next.
+    pub hint: Option<String>,
+    /// The other renditions: the playlist, its last segment and its last part.
+    pub reports: Vec<(String, u64, usize)>,
 }
 
 /// One segment of a playlist.
@@ -44,6 +55,21 @@ pub struct Entry {
     pub time: i64,
     /// It does not go on from the segment before.
     pub discontinuity: bool,
+    /// Its parts, where they are listed.
+    pub parts: Vec<PartEntry>,
+    /// More parts follow.
+    pub open: bool,
+}
+
+/// One part of a playlist.
+#[derive(Debug)]
+pub struct PartEntry {
+    /// Where it is, relative to the playlist.
+    pub uri: String,
+    /// How long it lasts.
+    pub duration: Duration,
+    /// It begins with a keyframe.
+    pub independent: bool,
 }
 
 impl MediaList {
@@ -53,107 +79,223 @@ impl MediaList {
     ///
     /// [`PlaylistError`] when a value can't be expressed.
     pub fn write(&self) -> Result<String, PlaylistError> {
-        let mut header = MediaPlaylist::builder();
-        header
-            .target_duration(Duration::from_secs(self.target_duration))
-            .media_sequence(self.first as usize)
-            .discontinuity_sequence(self.discontinuities as usize)
-            .has_independent_segments(self.independent)
-            .segments(Vec::new());
-        let mut text = with_version(&header.build()?.to_string());
+        let mut text = self.head()?;
         let mut map = None;
-        for entry in &self.segments {
-            // The crate puts this tag after the MAP; players expect it before.
-            if entry.discontinuity {
-                text.push_str("#EXT-X-DISCONTINUITY\n");
+        for (number, entry) in self.segments.iter().enumerate() {
+            let new_map = map != Some(&entry.map) || entry.discontinuity;
+            map = Some(&entry.map);
+            if number >= self.skipped {
+                // What a player skips told it the map.
+                let told = number > 0 && number == self.skipped && !entry.discontinuity;
+                entry.write(new_map && !told, &mut text)?;
             }
-            let time = DateTime::from_timestamp_nanos(entry.time).fixed_offset();
-            let mut segment = MediaSegment::builder();
-            segment
-                .uri(entry.uri.clone())
-                .duration(microseconds(entry.duration))
-                .program_date_time(ExtXProgramDateTime::new(time));
-            if map != Some(&entry.map) || entry.discontinuity {
-                segment.map(ExtXMap::new(entry.map.clone()));
-                map = Some(&entry.map);
-            }
-            text.push_str(&segment.build()?.to_string());
         }
         if self.ended {
             text.push_str("#EXT-X-ENDLIST\n");
+            return Ok(text);
+        }
+        if let Some(hint) = &self.hint {
+            tags::preload_hint(&mut text, hint);
+        }
+        for (uri, segment, part) in &self.reports {
+            tags::rendition_report(&mut text, uri, *segment, *part);
+        }
+        Ok(text)
+    }
+
+    fn head(&self) -> Result<String, PlaylistError> {
+        let mut header = MediaPlaylist::builder();
+        header
+            .target_duration(Duration::from_secs(self.target_duration))
+            .media_sequence(usize::try_from(self.first).unwrap_or(usize::MAX))
+            .discontinuity_sequence(usize::try_from(self.discontinuities).unwrap_or(usize::MAX))
+            .has_independent_segments(self.independent)
+            .segments(Vec::new());
+        // Only what skips needs the later version, so that strict old players take the rest.
+        let version = if self.skipped > 0 {
+            SKIP_VERSION
+        } else {
+            VERSION
+        };
+        let mut text = with_version(&header.build()?.to_string(), version);
+        if !self.ended {
+            tags::server_control(
+                &mut text,
+                self.part_target,
+                self.target_duration,
+                self.hold_back,
+            );
+        }
+        if self.skipped > 0 {
+            tags::skip(&mut text, self.skipped);
         }
         Ok(text)
     }
 }
 
-/// What the multivariant playlist offers: one variant with what is there now.
+impl Entry {
+    fn write(&self, with_map: bool, text: &mut String) -> Result<(), PlaylistError> {
+        // The crate puts this tag after the MAP; players expect it before.
+        if self.discontinuity {
+            text.push_str("#EXT-X-DISCONTINUITY\n");
+        }
+        let time = DateTime::from_timestamp_nanos(self.time).fixed_offset();
+        let mut segment = MediaSegment::builder();
+        segment
+            .uri(self.uri.clone())
+            .duration(microseconds(self.duration));
+        // Strict old players take no tag without a segment after it, so an open one has what it must.
+        if !self.open || self.discontinuity {
+            segment.program_date_time(ExtXProgramDateTime::new(time));
+        }
+        if with_map {
+            segment.map(ExtXMap::new(self.map.clone()));
+        }
+        let segment = segment.build()?.to_string();
+        // Parts stand between the tags that are true of them too, and the segment itself.
+        let (about, itself) = segment.split_at(segment.find("#EXTINF").unwrap_or(0));
+        text.push_str(about);
+        for part in &self.parts {
+            tags::part(text, &part.uri, part.duration, part.independent);
+        }
+        if !self.open {
+            text.push_str(itself);
+        }
+        Ok(())
+    }
+}
+
+/// What the multivariant playlist offers.
+#[derive(Debug, Default)]
+pub struct Multivariant {
+    /// The video renditions, the best first.
+    pub videos: Vec<VideoVariant>,
+    /// The audio renditions, of which a player takes one; the best first.
+    pub audios: Vec<AudioVariant>,
+}
+
+/// A video rendition.
 #[derive(Debug)]
-pub struct Variant<'a> {
-    /// The video rendition: its playlist, format, pictures a second.
-    pub video: Option<(&'a str, &'a Format, f64)>,
-    /// The audio rendition.
-    pub audio: Option<(&'a str, &'a Format)>,
-    /// Bits a second of the largest segment.
+pub struct VideoVariant {
+    /// Where its playlist is.
+    pub uri: String,
+    /// Its `CODECS` value.
+    pub codecs: String,
+    /// Width and height.
+    pub size: (u16, u16),
+    /// Pictures a second.
+    pub rate: f64,
+    /// How many bits it takes.
+    pub bits: Bits,
+}
+
+/// An audio rendition.
+#[derive(Debug)]
+pub struct AudioVariant {
+    /// Where its playlist is.
+    pub uri: String,
+    /// The group that it is alone in.
+    pub group: &'static str,
+    /// Its `CODECS` value.
+    pub codecs: String,
+    /// Its channels.
+    pub channels: u8,
+    /// How many bits it takes.
+    pub bits: Bits,
+}
+
+/// Bits a second.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Bits {
+    /// Of the largest segment.
     pub peak: u64,
-    /// Bits a second on average.
+    /// On average.
     pub average: u64,
 }
 
-impl Variant<'_> {
-    /// The text of the playlist.
+impl Multivariant {
+    /// The text of the playlist: each video with each audio.
     ///
     /// # Errors
     ///
     /// [`PlaylistError`] when a value can't be expressed.
     pub fn write(&self) -> Result<String, PlaylistError> {
-        let (mut codecs, mut media) = (Vec::new(), Vec::new());
-        let mut data = StreamData::builder();
-        data.bandwidth(self.peak).average_bandwidth(self.average);
-        if let Some((_, format, _)) = self.video {
-            codecs.push(format.codecs.clone());
-            data.resolution((usize::from(format.size.0), usize::from(format.size.1)));
-        }
-        if let Some((uri, format)) = self.audio {
-            codecs.push(format.codecs.clone());
-            let mut rendition = ExtXMedia::builder();
-            rendition
-                .media_type(MediaType::Audio)
-                .group_id(GROUP)
-                .name("Audio")
-                .is_default(true)
-                .is_autoselect(true)
-                .channels(Channels::new(u64::from(format.channels)))
-                .uri(uri.to_owned());
-            if self.video.is_some() {
-                media.push(rendition.build()?);
+        let (mut variants, mut media) = (Vec::new(), Vec::new());
+        if self.videos.is_empty() {
+            for audio in &self.audios {
+                variants.push(variant(None, Some(audio))?);
+            }
+        } else {
+            for audio in &self.audios {
+                media.push(audio.media()?);
+            }
+            let audios = self.audios.iter().map(Some);
+            let audios: Vec<_> = if media.is_empty() {
+                vec![None]
+            } else {
+                audios.collect()
+            };
+            for audio in audios {
+                for video in &self.videos {
+                    variants.push(variant(Some(video), audio)?);
+                }
             }
         }
-        data.codecs(codecs);
-        let uri = self
-            .video
-            .map(|(uri, ..)| uri)
-            .or(self.audio.map(|(uri, _)| uri))
-            .unwrap_or_default();
-        let rate = self
-            .video
-            .map(|(.., rate)| (rate * 1000.0).round() as f32 / 1000.0);
-        let variant = VariantStream::ExtXStreamInf {
-            uri: uri.to_owned().into(),
-            frame_rate: rate
-                .filter(|rate| rate.is_finite() && *rate > 0.0)
-                .map(UFloat::new),
-            audio: (!media.is_empty()).then(|| GROUP.into()),
-            subtitles: None,
-            closed_captions: None,
-            stream_data: data.build()?,
-        };
         let mut master = MasterPlaylist::builder();
         master
             .has_independent_segments(true)
             .media(media)
-            .variant_streams(vec![variant]);
-        Ok(with_version(&master.build()?.to_string()))
+            .variant_streams(variants);
+        Ok(with_version(&master.build()?.to_string(), VERSION))
     }
+}
+
+impl AudioVariant {
+    fn media(&self) -> Result<ExtXMedia<'static>, PlaylistError> {
+        let mut rendition = ExtXMedia::builder();
+        rendition
+            .media_type(MediaType::Audio)
+            .group_id(self.group)
+            .name("Audio")
+            .is_default(true)
+            .is_autoselect(true)
+            .channels(Channels::new(u64::from(self.channels)))
+            .uri(self.uri.clone());
+        Ok(rendition.build()?)
+    }
+}
+
+fn variant(
+    video: Option<&VideoVariant>,
+    audio: Option<&AudioVariant>,
+) -> Result<VariantStream<'static>, PlaylistError> {
+    let bits = [video.map(|video| video.bits), audio.map(|audio| audio.bits)];
+    let sum = |of: fn(&Bits) -> u64| bits.iter().flatten().map(of).sum::<u64>();
+    let codecs = [
+        video.map(|video| &video.codecs),
+        audio.map(|audio| &audio.codecs),
+    ];
+    let mut data = StreamData::builder();
+    data.bandwidth(sum(|bits| bits.peak).max(1))
+        .average_bandwidth(sum(|bits| bits.average))
+        .codecs(codecs.into_iter().flatten().cloned().collect::<Vec<_>>());
+    if let Some(video) = video {
+        data.resolution((usize::from(video.size.0), usize::from(video.size.1)));
+    }
+    let uri = video
+        .map(|video| &video.uri)
+        .or(audio.map(|audio| &audio.uri));
+    let rate = video.map(|video| (video.rate * 1000.0).round() as f32 / 1000.0);
+    Ok(VariantStream::ExtXStreamInf {
+        uri: uri.cloned().unwrap_or_default().into(),
+        frame_rate: rate
+            .filter(|rate| rate.is_finite() && *rate > 0.0)
+            .map(UFloat::new),
+        audio: video.and(audio).map(|audio| audio.group.into()),
+        subtitles: None,
+        closed_captions: None,
+        stream_data: data.build()?,
+    })
 }
 
 /// Shorter than a tick of any clock, and no digits that say nothing.
@@ -161,13 +303,14 @@ fn microseconds(duration: Duration) -> Duration {
     Duration::from_micros((duration.as_nanos() as u64 + 500) / 1000)
 }
 
-const GROUP: &str = "audio";
 /// Needed for `EXT-X-MAP` in playlists that are no I-frame lists (RFC 8216, section 7).
 const VERSION: &str = "#EXT-X-VERSION:6\n";
+/// Needed for `EXT-X-SKIP` (rfc8216bis, section 8).
+const SKIP_VERSION: &str = "#EXT-X-VERSION:9\n";
 
 /// Says our version in the second line; the crate derives one from the tags that it was given.
-fn with_version(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + VERSION.len());
+fn with_version(text: &str, version: &str) -> String {
+    let mut out = String::with_capacity(text.len() + version.len());
     for line in text
         .lines()
         .filter(|line| !line.starts_with("#EXT-X-VERSION"))
@@ -175,85 +318,11 @@ fn with_version(text: &str) -> String {
         out.push_str(line);
         out.push('\n');
         if line == "#EXTM3U" {
-            out.push_str(VERSION);
+            out.push_str(version);
         }
     }
     out
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::convert::TryFrom;
-
-    fn entry(number: u64, discontinuity: bool) -> Entry {
-        Entry {
-            uri: format!("video-{number}.m4s"),
-            map: format!("video-init-{}.mp4", u64::from(number > 8)),
-            duration: Duration::from_millis(2_300),
-            time: 1_750_000_000_000_000_000 + number as i64 * 2_000_000_000,
-            discontinuity,
-        }
-    }
-
-    #[test]
-    fn a_media_playlist_says_all_and_reads_back() {
-        let list = MediaList {
-            target_duration: 2,
-            first: 7,
-            discontinuities: 3,
-            independent: true,
-            ended: true,
-            segments: vec![entry(7, false), entry(8, false), entry(9, true)],
-        };
-        let text = list.write().unwrap();
-        assert_eq!(
-            text,
-            "#EXTM3U\n#EXT-X-VERSION:6\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:7\n\
-             #EXT-X-DISCONTINUITY-SEQUENCE:3\n#EXT-X-INDEPENDENT-SEGMENTS\n\
-             #EXT-X-MAP:URI=\"video-init-0.mp4\"\n#EXT-X-PROGRAM-DATE-TIME:2025-06-15T15:06:54.000Z\n\
-             #EXTINF:2.3,\nvideo-7.m4s\n\
-             #EXT-X-PROGRAM-DATE-TIME:2025-06-15T15:06:56.000Z\n#EXTINF:2.3,\nvideo-8.m4s\n\
-             #EXT-X-DISCONTINUITY\n#EXT-X-MAP:URI=\"video-init-1.mp4\"\n\
-             #EXT-X-PROGRAM-DATE-TIME:2025-06-15T15:06:58.000Z\n#EXTINF:2.3,\nvideo-9.m4s\n#EXT-X-ENDLIST\n"
-        );
-        let parsed = MediaPlaylist::try_from(text.as_str()).unwrap();
-        assert_eq!(parsed.media_sequence, 7);
-        assert_eq!(parsed.segments.num_elements(), 3);
-    }
-
-    #[test]
-    fn a_multivariant_playlist_describes_what_is_there() {
-        let (video, audio) = (Format::vp9(0, 8, 1, 1280, 720).unwrap(), Format::opus(2));
-        let variant = Variant {
-            video: Some(("video.m3u8", &video, 29.97003)),
-            audio: Some(("audio.m3u8", &audio)),
-            peak: 2_700_000,
-            average: 2_500_000,
-        };
-        let text = variant.write().unwrap();
-        for part in [
-            "BANDWIDTH=2700000,AVERAGE-BANDWIDTH=2500000",
-            "CODECS=\"vp09.00.31.08,opus\"",
-            "RESOLUTION=1280x720",
-            "FRAME-RATE=29.970",
-            "AUDIO=\"audio\"",
-            "CHANNELS=\"2\"",
-            "URI=\"audio.m3u8\"",
-            "#EXT-X-INDEPENDENT-SEGMENTS",
-        ] {
-            assert!(text.contains(part), "{part} in {text}");
-        }
-        assert!(MasterPlaylist::try_from(text.as_str()).is_ok());
-        let text = Variant {
-            video: None,
-            ..variant
-        }
-        .write()
-        .unwrap();
-        assert!(
-            text.contains("\naudio.m3u8\n") && !text.contains("EXT-X-MEDIA"),
-            "{text}"
-        );
-    }
-}
+pub(super) mod tests;

@@ -1,70 +1,72 @@
-//! Cuts samples into segments, all renditions at the same instants.
+//! Cuts samples into parts and segments, all renditions at the same instants.
 //!
-//! Video leads: a segment begins with a keyframe, and audio is cut at the video's time. Where no video
-//! comes, audio leads by the clock of its own samples. Time here is media time only; no clock is read.
+//! The first video layer leads: a segment begins with a keyframe of it, and everything else is cut at
+//! the same time. Where no video comes, audio leads by the clock of its own samples. Time here is media
+//! time only; no clock is read.
 //!
-//! A run of segments with the same tracks, formats and alignment is an *epoch*; where a new one begins,
-//! players see a discontinuity.
+//! A run of segments with the same formats and alignment is an *epoch*; where a new one begins, players
+//! see a discontinuity, on all renditions at once. Other video layers and a second coding of the audio
+//! may join and leave within an epoch: they have the same segment numbers, and none of what they missed.
 
-mod audio;
 mod cut;
+mod epoch;
+mod line;
 mod media;
+mod opening;
+mod pictures;
+mod promise;
+mod sounds;
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::fmp4::BoxError;
+use super::rendition::RenditionId;
 use super::timeline::Walls;
 use crate::rtp::MediaKind;
 
-use audio::take_audio;
-use cut::Cut;
-pub use media::{Init, Media, Sample, Segment};
+use epoch::{Epoch, Span};
+use line::{Line, Output};
+pub use media::{Init, Part, Sample, Terms};
 
 /// What the segmenter aims at.
 #[derive(Clone, Debug)]
 pub struct SegmenterSettings {
     /// The length of a segment, where keyframes allow it.
     pub target: Duration,
+    /// The length of a part; what comes out may be a little more, so that whole pictures fit.
+    pub part: Duration,
     /// Whether the publisher announced a video track.
     pub video: bool,
-    /// Whether the publisher announced an audio track.
-    pub audio: bool,
+    /// What the playlists promise already, where they have an earlier publisher.
+    pub terms: Option<Terms>,
 }
 
 /// Cuts the samples of one publisher.
 ///
-/// After each `handle_*` drain [`Self::poll_segment`] and ask [`Self::poll_keyframe_request`].
+/// After each `handle_*` drain [`Self::poll_part`] and ask [`Self::poll_keyframe_request`].
 #[derive(Debug)]
 pub struct Segmenter {
     settings: SegmenterSettings,
     walls: Walls,
-    // Samples that are in no segment yet, oldest first.
-    video: VecDeque<Sample>,
-    audio: VecDeque<Sample>,
+    /// By [`RenditionId::index`].
+    lines: Vec<Line>,
     epoch: Option<Epoch>,
     keyframe: KeyframeWish,
     /// The publisher has gone: nothing is waited for.
     ending: bool,
-    /// Wall-clock time that is time zero in the segments.
-    zero: Option<i64>,
     /// Where the last segment ended, in time of the segments.
     end: i64,
-    sequence: u32,
-}
-
-#[derive(Debug)]
-struct Epoch {
-    walls: Walls,
-    leader: MediaKind,
-    /// Wall-clock time at which the open segment begins.
-    start: i64,
-    fresh: bool,
-    video: Option<Arc<Init>>,
-    audio: Option<Arc<Init>>,
-    /// Where audio ended, in its media time.
-    audio_end: i64,
+    zero: Option<i64>,
+    /// Of the next segment.
+    number: u64,
+    terms: Terms,
+    /// The part target is final.
+    settled: bool,
+    /// The longest segment, how many there were and how long they were together, until that is promised.
+    longest: i64,
+    measured: (u32, i64),
+    parts: VecDeque<Part>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -74,54 +76,119 @@ enum KeyframeWish {
     Told,
 }
 
+/// What a line did.
+#[derive(Debug, PartialEq, Eq)]
+enum Step {
+    /// It took a sample of its queue, or silence.
+    Took,
+    /// Something else changed.
+    Again,
+    /// It can't go on.
+    Wait,
+}
+
+/// How far the renditions are in all.
+#[derive(Debug)]
+struct Clock {
+    /// The newest instant that any of them has reached (wall-clock time).
+    horizon: i64,
+    /// Nothing more comes.
+    ending: bool,
+    /// No segment that goes on is shorter (ns).
+    shortest: i64,
+}
+
+impl Clock {
+    /// Whether the picture after this one, `frame` later, is in the same segment whatever it is.
+    fn is_uncut(&self, sample: &Sample, span: &Span, frame: i64) -> bool {
+        !self.ending && sample.dts + frame - span.dts < self.shortest
+    }
+
+    /// Whether what has not come of a segment is given up.
+    fn is_overdue(&self, span: &Span) -> bool {
+        self.ending
+            || span
+                .end
+                .is_some_and(|end| self.horizon - end.time > PATIENCE)
+    }
+}
+
 impl Segmenter {
     /// A segmenter without samples.
     pub fn new(settings: SegmenterSettings) -> Self {
+        let terms = settings.terms.unwrap_or(Terms {
+            part_target: settings.part,
+            target_duration: None,
+        });
         Self {
-            settings,
             walls: Walls::default(),
-            video: VecDeque::new(),
-            audio: VecDeque::new(),
+            lines: RenditionId::all().map(Line::new).collect(),
             epoch: None,
             keyframe: KeyframeWish::None,
             ending: false,
-            zero: None,
             end: MARGIN,
-            sequence: 0,
+            zero: None,
+            number: 0,
+            terms,
+            settled: settings.terms.is_some(),
+            longest: 0,
+            measured: (0, 0),
+            parts: VecDeque::new(),
+            settings,
         }
     }
 
-    /// The alignment of the tracks as it is known now. One that differs audibly begins a new epoch at the
-    /// next cut; an epoch of which no segment is out takes it over.
+    /// The alignment of the renditions as it is known now. One that differs audibly begins a new epoch at
+    /// the next cut; an epoch of which nothing is out takes it over.
     pub fn handle_walls(&mut self, walls: Walls) {
         self.walls = walls;
-        let fresh = self.epoch.as_ref().filter(|epoch| epoch.fresh);
-        if fresh.is_some_and(|epoch| cut::differ(&walls, &epoch.walls)) {
-            self.epoch = None;
+        let Some(epoch) = &mut self.epoch else {
+            return;
+        };
+        let fresh = self.lines.iter().all(Line::is_fresh) && epoch.spans.len() == 1;
+        if fresh && cut::differ(&walls, &epoch.walls) {
+            let samples = self.lines.iter_mut().map(Line::take_back);
+            if samples.sum::<usize>() > 0 || epoch.placed > 0 {
+                self.number = epoch.first;
+                self.epoch = None;
+            }
+            return;
+        }
+        // What had no packets yet is at no place that could change.
+        for id in RenditionId::all() {
+            if epoch.walls.get(id).is_none() {
+                epoch.walls.set(id, walls.get(id));
+            }
         }
     }
 
-    /// Takes the next sample of a track, in decode order. What goes back in time is dropped.
-    pub fn handle_sample(&mut self, sample: Sample) {
-        let (queue, floor) = match sample.format.kind {
-            MediaKind::Video => (&mut self.video, i64::MIN),
-            // What was filled with silence is not said again.
-            MediaKind::Audio => {
-                let floor = self.epoch.as_ref().filter(|epoch| epoch.audio.is_some());
-                (
-                    &mut self.audio,
-                    floor.map_or(i64::MIN, |epoch| epoch.audio_end - TOLERANCE),
-                )
-            }
+    /// Takes the next sample of a rendition, in decode order. What goes back in time is dropped.
+    pub fn handle_sample(&mut self, rendition: RenditionId, sample: Sample) {
+        let Some(line) = self.lines.get_mut(rendition.index()) else {
+            return;
         };
-        if sample.dts < floor || queue.back().is_some_and(|last| sample.dts <= last.dts) {
+        if line.newest.is_some_and(|newest| sample.dts <= newest) {
             return;
         }
-        if queue.is_empty() && sample.format.kind == MediaKind::Video && !sample.keyframe {
-            self.wish_keyframe();
-            return;
+        if line.joined.is_none() {
+            line.leaving = false;
+            let video = rendition.kind() == MediaKind::Video;
+            if video && line.queue.is_empty() && !sample.keyframe {
+                return self.wish_keyframe();
+            }
         }
-        queue.push_back(sample);
+        line.newest = Some(sample.dts);
+        line.queue.push_back(sample);
+        if line.queue.len() > MOST_WAITING {
+            line.queue.pop_front();
+        }
+    }
+
+    /// Nothing more comes of a rendition for now: it leaves at the next cut.
+    pub fn handle_leave(&mut self, rendition: RenditionId) {
+        if let Some(line) = self.lines.get_mut(rendition.index()) {
+            line.leaving = line.joined.is_some();
+        }
     }
 
     /// The publisher has gone: what is left becomes the last segment.
@@ -130,43 +197,32 @@ impl Segmenter {
     }
 
     /// Media of a track is missing from here on: what follows begins a new epoch.
-    pub fn handle_discontinuity(&mut self) {
-        self.video.clear();
-        self.audio.clear();
-        self.epoch = None;
-    }
-
-    /// The next finished segment.
     ///
     /// # Errors
     ///
-    /// [`BoxError`]; the segment is lost, the next may work.
-    pub fn poll_segment(&mut self) -> Result<Option<Segment>, BoxError> {
-        self.begin_epoch()?;
-        let Some(epoch) = &self.epoch else {
-            return Ok(None);
-        };
-        let cut = match epoch.leader {
-            MediaKind::Video => self.video_cut(epoch),
-            MediaKind::Audio => self.audio_cut(epoch),
-        };
-        match cut {
-            Cut::At { count, time, last } => {
-                let segment = self.segment(count, time)?;
-                if last || self.must_restart() {
-                    self.epoch = None;
-                }
-                Ok(Some(segment))
-            }
-            Cut::Overdue => {
-                self.wish_keyframe();
-                Ok(None)
-            }
-            Cut::No => Ok(None),
-        }
+    /// [`BoxError`]; what was open is lost then.
+    pub fn handle_discontinuity(&mut self) -> Result<(), BoxError> {
+        let ending = std::mem::replace(&mut self.ending, true);
+        let result = self.advance();
+        self.ending = ending;
+        self.epoch = None;
+        self.lines.iter_mut().for_each(Line::clear);
+        result
     }
 
-    /// Whether the publisher should be asked for a keyframe; true once for each reason.
+    /// The next finished part. Those of one rendition come in order.
+    ///
+    /// # Errors
+    ///
+    /// [`BoxError`]; call [`Self::handle_discontinuity`] then: what follows may work.
+    pub fn poll_part(&mut self) -> Result<Option<Part>, BoxError> {
+        if self.parts.is_empty() {
+            self.advance()?;
+        }
+        Ok(self.parts.pop_front())
+    }
+
+    /// Whether the publisher should be asked for a keyframe of all its layers; true once for each reason.
     pub fn poll_keyframe_request(&mut self) -> bool {
         let wanted = self.keyframe == KeyframeWish::Wanted;
         if wanted {
@@ -181,108 +237,80 @@ impl Segmenter {
         }
     }
 
-    fn video_time(walls: &Walls, sample: &Sample) -> i64 {
-        sample.pts + walls.video.unwrap_or(0)
+    fn line(&self, rendition: RenditionId) -> Option<&Line> {
+        self.lines.get(rendition.index())
     }
 
-    fn audio_time(walls: &Walls, sample: &Sample) -> i64 {
-        sample.pts + walls.audio.unwrap_or(0)
-    }
-
-    fn begin_epoch(&mut self) -> Result<(), BoxError> {
-        if self.epoch.is_some() {
-            return Ok(());
-        }
-        let walls = self.walls;
-        let (leader, start) = if let Some(first) = self.video.front() {
-            (MediaKind::Video, Self::video_time(&walls, first))
-        } else if let (Some(first), Some(last)) = (self.audio.front(), self.audio.back()) {
-            let alone = !self.settings.video
-                || last.pts - first.pts > VIDEO_WAIT
-                || (self.ending && self.sequence == 0);
-            if !alone {
+    /// Moves samples as far as they can go.
+    fn advance(&mut self) -> Result<(), BoxError> {
+        while self.begin_epoch()? {
+            let more = self.decide();
+            self.settle_part_target();
+            for index in 0..self.lines.len() {
+                self.advance_line(index)?;
+            }
+            let Some(epoch) = &mut self.epoch else {
+                return Ok(());
+            };
+            let oldest = self
+                .lines
+                .iter()
+                .filter_map(|line| Some(line.joined.as_ref()?.segment));
+            let oldest = oldest.min();
+            // The last one stays, for who may still join.
+            while epoch.spans.len() > 1
+                && epoch
+                    .spans
+                    .front()
+                    .is_some_and(|span| oldest.is_none_or(|oldest| span.number < oldest))
+            {
+                epoch.spans.pop_front();
+            }
+            if epoch.closing && oldest.is_none() {
+                self.epoch = None;
+            } else if !more {
                 return Ok(());
             }
-            (MediaKind::Audio, Self::audio_time(&walls, first))
-        } else {
-            return Ok(());
-        };
-        let zero = self.zero.get_or_insert(start - self.end);
-        *zero = (*zero).min(start - self.end);
-        self.keyframe = KeyframeWish::None;
-        let video = self
-            .video
-            .front()
-            .map(|first| Init::of(&first.format))
-            .transpose()?;
-        let audio_end = start - walls.audio.unwrap_or(0);
-        self.epoch = Some(Epoch {
-            walls,
-            leader,
-            start,
-            fresh: true,
-            video,
-            audio: None,
-            audio_end,
-        });
+        }
         Ok(())
     }
 
-    /// Takes the segment out of the queues that ends before the video sample `count` and at `time`.
-    fn segment(&mut self, count: usize, time: i64) -> Result<Segment, BoxError> {
-        let frame = self.frame_duration();
-        let pictures: Vec<_> = self.video.drain(..count).collect();
-        let next = self
-            .video
-            .front()
-            .filter(|_| count > 0)
-            .map(|sample| sample.dts);
-        let zero = self.zero.unwrap_or(0);
-        // Callers have an epoch; without one there is no segment to take.
-        let Some(epoch) = &mut self.epoch else {
-            return Ok(Segment {
-                discontinuity: false,
-                independent: false,
-                time,
-                video: None,
-                audio: None,
-            });
+    fn advance_line(&mut self, index: usize) -> Result<(), BoxError> {
+        let clock = Clock {
+            horizon: self.horizon(),
+            ending: self.ending,
+            shortest: cut::shortest(&self.settings),
         };
-        let walls = epoch.walls;
-        let video_end = next
-            .or_else(|| pictures.last().map(|last| last.dts + frame))
-            .unwrap_or(0);
-        let sounds = take_audio(&mut self.audio, epoch, time);
-        let sound_end = epoch.audio_end;
-        let sequence = self.sequence + 1;
-        let media = |init: &Option<Arc<Init>>, samples: &[Sample], end: i64, wall: Option<i64>| {
-            let Some(init) = init.as_ref().filter(|_| !samples.is_empty()) else {
-                return Ok(None);
+        let (Some(epoch), Some(line)) = (&mut self.epoch, self.lines.get_mut(index)) else {
+            return Ok(());
+        };
+        let leads = line.id == epoch.leader;
+        if !self.settled {
+            return Ok(());
+        }
+        let mut out = Output {
+            parts: &mut self.parts,
+            terms: self.terms,
+        };
+        loop {
+            let step = match line.id.kind() {
+                MediaKind::Video => pictures::step(line, epoch, &clock, &mut out)?,
+                MediaKind::Audio => sounds::step(line, epoch, &clock, &mut out)?,
             };
-            media::media(init, samples, end, wall.unwrap_or(0) - zero, sequence).map(Some)
-        };
-        let segment = Segment {
-            discontinuity: epoch.fresh,
-            independent: pictures.first().is_none_or(|first| first.keyframe),
-            time: epoch.start,
-            video: media(&epoch.video, &pictures, video_end, walls.video)?,
-            audio: media(&epoch.audio, &sounds, sound_end, walls.audio)?,
-        };
-        epoch.fresh = false;
-        epoch.start = time;
-        self.sequence = sequence;
-        self.end = self.end.max(time - zero);
-        self.keyframe = KeyframeWish::None;
-        Ok(segment)
+            match step {
+                Step::Took if leads => epoch.placed = epoch.placed.saturating_sub(1),
+                Step::Took | Step::Again => {}
+                Step::Wait => return Ok(()),
+            }
+        }
     }
 }
 
-/// How long audio waits for video before it goes on alone.
-const VIDEO_WAIT: i64 = 3_000_000_000;
-/// Rounding of timestamps.
-const TOLERANCE: i64 = 1_000_000;
 /// Segments begin at this time, so that pictures decoded before they are shown have one too.
 const MARGIN: i64 = 1_000_000_000;
-
+/// So long after a cut, what a rendition has not brought of it is given up.
+const PATIENCE: i64 = 500_000_000;
+/// Samples of a rendition that wait for others at most.
+const MOST_WAITING: usize = 4096;
 #[cfg(test)]
 mod tests;

@@ -3,19 +3,24 @@
 //! Reading creates nothing: a path is looked up among what is there. Writing is done by one
 //! [`Recording`] a stream at a time; a newer one takes over and the older one is ignored.
 
+mod listing;
+mod resource;
+mod shelf;
 mod state;
+mod waiting;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-
-use super::playlist::PlaylistError;
-use super::segmenter::Segment;
+use super::rendition::RenditionId;
+use super::segmenter::{Part, Terms};
 use crate::stream::StreamName;
 
-use state::State;
+pub use resource::{Directives, File, Media, MediaFile, Rendered, Resource};
+use state::{Answer, State};
+pub use waiting::Waiting;
 
 /// How much is kept.
 #[derive(Clone, Debug)]
@@ -24,6 +29,8 @@ pub struct LibrarySettings {
     pub window: usize,
     /// Segments kept beyond that, for players that fetch late.
     pub spare: usize,
+    /// How far behind the newest part players stay; never less than three parts.
+    pub hold_back: Duration,
     /// Bytes of a stream; the oldest segments go first.
     pub max_bytes: usize,
     /// How long a stream waits for another publisher before its playlists end. What comes then would
@@ -31,6 +38,10 @@ pub struct LibrarySettings {
     pub grace: Duration,
     /// How long a stream stays after its end.
     pub linger: Duration,
+    /// Requests of all streams that may wait for what comes next.
+    pub waiting: usize,
+    /// How long a rendition is made after somebody asked for it last.
+    pub demand: Duration,
 }
 
 impl Default for LibrarySettings {
@@ -38,31 +49,34 @@ impl Default for LibrarySettings {
         Self {
             window: 10,
             spare: 4,
+            hold_back: Duration::ZERO,
             max_bytes: 64 << 20,
             grace: Duration::ZERO,
             linger: Duration::from_secs(30),
+            waiting: 20_000,
+            demand: Duration::from_secs(30),
         }
     }
 }
 
-/// The answer to a player's request.
+/// A rendition that is made when somebody asks for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Resource {
-    /// It is there.
-    Found {
-        /// Its media type.
-        content_type: &'static str,
-        /// Its bytes.
-        body: Bytes,
-        /// How long a cache may keep it.
-        cache_seconds: u32,
-    },
-    /// The stream is live, but has too few segments yet: ask again in a second.
-    NotYet,
-    /// The stream can't be played by HLS; the text is for the user.
-    Unavailable(String),
-    /// There is no such thing, or no more.
-    NotFound,
+pub struct Offer {
+    /// Its `CODECS` value.
+    pub codecs: String,
+    /// Its channels.
+    pub channels: u8,
+    /// What it will take.
+    pub bits_per_second: u64,
+}
+
+/// What a request gets: at once, or later.
+#[derive(Debug)]
+pub enum Answered {
+    /// This.
+    Now(Resource),
+    /// What this resolves to.
+    Later(Waiting),
 }
 
 /// The streams that can be played by HLS. Clones are the same library.
@@ -70,6 +84,7 @@ pub enum Resource {
 pub struct Library {
     settings: Arc<LibrarySettings>,
     streams: Arc<RwLock<HashMap<StreamName, Arc<Presentation>>>>,
+    waiting: waiting::Count,
 }
 
 impl Library {
@@ -78,6 +93,7 @@ impl Library {
         Self {
             settings: Arc::new(settings),
             streams: Arc::default(),
+            waiting: Arc::default(),
         }
     }
 
@@ -88,6 +104,14 @@ impl Library {
             .unwrap_or_else(PoisonError::into_inner)
             .get(stream)
             .cloned()
+    }
+
+    fn presentation(&self, first_number: u64) -> Presentation {
+        Presentation {
+            settings: Arc::clone(&self.settings),
+            waiting: Arc::clone(&self.waiting),
+            state: Mutex::new(State::new(first_number)),
+        }
     }
 
     fn presentations(&self) -> Vec<Arc<Presentation>> {
@@ -101,9 +125,9 @@ impl Library {
     /// no cache has seen, as segments are longer than a second.
     pub fn record(&self, stream: &StreamName, first_number: u64) -> Recording {
         let mut streams = self.streams.write().unwrap_or_else(PoisonError::into_inner);
-        let presentation = streams.entry(stream.clone()).or_insert_with(|| {
-            Arc::new(Presentation::new(Arc::clone(&self.settings), first_number))
-        });
+        let presentation = streams
+            .entry(stream.clone())
+            .or_insert_with(|| Arc::new(self.presentation(first_number)));
         let presentation = Arc::clone(presentation);
         // Under the lock of the directory, so that it can't be removed meanwhile.
         let generation = presentation.begin();
@@ -139,75 +163,81 @@ impl Library {
 #[derive(Debug)]
 pub struct Presentation {
     settings: Arc<LibrarySettings>,
+    waiting: waiting::Count,
     state: Mutex<State>,
 }
 
 impl Presentation {
-    /// What is at `path`: `index.m3u8`, `video.m3u8`, `audio.m3u8`, `video-init-7.mp4`, `audio-9.m4s` and so on.
-    ///
-    /// The playlists of a live stream are there from its third segment on. Chromium's own player fails for
-    /// good on a live playlist of one or two. A stream that has ended is played however short it was.
-    pub fn get(&self, path: &str) -> Resource {
-        let state = self.lock();
-        if let Some(reason) = &state.unavailable {
-            return Resource::Unavailable(reason.clone());
-        }
-        let playlist = match path {
-            "index.m3u8" => &state.index,
-            "video.m3u8" => &state.video,
-            "audio.m3u8" => &state.audio,
-            _ => return state.media(path),
-        };
-        if state.is_too_young() {
-            return Resource::NotYet;
-        }
-        match playlist {
-            Some(body) => Resource::Found {
-                content_type: "application/vnd.apple.mpegurl",
-                body: body.clone(),
-                cache_seconds: 1,
-            },
-            None => Resource::NotFound,
+    /// A file as it is now, or once it has come. A wait has no limit of time: the caller's is
+    /// [`Self::patience`].
+    pub fn ask(self: Arc<Self>, file: File, directives: Directives, now: Instant) -> Answered {
+        let answer = self.lock().answer(file, directives, &self.settings, now);
+        match answer {
+            Answer::Ready(resource) => Answered::Now(resource),
+            Answer::After(_) => Answered::Later(Waiting {
+                presentation: self,
+                file,
+                directives,
+                asked: now,
+                place: None,
+            }),
         }
     }
 
-    fn new(settings: Arc<LibrarySettings>, first_number: u64) -> Self {
-        let state = State::new(first_number);
-        Self {
-            settings,
-            state: Mutex::new(state),
+    /// A file as it is now.
+    pub fn get(&self, file: File, now: Instant) -> Resource {
+        match self
+            .lock()
+            .answer(file, Directives::default(), &self.settings, now)
+        {
+            Answer::Ready(resource) => resource,
+            Answer::After(_) => Resource::NotYet,
         }
+    }
+
+    /// The length that no segment exceeds, in seconds, once it is known.
+    pub fn target_duration(&self) -> Option<u64> {
+        self.lock().terms.and_then(|terms| terms.target_duration)
+    }
+
+    /// How long a request may wait: three target durations (rfc8216bis, section 6.2.5.2).
+    pub fn patience(&self) -> Duration {
+        Duration::from_secs(3 * self.target_duration().unwrap_or(2))
+    }
+
+    /// Bytes of media that are kept.
+    pub fn bytes(&self) -> usize {
+        self.lock().bytes()
     }
 
     fn begin(&self) -> u64 {
         let mut state = self.lock();
-        state.generation += 1;
-        state.fresh = true;
-        state.unavailable = None;
-        state.abandoned = None;
-        let ended = state.ended.take().is_some();
-        if ended && let Err(error) = state.write_playlists(self.settings.window) {
-            tracing::error!(%error, "hls playlist");
-        }
-        state.generation
+        state.begin();
+        let generation = state.generation;
+        self.wake_all(state);
+        generation
     }
 
     fn handle_timeout(&self, now: Instant) {
         let mut state = self.lock();
-        if state
-            .abandoned
-            .is_some_and(|since| now >= since + self.settings.grace)
-        {
-            state.abandoned = None;
-            state.ended = Some(now);
-            if let Err(error) = state.write_playlists(self.settings.window) {
-                tracing::error!(%error, "hls playlist");
-            }
+        let grace = self.settings.grace;
+        if state.abandoned.is_some_and(|since| now >= since + grace) {
+            state.end(now);
+            self.wake_all(state);
         }
     }
 
     fn ends(&self) -> Option<Instant> {
         self.lock().ended.map(|since| since + self.settings.linger)
+    }
+
+    /// Everybody looks again.
+    fn wake_all(&self, mut state: MutexGuard<'_, State>) {
+        let wakers: Vec<_> = RenditionId::all()
+            .flat_map(|id| state.take_wakers(id))
+            .collect();
+        drop(state);
+        wakers.into_iter().for_each(Waker::wake);
     }
 
     /// What a panic left behind is whole: every change of the state is complete before the next begins.
@@ -224,26 +254,44 @@ pub struct Recording {
 }
 
 impl Recording {
-    /// Adds a segment; ignored once another recording of the stream has begun.
-    ///
-    /// # Errors
-    ///
-    /// [`PlaylistError`]; the playlists stay as they were before.
-    pub fn push(&self, segment: Segment) -> Result<(), PlaylistError> {
-        let settings = &self.presentation.settings;
-        match self.state() {
-            Some(mut state) => {
-                state.push(segment, settings);
-                state.write_playlists(settings.window)
-            }
-            None => Ok(()),
+    /// Adds a part; ignored once another recording of the stream has begun.
+    pub fn push(&self, part: Part) {
+        let Some(mut state) = self.state() else {
+            return;
+        };
+        let rendition = part.rendition;
+        state.push(part, &self.presentation.settings);
+        let wakers = state.take_wakers(rendition);
+        drop(state);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// What the playlists promise already, for the segmenter of this recording.
+    pub fn terms(&self) -> Option<Terms> {
+        self.presentation.lock().terms
+    }
+
+    /// Says that a rendition would be made if somebody asked for it: the multivariant playlist lists it.
+    /// None takes the offer back.
+    pub fn offer(&self, rendition: RenditionId, offer: Option<Offer>) {
+        if let Some(mut state) = self.state() {
+            state.set_offer(rendition, offer);
         }
+    }
+
+    /// Whether somebody asked for a rendition's playlist lately: look from time to time.
+    pub fn is_wanted(&self, rendition: RenditionId, now: Instant) -> bool {
+        let state = self.presentation.lock();
+        let asked = state.asked[rendition.index()];
+        asked
+            .is_some_and(|at| now.saturating_duration_since(at) < self.presentation.settings.demand)
     }
 
     /// Says why the stream can't be played by HLS.
     pub fn refuse(&self, reason: &str) {
         if let Some(mut state) = self.state() {
             state.unavailable = Some(reason.to_owned());
+            self.presentation.wake_all(state);
         }
     }
 
@@ -252,6 +300,8 @@ impl Recording {
     pub fn end(&self, now: Instant) {
         if let Some(mut state) = self.state() {
             state.abandoned = Some(now);
+            state.close();
+            self.presentation.wake_all(state);
         }
         if self.presentation.settings.grace.is_zero() {
             self.presentation.handle_timeout(now);

@@ -1,10 +1,12 @@
-//! RTP timestamps of two tracks on one clock: the publisher's by sender reports, else that of the arrivals.
+//! RTP timestamps of all tracks on one clock: the publisher's by sender reports, else that of the arrivals.
 //!
 //! Each track has a *media time* of its own, in nanoseconds and straight from its RTP timestamps, so
 //! that durations stay as regular as the publisher made them. [`Walls`] says which wall-clock time
 //! media time zero has.
 
 use std::time::Duration;
+
+use super::rendition::RenditionId;
 
 /// The clock of a track.
 #[derive(Debug)]
@@ -26,48 +28,53 @@ struct Last {
     arrival: i64,
 }
 
-/// The wall-clock time (ns since 1970) of media time zero, for video and audio.
+/// The wall-clock time (ns since 1970) of media time zero, for each rendition.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Walls {
-    /// Of the video track.
-    pub video: Option<i64>,
-    /// Of the audio track.
-    pub audio: Option<i64>,
-    /// Both come from sender reports, so that they fit each other exactly.
+    of: [Option<i64>; RenditionId::COUNT],
+    /// All of them come from sender reports, so that they fit each other exactly.
     pub reported: bool,
 }
 
 impl Walls {
-    /// Both tracks on one clock: by sender reports when both have one, else by arrival.
+    /// All renditions on one clock: by sender reports when all that have packets have one, else by arrival.
     ///
     /// A publisher's clock that is off by more than [`Self::TRUSTED`] is used between the tracks only.
-    pub fn of(video: Option<&TrackClock>, audio: Option<&TrackClock>) -> Self {
-        let arrivals = [video, audio].map(|clock| clock.and_then(|clock| clock.arrival));
-        let reports = [video, audio].map(|clock| clock.and_then(|clock| clock.report));
-        let needed = [video, audio].map(|clock| clock.is_some_and(|clock| clock.last.is_some()));
-        let reported = needed.contains(&true) && (0..2).all(|n| !needed[n] || reports[n].is_some());
-        if !reported {
-            let [video, audio] = arrivals;
-            return Self {
-                video,
-                audio,
-                reported,
-            };
+    pub fn of<'a>(clocks: impl IntoIterator<Item = (RenditionId, &'a TrackClock)>) -> Self {
+        let (mut arrivals, mut reports) = (Self::default(), Self::default());
+        let (mut any, mut all, mut off) = (false, true, None);
+        for (rendition, clock) in clocks {
+            arrivals.set(rendition, clock.arrival);
+            reports.set(rendition, clock.report);
+            if clock.last.is_some() {
+                any = true;
+                all &= clock.report.is_some();
+            }
+            off = off.or_else(|| Some(clock.arrival? - clock.report?));
         }
-        let off = (0..2)
-            .find_map(|n| Some(arrivals[n]? - reports[n]?))
-            .unwrap_or(0);
-        let off = if off.unsigned_abs() > Self::TRUSTED.as_nanos() as u64 {
-            off
-        } else {
-            0
-        };
-        let [video, audio] = reports.map(|report| report.map(|report| report + off));
+        if !(any && all) {
+            return arrivals;
+        }
+        let off = off.filter(|off| off.unsigned_abs() > Self::TRUSTED.as_nanos() as u64);
+        let shift = off.unwrap_or(0);
         Self {
-            video,
-            audio,
-            reported,
+            of: reports.of.map(|report| Some(report? + shift)),
+            reported: true,
         }
+    }
+
+    /// That of one rendition, if it is known. What is made of another track's sound is as old as that.
+    pub fn get(&self, rendition: RenditionId) -> Option<i64> {
+        let own = self.of[rendition.index()];
+        match rendition {
+            RenditionId::Aac => own.or(self.of[RenditionId::Audio.index()]),
+            RenditionId::Video(_) | RenditionId::Audio => own,
+        }
+    }
+
+    /// Sets that of one rendition.
+    pub fn set(&mut self, rendition: RenditionId, wall: Option<i64>) {
+        self.of[rendition.index()] = wall;
     }
 
     /// How far a publisher's clock may be from ours to count as the right time.
@@ -147,6 +154,8 @@ mod tests {
 
     const SECOND: i64 = 1_000_000_000;
     const START: i64 = 1_750_000_000 * SECOND;
+    const VIDEO: RenditionId = RenditionId::Video(0);
+    const AUDIO: RenditionId = RenditionId::Audio;
 
     fn ntp(unix: i64) -> u64 {
         let fraction = ((unix % SECOND) as u64) << 32;
@@ -190,8 +199,11 @@ mod tests {
         clock.handle_packet(0, START + SECOND / 2);
         clock.handle_packet(90_000, START + SECOND + SECOND / 10);
         clock.handle_packet(180_000, START + 2 * SECOND + SECOND / 5);
-        let walls = Walls::of(Some(&clock), None);
-        assert_eq!(walls.video, Some(START + SECOND / 10 - TrackClock::ORIGIN));
+        let walls = Walls::of([(VIDEO, &clock)]);
+        assert_eq!(
+            walls.get(VIDEO),
+            Some(START + SECOND / 10 - TrackClock::ORIGIN)
+        );
         assert!(!walls.reported);
     }
 
@@ -200,16 +212,16 @@ mod tests {
         let (mut video, mut audio) = (TrackClock::new(90_000), TrackClock::new(48_000));
         video.handle_packet(1000, START);
         audio.handle_packet(5000, START + SECOND / 10);
-        assert!(!Walls::of(Some(&video), Some(&audio)).reported);
+        assert!(!Walls::of([(VIDEO, &video), (AUDIO, &audio)]).reported);
         video.handle_report(1000, ntp(START - SECOND / 4));
-        assert!(!Walls::of(Some(&video), Some(&audio)).reported);
+        assert!(!Walls::of([(VIDEO, &video), (AUDIO, &audio)]).reported);
         audio.handle_report(5000 + 48_000, ntp(START + SECOND));
-        let walls = Walls::of(Some(&video), Some(&audio));
+        let walls = Walls::of([(VIDEO, &video), (AUDIO, &audio)]);
         assert!(walls.reported);
         let near = |wall: Option<i64>, expected: i64| {
             (wall.unwrap() + TrackClock::ORIGIN - expected).abs() < 10
         };
-        assert!(near(walls.video, START - SECOND / 4) && near(walls.audio, START));
+        assert!(near(walls.get(VIDEO), START - SECOND / 4) && near(walls.get(AUDIO), START));
     }
 
     #[test]
@@ -219,8 +231,8 @@ mod tests {
         audio.handle_packet(0, START);
         video.handle_report(0, ntp(1_000 * SECOND));
         audio.handle_report(0, ntp(1_000 * SECOND + SECOND / 2));
-        let walls = Walls::of(Some(&video), Some(&audio));
-        assert_eq!(walls.video, Some(START - TrackClock::ORIGIN));
-        assert!((walls.audio.unwrap() - walls.video.unwrap() - SECOND / 2).abs() < 10);
+        let walls = Walls::of([(VIDEO, &video), (AUDIO, &audio)]);
+        assert_eq!(walls.get(VIDEO), Some(START - TrackClock::ORIGIN));
+        assert!((walls.get(AUDIO).unwrap() - walls.get(VIDEO).unwrap() - SECOND / 2).abs() < 10);
     }
 }

@@ -164,7 +164,11 @@ fn what_was_sent_before_a_switch_is_found_in_its_layer() {
     let _ = pass(&mut splice, HIGH, &[keyframe(start, 4, 0)], &mut out);
     let before = splice.origin(501).unwrap();
     assert_eq!((before.layer, before.source), (LOW, 70_001));
-    assert_eq!(before.shift.timestamp, 7_000, "as when it was sent");
+    assert_eq!(
+        before.shifts.of(&frame(start, 3, 0)).timestamp,
+        7_000,
+        "as when it was sent"
+    );
 }
 
 #[test]
@@ -239,4 +243,72 @@ fn sound_begins_anywhere() {
     let _ = pass(&mut splice, LOW, &[frame(start, 1, 77)], &mut out);
     assert_eq!(out[1].0, 1);
     assert!(out[1].1 > out[0].1);
+}
+
+/// All pictures up to the last, as somebody gets them who comes then; `span` to send them in.
+fn pass_past(splice: &mut Splice, past: &[Packet], span: Duration, out: &mut Out) {
+    let ends = (&past[0], &past[past.len() - 1]);
+    let began = splice.begin_with_past(
+        LOW,
+        ends,
+        span,
+        |_| None,
+        |packet, own, shift| {
+            let timestamp = packet.timestamp.wrapping_add(shift.timestamp);
+            out.push((own, timestamp, packet.sequence));
+        },
+    );
+    assert!(began.switched && began.packets == 1);
+    let _ = pass(splice, LOW, &past[1..], out);
+}
+
+#[test]
+fn the_past_lies_close_together_before_the_present() {
+    let (mut splice, mut out, start) = (splice(), Out::new(), Instant::now());
+    let past: Vec<_> = (0..=60)
+        .map(|number| frame(start, number, 50_000))
+        .collect();
+    pass_past(&mut splice, &past, Duration::from_millis(100), &mut out);
+    let next = [frame(start, 61, 50_000), frame(start, 62, 50_000)];
+    let _ = pass(&mut splice, LOW, &next, &mut out);
+    let numbers: Vec<_> = out.iter().map(|(own, _, _)| *own).collect();
+    assert_eq!(numbers, (500..563).collect::<Vec<_>>());
+    let timestamps: Vec<_> = out.iter().map(|(_, timestamp, _)| *timestamp).collect();
+    assert!(timestamps.is_sorted_by(|one, next| one < next));
+    let span = timestamps[60] - timestamps[0];
+    assert!((8_000..=9_000).contains(&span), "{span} ticks for 100 ms");
+    assert_eq!(timestamps[61] - timestamps[60], 3_000);
+    assert_eq!(timestamps[62] - timestamps[61], 3_000);
+    let present = timestamps[62].wrapping_sub(next[1].timestamp);
+    assert_eq!(splice.timestamp_offset(), Some(present));
+    // What is sent again is the same as at first.
+    for (own, timestamp, source) in &out {
+        let origin = splice.origin(*own as u16).unwrap();
+        assert_eq!(origin.source, *source);
+        let again = frame(start, source - 70_000, 50_000);
+        let shift = origin.shifts.of(&again);
+        assert_eq!(again.timestamp.wrapping_add(shift.timestamp), *timestamp);
+    }
+}
+
+#[test]
+fn pictures_that_are_sent_in_no_time_still_differ() {
+    let (mut splice, mut out, start) = (splice(), Out::new(), Instant::now());
+    let past: Vec<_> = (0..=300).map(|number| frame(start, number, 0)).collect();
+    pass_past(&mut splice, &past, Duration::ZERO, &mut out);
+    assert!(out.is_sorted_by(|one, next| one.1 < next.1));
+    assert!(out[300].1 - out[0].1 < 4_500, "50 ms");
+}
+
+#[test]
+fn the_past_of_another_publisher_comes_after_what_was_sent() {
+    let (mut splice, mut out, start) = (splice(), Out::new(), Instant::now());
+    let first = [keyframe(start, 0, 0), frame(start, 30, 0)];
+    let _ = pass(&mut splice, LOW, &first, &mut out);
+    splice.rebind(None);
+    // It has been there for as long, with numbers and timestamps of its own.
+    let past: Vec<_> = (0..=31).map(|number| frame(start, number, 777)).collect();
+    pass_past(&mut splice, &past, Duration::from_millis(100), &mut out);
+    let rises = |one: &(u64, u32, u64), next: &(u64, u32, u64)| one.0 < next.0 && one.1 < next.1;
+    assert!(out.is_sorted_by(rises), "{out:?}");
 }

@@ -3,15 +3,17 @@
 
 use std::time::Instant;
 
+use super::catch_up::CatchUp;
 use super::choice::Choice;
+use super::extension_block::ExtensionBlock;
 use super::outlet::Outlet;
 use super::pleas::Pleas;
 use super::retransmission::Retransmitter;
 use crate::egress::SenderClock;
 use crate::egress::splice::{Passed, Shift, Splice};
-use crate::rtp::{Extension, ExtensionMap, header};
+use crate::rtp::{ExtensionMap, header};
 use crate::sdp::SubscribedTrack;
-use crate::stream::{ExtensionValues, LayerChoice, LayerId, Packet, RankedLayer, Ring, TrackId};
+use crate::stream::{LayerChoice, LayerId, Packet, RankedLayer, Ring, TrackId};
 
 /// The state of one (subscriber, track).
 #[derive(Debug)]
@@ -21,6 +23,8 @@ pub(super) struct Forwarder {
     mid: Box<str>,
     choice: Choice,
     splice: Splice,
+    /// While it gets what came before it did.
+    catch_up: Option<Box<CatchUp>>,
     rewriter: Rewriter,
     retransmitter: Retransmitter,
     pleas: Pleas,
@@ -71,6 +75,7 @@ impl Forwarder {
                 first_sequence,
                 timestamp_offset,
             ),
+            catch_up: None,
             rewriter: Rewriter::new(track, track.ssrc),
             retransmitter: Retransmitter::new(track.rtx_payload_type.zip(track.rtx_ssrc)),
             pleas: Pleas::default(),
@@ -92,6 +97,7 @@ impl Forwarder {
     pub(super) fn rebind(&mut self, track: Option<&SubscribedTrack>) {
         let clock_rate = track.map(|track| track.clock_rate);
         self.splice.rebind(clock_rate);
+        self.catch_up = None;
         self.track = track.map(|track| track.track);
         if let Some(track) = track {
             self.rewriter = Rewriter::new(track, self.rewriter.ssrc);
@@ -132,6 +138,61 @@ impl Forwarder {
         &self.splice
     }
 
+    /// Whether nothing goes on before a keyframe comes.
+    pub(super) fn waits_for_keyframe(&self) -> bool {
+        self.splice.waits_for_keyframe() && self.catch_up.is_none()
+    }
+
+    /// Begins with the keyframe of the target layer's `ring`, if it waits for its first and there is one.
+    /// [`Self::catch_up`] is due at once.
+    pub(super) fn begin_catch_up<'r>(
+        &mut self,
+        now: Instant,
+        pace: u64,
+        ring: impl Fn(LayerId) -> Option<&'r Ring>,
+    ) -> Option<&CatchUp> {
+        // One that shows a picture waits for the next keyframe of another layer rather than seeing the past.
+        if !self.waits_for_keyframe() || self.splice.current().is_some() {
+            return None;
+        }
+        let layer = self.splice.target();
+        let catch_up = CatchUp::new(now, layer, ring(layer)?, pace)?;
+        Some(self.catch_up.insert(Box::new(catch_up)))
+    }
+
+    /// When [`Self::catch_up`] is due.
+    pub(super) fn catch_up_at(&self) -> Option<Instant> {
+        self.catch_up.as_ref().map(|catch_up| catch_up.at())
+    }
+
+    /// Sends as much of the past as may go now. Afterwards nothing of the `rings` must be sent on as new.
+    pub(super) fn catch_up<'r>(
+        &mut self,
+        now: Instant,
+        ring: impl Fn(LayerId) -> Option<&'r Ring>,
+        clock: impl Fn(LayerId) -> Option<SenderClock>,
+        outlet: &mut impl Outlet,
+    ) -> Passed {
+        let Some(mut catch_up) = self.catch_up.take() else {
+            return Passed::default();
+        };
+        let Some(ring) = ring(catch_up.layer()) else {
+            return Passed::default();
+        };
+        let (rewriter, mut bytes) = (&self.rewriter, 0);
+        let (passed, rest) =
+            catch_up.step(now, ring, &mut self.splice, clock, |packet, own, shift| {
+                rewriter.send(packet, own, shift, outlet);
+                bytes += packet.payload.len() as u64;
+            });
+        if rest {
+            self.catch_up = Some(catch_up);
+        }
+        self.tally.packets += u64::from(passed.packets);
+        self.tally.bytes += bytes;
+        passed
+    }
+
     pub(super) fn tally(&self) -> &Tally {
         &self.tally
     }
@@ -156,12 +217,21 @@ impl Forwarder {
         outlet: &mut impl Outlet,
     ) -> Passed {
         let (rewriter, mut bytes) = (&self.rewriter, 0);
-        let passed = self
-            .splice
-            .pass(layer, packets, clock, |packet, own, shift| {
-                rewriter.send(packet, own, shift, outlet);
-                bytes += packet.payload.len() as u64;
-            });
+        let send = |packet: &Packet, own, shift: &Shift| {
+            rewriter.send(packet, own, shift, outlet);
+            bytes += packet.payload.len() as u64;
+        };
+        let passed = match self.catch_up.as_deref() {
+            None => self.splice.pass(layer, packets, clock, send),
+            Some(catch_up) => {
+                let packets = packets.into_iter();
+                let passed = packets.filter(|packet| catch_up.passes(layer, packet));
+                self.splice.pass(layer, passed, clock, send)
+            }
+        };
+        if passed.switched {
+            self.catch_up = None;
+        }
         self.tally.packets += u64::from(passed.packets);
         self.tally.bytes += bytes;
         passed
@@ -195,14 +265,16 @@ impl Forwarder {
                     sequence: rtx.sequence,
                 };
                 let original = (origin.own as u16).to_be_bytes();
+                let shift = origin.shifts.of(packet);
                 self.rewriter
-                    .write(packet, header, &original, &origin.shift, outlet);
+                    .write(packet, header, &original, &shift, outlet);
             }
             // The very same packet again: the same bytes at the same index, so that nothing new is
             // encrypted under an index that was used before.
-            None => self
-                .rewriter
-                .send(packet, origin.own, &origin.shift, outlet),
+            None => {
+                let shift = origin.shifts.of(packet);
+                self.rewriter.send(packet, origin.own, &shift, outlet);
+            }
         }
         true
     }
@@ -263,70 +335,4 @@ struct HeaderFields {
     payload_type: u8,
     ssrc: u32,
     sequence: u64,
-}
-
-/// A header extension block ready for the wire (RFC 8285), empty when there is nothing to say.
-struct ExtensionBlock {
-    buffer: [u8; Self::CAPACITY],
-    len: usize,
-}
-
-impl ExtensionBlock {
-    /// The values in their two-byte form, the block's own head, and padding to a word.
-    const CAPACITY: usize = ExtensionValues::CAPACITY + 8;
-
-    /// The values that the subscriber has ids for. One-byte form where ids and lengths allow it.
-    /// `frame` is added to the frame number of a dependency descriptor.
-    fn of(values: &ExtensionValues, ids: &ExtensionMap, frame: u16) -> Self {
-        let mut block = Self {
-            buffer: [0; Self::CAPACITY],
-            len: 0,
-        };
-        if values.is_empty() {
-            return block;
-        }
-        let known = || {
-            values
-                .iter()
-                .filter_map(|(extension, value)| ids.id(extension).map(|id| (id, value, extension)))
-        };
-        if known().next().is_none() {
-            return block;
-        }
-        let two_byte =
-            known().any(|(id, value, _)| id > 14 || value.is_empty() || value.len() > 16);
-        let mut len = 4;
-        for (id, value, extension) in known() {
-            if two_byte {
-                block.buffer[len..len + 2].copy_from_slice(&[id, value.len() as u8]);
-                len += 2;
-            } else {
-                block.buffer[len] = id << 4 | (value.len() - 1) as u8;
-                len += 1;
-            }
-            block.buffer[len..len + value.len()].copy_from_slice(value);
-            if extension == Extension::DependencyDescriptor && value.len() >= 3 {
-                let number = u16::from_be_bytes([value[1], value[2]]).wrapping_add(frame);
-                block.buffer[len + 1..len + 3].copy_from_slice(&number.to_be_bytes());
-            }
-            len += value.len();
-        }
-        block.len = len.next_multiple_of(4);
-        let profile: u16 = if two_byte { 0x1000 } else { 0xBEDE };
-        block.buffer[..2].copy_from_slice(&profile.to_be_bytes());
-        block.buffer[2..4].copy_from_slice(&((block.len / 4 - 1) as u16).to_be_bytes());
-        block
-    }
-
-    fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    fn len(&self) -> usize {
-        self.len
-    }
-
-    fn as_bytes(&self) -> &[u8] {
-        &self.buffer[..self.len]
-    }
 }

@@ -3,7 +3,9 @@
 //! Pure. Where packets go is an [`Outlet`], which seals and sends them; what it wants from the
 //! publisher comes out of [`Subscriber::handle_rtcp`].
 
+mod catch_up;
 mod choice;
+mod extension_block;
 mod forwarder;
 mod outlet;
 mod pleas;
@@ -69,9 +71,7 @@ impl Subscriber {
     pub fn waiting_for_keyframe(&self) -> LayersByTrack {
         let mut waiting = LayersByTrack::default();
         for forwarder in &self.forwarders {
-            if let (Some(track), true) =
-                (forwarder.track(), forwarder.splice().waits_for_keyframe())
-            {
+            if let (Some(track), true) = (forwarder.track(), forwarder.waits_for_keyframe()) {
                 waiting.insert(track, forwarder.splice().target());
             }
         }
@@ -198,6 +198,62 @@ impl Subscriber {
             self.report_at = Some(now);
         }
         passed.switched
+    }
+
+    /// Tracks that wait for their first keyframe begin with the one that their `ring` has, and get what came
+    /// after it at `pace` bit/s, or faster where the stream is: [`Self::catch_up`] is due at once. Returns the
+    /// layers of which a new keyframe would be better to have as well.
+    pub fn begin_catch_up<'r>(
+        &mut self,
+        now: Instant,
+        pace: u64,
+        ring: impl Fn(TrackId, LayerId) -> Option<&'r Ring>,
+    ) -> LayersByTrack {
+        let mut wanted = LayersByTrack::default();
+        for forwarder in &mut self.forwarders {
+            let Some(track) = forwarder.track() else {
+                continue;
+            };
+            if let Some(catch_up) = forwarder.begin_catch_up(now, pace, |layer| ring(track, layer))
+                && catch_up.wants_keyframe()
+            {
+                wanted.insert(track, catch_up.layer());
+            }
+        }
+        wanted
+    }
+
+    /// When [`Self::catch_up`] is due; none when it is up to date.
+    pub fn catch_up_at(&self) -> Option<Instant> {
+        self.forwarders
+            .iter()
+            .filter_map(Forwarder::catch_up_at)
+            .min()
+    }
+
+    /// Sends as much of the past as may go now. To be called when all that is in the rings has been given to
+    /// [`Self::forward`]. Returns whether a track has begun.
+    pub fn catch_up<'r>(
+        &mut self,
+        now: Instant,
+        ring: impl Fn(TrackId, LayerId) -> Option<&'r Ring>,
+        clock: impl Fn(TrackId, LayerId) -> Option<SenderClock>,
+        outlet: &mut impl Outlet,
+    ) -> bool {
+        let mut switched = false;
+        for forwarder in &mut self.forwarders {
+            let Some(track) = forwarder.track() else {
+                continue;
+            };
+            let (ring, clock) = (|layer| ring(track, layer), |layer| clock(track, layer));
+            let passed = forwarder.catch_up(now, ring, clock, outlet);
+            self.budget.earn(passed.packets);
+            switched |= passed.switched;
+        }
+        if switched {
+            self.report_at = Some(now);
+        }
+        switched
     }
 
     /// Takes decrypted RTCP: answers NACKs out of the rings at once. Returns the layers that it needs a

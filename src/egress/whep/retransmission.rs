@@ -92,7 +92,7 @@ impl Retransmitter {
 }
 
 /// Bounds what a subscriber can make us send by NACKs: half of what it gets, beyond a start that
-/// covers the loss of a whole keyframe.
+/// covers heavy loss of all that it gets when it comes: a keyframe and some seconds behind it.
 #[derive(Debug)]
 pub(super) struct Budget {
     /// In halves of a packet.
@@ -100,7 +100,7 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    const CAPACITY: u32 = 2 * 512;
+    const CAPACITY: u32 = 2 * 2048;
 
     /// Counts packets sent.
     pub(super) fn earn(&mut self, packets: u32) {

@@ -6,7 +6,7 @@ use super::*;
 use crate::rtp::{Extension, ExtensionMap, Header, MediaKind};
 use crate::sdp::{Feedback, SubscribedTrack};
 use crate::stream::testing::packet;
-use crate::stream::{ExtensionValues, Ring};
+use crate::stream::{ExtensionValues, KeyframeCache, Ring};
 
 const VIDEO: TrackId = TrackId(0);
 const LAYER: LayerId = LayerId(0);
@@ -145,9 +145,9 @@ fn the_header_is_the_subscribers_own() {
 fn a_lost_packet_is_repeated_over_rtx() {
     let (mut sent, now) = (Sent::default(), Instant::now());
     let mut subscriber = subscriber(true, 100);
-    let mut ring = Ring::new(64);
+    let mut ring = Ring::new(64, KeyframeCache::OFF);
     for sequence in 0..10 {
-        ring.insert(keyframe(70_000 + sequence).into());
+        ring.insert(keyframe(70_000 + sequence).into(), drop);
         send(
             &mut subscriber,
             now,
@@ -178,8 +178,8 @@ fn a_lost_packet_is_repeated_over_rtx() {
 fn without_rtx_the_very_same_bytes_are_repeated() {
     let (mut sent, now) = (Sent::default(), Instant::now());
     let mut subscriber = subscriber(false, 100);
-    let mut ring = Ring::new(64);
-    ring.insert(keyframe(70_000).into());
+    let mut ring = Ring::new(64, KeyframeCache::OFF);
+    ring.insert(keyframe(70_000).into(), drop);
     send(&mut subscriber, now, &[keyframe(70_000)], &mut sent);
     subscriber.handle_rtcp(now, &nack(1111, 100), |_, _| Some(&ring), &mut sent);
     assert_eq!(sent.0[0], sent.0[1]);
@@ -189,8 +189,8 @@ fn without_rtx_the_very_same_bytes_are_repeated() {
 fn nacks_for_what_was_never_sent_get_nothing() {
     let (mut sent, now) = (Sent::default(), Instant::now());
     let mut subscriber = subscriber(true, 100);
-    let mut ring = Ring::new(64);
-    ring.insert(keyframe(70_000).into());
+    let mut ring = Ring::new(64, KeyframeCache::OFF);
+    ring.insert(keyframe(70_000).into(), drop);
     subscriber.handle_rtcp(now, &nack(1111, 100), |_, _| Some(&ring), &mut sent);
     send(&mut subscriber, now, &[keyframe(70_000)], &mut sent);
     for number in [99, 101, 40_000] {
@@ -204,9 +204,9 @@ fn nacks_for_what_was_never_sent_get_nothing() {
 fn a_flood_of_nacks_is_bounded_by_what_is_sent() {
     let (mut sent, mut now) = (Sent::default(), Instant::now());
     let mut subscriber = subscriber(true, 0);
-    let mut ring = Ring::new(1024);
+    let mut ring = Ring::new(1024, KeyframeCache::OFF);
     for sequence in 0..1000 {
-        ring.insert(keyframe(70_000 + sequence).into());
+        ring.insert(keyframe(70_000 + sequence).into(), drop);
         send(
             &mut subscriber,
             now,
@@ -220,20 +220,20 @@ fn a_flood_of_nacks_is_bounded_by_what_is_sent() {
         for number in 0..1000 {
             subscriber.handle_rtcp(now, &nack(1111, number), |_, _| Some(&ring), &mut sent);
         }
-        assert!(sent.0.len() <= 512, "round {round}: {}", sent.0.len());
+        assert!(sent.0.len() <= 2048, "round {round}: {}", sent.0.len());
     }
     let (_, tally) = subscriber.tallies().next().unwrap();
-    assert_eq!(tally.retransmissions, 512);
-    assert_eq!(tally.retransmissions_refused, 20_000 - 512);
+    assert_eq!(tally.retransmissions, 2048);
+    assert_eq!(tally.retransmissions_refused, 20_000 - 2048);
 }
 
 #[test]
 fn nacks_in_vain_cost_nothing_of_the_budget() {
     let (mut sent, now) = (Sent::default(), Instant::now());
     let mut subscriber = subscriber(true, 0);
-    let mut ring = Ring::new(64);
+    let mut ring = Ring::new(64, KeyframeCache::OFF);
     for packet in [keyframe(70_000), keyframe(70_001)] {
-        ring.insert(packet.clone().into());
+        ring.insert(packet.clone().into(), drop);
         send(&mut subscriber, now, &[packet], &mut sent);
     }
     sent.0.clear();
@@ -285,8 +285,8 @@ fn another_publishers_track_goes_on_under_the_same_ssrc() {
         "it is reported at once"
     );
     // Without RTX for this codec, the packet itself comes again.
-    let mut ring = Ring::new(8);
-    ring.insert(keyframe(6).into());
+    let mut ring = Ring::new(8, KeyframeCache::OFF);
+    ring.insert(keyframe(6).into(), drop);
     subscriber.handle_rtcp(now, &nack(1111, 101), |_, _| Some(&ring), &mut sent);
     assert_eq!(sent.0[2], sent.0[1]);
     // Nobody publishes video now; later somebody does.

@@ -100,7 +100,7 @@ pub(super) const CLOSED: &[Row] = &[
     ),
     Row::new("HLS with the token", "GET", "/hls/live/video-1.m4s", 200)
         .with(&[LIVE])
-        .answers(&[("cache-control", "private, max-age=60")])
+        .answers(&[("cache-control", "private, max-age=3600")])
         .holds(&["0123456789"]),
     Row::new("the list", "GET", "/streams", 401).answers(&[("www-authenticate", "Bearer")]),
     Row::new("the list with an unknown token", "GET", "/streams", 401).with(&[NOBODY]),

@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::egress::hls::store::{Media, MediaFile, Rendered};
+use crate::egress::hls::{Answered, Directives, File, Resource};
 use crate::gateway::{
     Client, CreateError, Created, Description, Gateway, IfMatch, LayerChoice, Patched,
     PublisherState, PublisherStatus, Rank, Request, SessionError, SessionId, SessionKind,
     StreamStatus, Teller,
 };
-use crate::http::{HlsResource, HlsSource};
+use crate::http::{HlsAnswer, HlsSource};
 use crate::rtp::Codec;
 use crate::sdp::{self, Candidate, CodecPolicy, Fingerprint, IceCredentials};
 use crate::stream::{StreamName, TrackId, TrackInfo};
@@ -296,22 +298,35 @@ fn status(name: &str) -> StreamStatus {
 pub(super) struct Library;
 
 impl HlsSource for Library {
-    fn resource(&self, stream: &StreamName, path: &str) -> HlsResource {
-        match (stream.as_str(), path) {
-            ("live", "index.m3u8") => HlsResource::Found {
-                content_type: "application/vnd.apple.mpegurl",
-                body: Bytes::from_static(b"#EXTM3U\n"),
-                cache_seconds: 0,
-            },
-            ("live", "video-1.m4s") => HlsResource::Found {
+    fn ask(&self, stream: &StreamName, file: File, directives: Directives) -> Option<HlsAnswer> {
+        let media = |body: Arc<[Bytes]>, kind| {
+            Resource::Media(Media {
                 content_type: "video/mp4",
-                body: Bytes::from_static(b"0123456789"),
-                cache_seconds: 60,
-            },
-            ("live", _) => HlsResource::NotFound,
-            ("fresh", _) => HlsResource::NotYet,
-            ("vp8", _) => HlsResource::Unavailable("HLS does not carry VP8; publish H264".into()),
-            _ => HlsResource::Offline,
-        }
+                kind,
+                body,
+            })
+        };
+        let pieces = ["0123", "456789"].map(|piece| Bytes::from_static(piece.as_bytes()));
+        let resource = match (stream.as_str(), file) {
+            ("live", File::Index | File::Playlist(_)) if directives.segment == Some(99) => {
+                Resource::TooFarAhead
+            }
+            ("live", File::Index | File::Playlist(_)) => {
+                let rendered = Rendered::new("#EXTM3U\n".repeat(50), "state".into());
+                Resource::Playlist(Arc::new(rendered))
+            }
+            ("live", File::Segment(_, 1)) => media(pieces.into(), MediaFile::Segment),
+            ("live", File::Part(_, 1, 0)) => media([pieces[0].clone()].into(), MediaFile::Part),
+            ("live", _) => Resource::NotFound,
+            ("fresh", _) => Resource::NotYet,
+            ("busy", _) => Resource::Busy,
+            ("vp8", _) => Resource::Unavailable("HLS does not carry VP8; publish H264".into()),
+            _ => return None,
+        };
+        Some(HlsAnswer {
+            answered: Answered::Now(resource),
+            target_duration: 2,
+            patience: Duration::from_secs(6),
+        })
     }
 }

@@ -4,12 +4,60 @@ use super::*;
 
 const ROWS: &[Row] = &[
     Row::new("a playlist", "GET", "/hls/live/index.m3u8", 200)
-        .answers(&[("content-type", "mpegurl"), ("cache-control", "no-cache")])
+        .answers(&[
+            ("content-type", "mpegurl"),
+            ("cache-control", "public, max-age=1"),
+            ("etag", "\"state\""),
+            ("vary", "Accept-Encoding"),
+        ])
         .holds(&["#EXTM3U"]),
+    Row::new(
+        "a playlist that the player has",
+        "GET",
+        "/hls/live/video.m3u8",
+        304,
+    )
+    .with(&[("if-none-match", "W/\"state\"")]),
+    Row::new(
+        "a state of a playlist",
+        "GET",
+        "/hls/live/video.m3u8?_HLS_msn=7&_HLS_part=0",
+        200,
+    )
+    .answers(&[("cache-control", "public, max-age=12")])
+    .holds(&["#EXTM3U"]),
+    Row::new(
+        "a part of no segment",
+        "GET",
+        "/hls/live/video.m3u8?_HLS_part=0",
+        400,
+    )
+    .answers(&[("cache-control", "no-store")])
+    .holds(&["_HLS_part needs _HLS_msn"]),
+    Row::new(
+        "a segment that is no number",
+        "GET",
+        "/hls/live/video.m3u8?_HLS_msn=abc",
+        400,
+    ),
+    Row::new(
+        "a segment too far ahead",
+        "GET",
+        "/hls/live/video.m3u8?_HLS_msn=99",
+        400,
+    )
+    .holds(&["too far in the future"]),
+    Row::new("too many wait", "GET", "/hls/busy/video.m3u8", 503)
+        .answers(&[("retry-after", "1")])
+        .holds(&["hls.waiting_requests"]),
+    Row::new("a part", "GET", "/hls/live/video-1.0.m4s", 200)
+        .answers(&[("cache-control", "public, max-age=12")])
+        .holds(&["0123"]),
+    Row::new("no path of ours", "GET", "/hls/live/../x", 404),
     Row::new("a segment", "GET", "/hls/live/video-1.m4s", 200)
         .answers(&[
             ("content-type", "video/mp4"),
-            ("cache-control", "public, max-age=60"),
+            ("cache-control", "public, max-age=3600"),
             ("accept-ranges", "bytes"),
         ])
         .holds(&["0123456789"]),
@@ -91,6 +139,64 @@ const ROWS: &[Row] = &[
 #[tokio::test]
 async fn files_are_served() {
     check_all(&open_app(), ROWS).await;
+}
+
+#[tokio::test]
+async fn a_playlist_is_compressed_for_who_takes_that() {
+    let gzip = [("accept-encoding", "br, gzip")];
+    let answer = send(&open_app(), "GET", "/hls/live/video.m3u8", &gzip, "").await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.headers["content-encoding"], "gzip");
+    assert_eq!(answer.headers["etag"], "\"state-gz\"");
+    let media = send(&open_app(), "GET", "/hls/live/video-1.m4s", &gzip, "").await;
+    assert!(!media.headers.contains_key("content-encoding"));
+}
+
+/// A player takes a right in the path to all files, as they are named relative to the playlist.
+#[tokio::test]
+async fn a_right_may_stand_in_the_path() {
+    let mut tokens = Tokens::default();
+    tokens.play.every_stream = vec!["a/b=".parse().unwrap()];
+    let settings = Settings {
+        hls_secret: Some(crate::config::Secret::new("change-me")),
+        allow_query_token: true,
+        ..Settings::default()
+    };
+    let app = app(tokens.clone(), settings);
+    // printf 'live:9999999999' | openssl dgst -sha256 -hmac change-me -binary | basenc --base64url
+    let signed = "s~9999999999~1Yyn3RD2XyZxr70Hub191rDDePAgAbm3emkwXoZLqK4";
+    let old = "s~1000000000~Tew-F9c1wY0KGGQSZQqMjQTLt15qamwGDg0yclTAw_M";
+    for (path, status) in [
+        (format!("/hls/live/{signed}/index.m3u8"), 200),
+        (format!("/hls/live/{signed}/video-1.m4s"), 200),
+        (format!("/hls/fresh/{signed}/index.m3u8"), 403),
+        (format!("/hls/live/{old}/index.m3u8"), 403),
+        ("/hls/live/t~a%2Fb=/video-1.m4s".to_owned(), 200),
+        ("/hls/live/t~a/b=/video-1.m4s".to_owned(), 200),
+        ("/hls/live/t~other/video-1.m4s".to_owned(), 401),
+        ("/hls/live/index.m3u8".to_owned(), 401),
+        ("/hls/live/index.m3u8?token=a/b=".to_owned(), 200),
+    ] {
+        let answer = send(&app, "GET", &path, &[], "").await;
+        assert_eq!(answer.status.as_u16(), status, "{path}: {answer:?}");
+        // A signed URL is for a CDN to keep; it knows the right of each request by itself.
+        let control = answer.headers["cache-control"].to_str().unwrap();
+        let shared = status == 200 && path.contains("/s~");
+        assert_eq!(control.starts_with("public"), shared, "{path}: {control}");
+    }
+    // Without the settings there are no such paths.
+    let closed = self::app(tokens, Settings::default());
+    for grant in [signed, "t~a%2Fb="] {
+        let answer = send(
+            &closed,
+            "GET",
+            &format!("/hls/live/{grant}/index.m3u8"),
+            &[],
+            "",
+        )
+        .await;
+        assert_eq!(answer.status, 401, "{grant}");
+    }
 }
 
 #[tokio::test]

@@ -11,7 +11,8 @@ use gstreamer::prelude::*;
 use gstreamer_app::AppSink;
 
 use super::*;
-use crate::egress::hls::{LibrarySettings, Resource};
+use crate::egress::hls::validator::Playlist;
+use crate::egress::hls::{File, LibrarySettings, Resource};
 use crate::rtp::Codec;
 
 const FRAMES: usize = 150;
@@ -171,10 +172,16 @@ impl Bench {
     }
 
     fn bytes(&self, path: &str) -> Vec<u8> {
-        match self.library.get(&self.stream).unwrap().get(path) {
-            Resource::Found { body, .. } => body.to_vec(),
+        match self.get(path) {
+            Resource::Playlist(rendered) => rendered.text.to_vec(),
+            Resource::Media(media) => media.body.concat(),
             other => panic!("{path}: {other:?}"),
         }
+    }
+
+    fn get(&self, path: &str) -> Resource {
+        let presentation = self.library.get(&self.stream).unwrap();
+        presentation.get(File::of_path(path).unwrap(), Instant::now())
     }
 
     /// Writes everything that the playlists name to a directory of its own.
@@ -188,6 +195,9 @@ impl Bench {
             std::fs::write(directory.join(&path), &bytes).unwrap();
             if path.ends_with(".m3u8") {
                 let text = String::from_utf8(bytes).unwrap();
+                if path != "index.m3u8" {
+                    Playlist::read(&text);
+                }
                 let quoted = text
                     .split("URI=\"")
                     .skip(1)
@@ -488,8 +498,7 @@ fn a_stream_without_hls_says_why() {
     let bench = Bench::new();
     let feed = bench.start(vec![info(VIDEO, Codec::Vp8), info(AUDIO, Codec::Opus)]);
     feed.finish();
-    let Resource::Unavailable(reason) = bench.library.get(&bench.stream).unwrap().get("index.m3u8")
-    else {
+    let Resource::Unavailable(reason) = bench.get("index.m3u8") else {
         panic!("not refused");
     };
     assert!(
@@ -561,13 +570,7 @@ fn a_broken_pipeline_starts_anew() {
     // The pause after a failure is over when packets come out again.
     let begun = Instant::now();
     let mut rounds = 0;
-    while !bench
-        .library
-        .get(&bench.stream)
-        .unwrap()
-        .get("video.m3u8")
-        .is_discontinuous()
-    {
+    while !bench.get("video.m3u8").is_discontinuous() {
         assert!(
             begun.elapsed_within(Duration::from_secs(20)),
             "it did not start anew"
@@ -594,7 +597,7 @@ trait Discontinuous {
 
 impl Discontinuous for Resource {
     fn is_discontinuous(&self) -> bool {
-        matches!(self, Resource::Found { body, .. } if body.windows(22).any(|text| text == b"#EXT-X-DISCONTINUITY\n#"))
+        matches!(self, Resource::Playlist(list) if list.text.windows(22).any(|text| text == b"#EXT-X-DISCONTINUITY\n#"))
     }
 }
 

@@ -10,7 +10,7 @@ use super::{EndOnDrop, HlsSettings, Input, Shared, Wake};
 use crate::egress::hls::reorder::Reorder;
 use crate::egress::hls::segmenter::SegmenterSettings;
 use crate::egress::hls::timeline::Walls;
-use crate::egress::hls::{Sample, Segmenter};
+use crate::egress::hls::{RenditionId, Sample, Segmenter};
 use crate::rtp::{Codec, MediaKind};
 use crate::stream::{StreamName, TrackId, TrackInfo};
 
@@ -133,8 +133,9 @@ impl Worker {
         }
         let segmenter = Segmenter::new(SegmenterSettings {
             target: settings.segment_target.max(Duration::from_secs(1)),
+            part: settings.part_target,
             video: video.is_some(),
-            audio: audio.is_some(),
+            terms: recording.0.terms(),
         });
         let keyframes = Keyframes::new(keyframes, video.as_ref().map(|track| track.info.id));
         let arrivals = ArrivalClock::start();
@@ -254,32 +255,43 @@ impl Worker {
         if samples.is_empty() {
             return;
         }
-        let video = self.video.as_ref().map(|track| &track.clock);
-        let audio = self.audio.as_ref().map(|track| &track.clock);
-        self.segmenter.handle_walls(Walls::of(video, audio));
+        let video = self.video.as_ref().map(|track| (VIDEO, &track.clock));
+        let audio = self
+            .audio
+            .as_ref()
+            .map(|track| (RenditionId::Audio, &track.clock));
+        self.segmenter
+            .handle_walls(Walls::of(video.into_iter().chain(audio)));
         for sample in samples {
             if sample.format.kind == MediaKind::Video && sample.keyframe {
                 self.keyframes.came();
             }
-            self.segmenter.handle_sample(sample);
+            let rendition = match sample.format.kind {
+                MediaKind::Video => VIDEO,
+                MediaKind::Audio => RenditionId::Audio,
+            };
+            self.segmenter.handle_sample(rendition, sample);
         }
     }
 
     fn store(&mut self) {
         loop {
-            match self.segmenter.poll_segment() {
-                Ok(Some(segment)) => {
-                    if let Err(error) = self.recording.0.push(segment) {
-                        tracing::error!(stream = %self.stream, %error, "hls playlist");
-                    }
-                }
+            match self.segmenter.poll_part() {
+                Ok(Some(part)) => self.recording.0.push(part),
                 Ok(None) => break,
                 Err(error) => {
                     tracing::error!(stream = %self.stream, %error, "hls segment");
-                    self.segmenter.handle_discontinuity();
+                    self.begin_anew();
                     break;
                 }
             }
+        }
+    }
+
+    /// Media is missing from here on.
+    fn begin_anew(&mut self) {
+        if let Err(error) = self.segmenter.handle_discontinuity() {
+            tracing::error!(stream = %self.stream, %error, "hls segment");
         }
     }
 
@@ -287,7 +299,7 @@ impl Worker {
         match change {
             Some(Change::Failed(error)) => {
                 tracing::warn!(stream = %self.stream, %kind, %error, "hls pipeline failed; starting it anew");
-                self.segmenter.handle_discontinuity();
+                self.begin_anew();
             }
             Some(Change::Restarted) => {
                 tracing::info!(stream = %self.stream, %kind, "hls pipeline runs again");
@@ -339,6 +351,7 @@ impl Worker {
     }
 }
 
+const VIDEO: RenditionId = RenditionId::Video(0);
 /// How often the bus is looked at when nothing else happens.
 const TICK: Duration = Duration::from_millis(250);
 /// How long packets are held back at most, in steps: then a stall is the supervisor's business.

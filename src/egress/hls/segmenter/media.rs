@@ -1,4 +1,4 @@
-//! What goes into the segmenter and what comes out, and the bytes of a segment.
+//! What goes into the segmenter and what comes out, and the bytes of a part.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,8 +7,10 @@ use bytes::Bytes;
 
 use crate::egress::hls::Format;
 use crate::egress::hls::fmp4::{self, BoxError, FragmentSample};
+use crate::egress::hls::rendition::RenditionId;
 
-/// A coded picture, or a frame of audio. Times are media times in nanoseconds (see [`Walls`](super::Walls)).
+/// A coded picture, or a frame of audio. Times are media times in nanoseconds (see
+/// [`Walls`](crate::egress::hls::timeline::Walls)).
 #[derive(Clone, Debug)]
 pub struct Sample {
     /// When it is to be decoded.
@@ -25,24 +27,21 @@ pub struct Sample {
     pub format: Arc<Format>,
 }
 
-/// A finished segment of all renditions.
+/// A finished part of a segment of one rendition.
 #[derive(Clone, Debug)]
-pub struct Segment {
-    /// It begins an epoch.
+pub struct Part {
+    /// What it is a part of.
+    pub rendition: RenditionId,
+    /// The segment, counted from 0; the same for all renditions.
+    pub segment: u64,
+    /// The segment begins an epoch.
     pub discontinuity: bool,
-    /// Every rendition of it can be decoded alone.
+    /// No part of this rendition's segment follows. After any other part, one does.
+    pub last: bool,
+    /// It begins with a keyframe.
     pub independent: bool,
     /// The wall-clock time of its first sample, ns since 1970.
     pub time: i64,
-    /// The video rendition, where there is one now.
-    pub video: Option<Media>,
-    /// The audio rendition, where there is one now.
-    pub audio: Option<Media>,
-}
-
-/// A segment of one rendition.
-#[derive(Clone, Debug)]
-pub struct Media {
     /// What a player must read before it.
     pub init: Arc<Init>,
     /// `moof` and `mdat`.
@@ -51,6 +50,17 @@ pub struct Media {
     pub duration: Duration,
     /// How many samples it has.
     pub samples: usize,
+    /// What playlists may promise from here on.
+    pub terms: Terms,
+}
+
+/// What the playlists of a stream promise for as long as they live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// No part is longer.
+    pub part_target: Duration,
+    /// No segment is longer, rounded to whole seconds; none while that is still measured.
+    pub target_duration: Option<u64>,
 }
 
 /// An init segment.
@@ -72,14 +82,14 @@ impl Init {
     }
 }
 
-/// The fragment of one rendition; `offset` turns media time into time of the segments.
-pub(super) fn media(
-    init: &Arc<Init>,
+/// The fragment of samples that end at `end`; `offset` turns media time into time of the segments.
+pub(super) fn fragment(
+    init: &Init,
     samples: &[Sample],
     end: i64,
     offset: i64,
     sequence: u32,
-) -> Result<Media, BoxError> {
+) -> Result<Bytes, BoxError> {
     let scale = i128::from(init.format.timescale);
     // Ticks are rounded from absolute times, so that durations add up without drift.
     let ticks = |time: i64| {
@@ -97,12 +107,5 @@ pub(super) fn media(
         });
     }
     let start = samples.first().map_or(end, |first| first.dts);
-    let body = fmp4::fragment(sequence, ticks(start) as u64, &fragment)?;
-    let duration = Duration::from_nanos((end - start).max(0) as u64);
-    Ok(Media {
-        init: Arc::clone(init),
-        body,
-        duration,
-        samples: samples.len(),
-    })
+    fmp4::fragment(sequence, ticks(start) as u64, &fragment)
 }

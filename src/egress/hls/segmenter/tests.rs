@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::*;
@@ -9,27 +11,57 @@ const WALL: i64 = 1_750_000_000 * SECOND;
 const FRAME: i64 = SECOND / 25;
 const SOUND: i64 = SECOND / 50;
 
+const VIDEO: RenditionId = RenditionId::Video(0);
+const AUDIO: RenditionId = RenditionId::Audio;
+
+/// A segment of all renditions, put together from its parts.
+#[derive(Debug, Default)]
+struct Segment {
+    discontinuity: bool,
+    time: i64,
+    video: Option<Media>,
+    audio: Option<Media>,
+}
+
+#[derive(Debug)]
+struct Media {
+    init: Arc<Init>,
+    duration: Duration,
+    samples: usize,
+    independent: bool,
+    time: i64,
+    parts: Vec<Part>,
+}
+
 struct Bench {
     segmenter: Segmenter,
     video: Arc<Format>,
     audio: Arc<Format>,
-    segments: Vec<Segment>,
+    parts: Vec<Part>,
+}
+
+fn settings() -> SegmenterSettings {
+    SegmenterSettings {
+        target: Duration::from_secs(2),
+        part: Duration::from_millis(500),
+        video: true,
+        terms: None,
+    }
 }
 
 impl Bench {
     fn new() -> Self {
-        let target = Duration::from_secs(2);
-        let mut segmenter = Segmenter::new(SegmenterSettings {
-            target,
-            video: true,
-            audio: true,
-        });
+        Self::with(settings())
+    }
+
+    fn with(settings: SegmenterSettings) -> Self {
+        let mut segmenter = Segmenter::new(settings);
         segmenter.handle_walls(walls(0));
         Self {
             segmenter,
             video: Arc::new(Format::vp9(0, 8, 1, 320, 240).unwrap()),
             audio: Arc::new(Format::opus(2)),
-            segments: Vec::new(),
+            parts: Vec::new(),
         }
     }
 
@@ -60,20 +92,32 @@ impl Bench {
     }
 
     fn sample(&mut self, sample: Sample) {
-        self.segmenter.handle_sample(sample);
+        let rendition = match sample.format.kind {
+            MediaKind::Video => VIDEO,
+            MediaKind::Audio => AUDIO,
+        };
+        self.sample_of(rendition, sample);
+    }
+
+    fn sample_of(&mut self, rendition: RenditionId, sample: Sample) {
+        self.segmenter.handle_sample(rendition, sample);
         self.drain();
     }
 
     fn drain(&mut self) {
-        while let Some(segment) = self.segmenter.poll_segment().unwrap() {
-            self.segments.push(segment);
+        while let Some(part) = self.segmenter.poll_part().unwrap() {
+            self.parts.push(part);
         }
     }
 
-    fn end(mut self) -> Vec<Segment> {
+    fn finish(&mut self) {
         self.segmenter.handle_end();
         self.drain();
-        self.segments
+    }
+
+    fn end(mut self) -> Vec<Segment> {
+        self.finish();
+        segments(self.parts)
     }
 
     /// Media of a span of time; a keyframe every `gop`, tracks left out as `video` and `audio` say.
@@ -92,11 +136,71 @@ impl Bench {
 }
 
 fn walls(skew: i64) -> Walls {
-    Walls {
-        video: Some(WALL),
-        audio: Some(WALL + skew),
-        reported: true,
+    let mut walls = Walls::default();
+    walls.set(VIDEO, Some(WALL));
+    walls.set(AUDIO, Some(WALL + skew));
+    walls.reported = true;
+    walls
+}
+
+/// Checks what is true of all parts, and puts segments together.
+fn segments(parts: Vec<Part>) -> Vec<Segment> {
+    let mut segments: Vec<Segment> = Vec::new();
+    for part in parts {
+        let target = part.terms.part_target;
+        assert!(
+            part.duration <= target + Duration::from_micros(100),
+            "{part:?}"
+        );
+        let number = part.segment as usize;
+        if segments.len() <= number {
+            segments.resize_with(number + 1, Segment::default);
+        }
+        let segment = &mut segments[number];
+        segment.discontinuity |= part.discontinuity;
+        let slot = match part.rendition.kind() {
+            MediaKind::Video => &mut segment.video,
+            MediaKind::Audio => &mut segment.audio,
+        };
+        match slot {
+            None => {
+                *slot = Some(Media {
+                    init: Arc::clone(&part.init),
+                    duration: part.duration,
+                    samples: part.samples,
+                    independent: part.independent,
+                    time: part.time,
+                    parts: vec![part],
+                });
+            }
+            Some(media) => {
+                assert!(
+                    !media.parts.last().unwrap().last,
+                    "a part after the last: {part:?}"
+                );
+                assert!(Arc::ptr_eq(&media.init, &part.init));
+                media.duration += part.duration;
+                media.samples += part.samples;
+                media.parts.push(part);
+            }
+        }
     }
+    for segment in &mut segments {
+        let both = [&segment.video, &segment.audio].into_iter().flatten();
+        segment.time = both.clone().map(|media| media.time).min().unwrap();
+        for media in both {
+            assert!(media.parts.last().unwrap().last, "{media:?}");
+            for part in &media.parts[..media.parts.len() - 1] {
+                let least = part.terms.part_target.mul_f64(0.85);
+                assert!(part.duration >= least, "{:?}", lengths_of(media));
+            }
+        }
+    }
+    segments
+}
+
+fn lengths_of(media: &Media) -> Vec<Duration> {
+    media.parts.iter().map(|part| part.duration).collect()
 }
 
 fn lengths(segments: &[Segment]) -> Vec<(Option<u64>, Option<u64>)> {
@@ -119,17 +223,25 @@ fn discontinuities(segments: &[Segment]) -> Vec<bool> {
 }
 
 /// Decode time and length of a fragment, in ticks.
-fn extent(media: &Media) -> (u64, u64) {
-    let Any::Moof(moof) = Any::decode(&mut &media.body[..]).unwrap() else {
+fn extent_of(part: &Part) -> (u64, u64) {
+    let Any::Moof(moof) = Any::decode(&mut &part.body[..]).unwrap() else {
         panic!("no moof");
     };
     let traf = &moof.traf[0];
-    let length = traf.trun[0]
-        .samples
-        .iter()
+    let samples = traf.trun[0].samples.iter();
+    let length = samples
         .map(|sample| u64::from(sample.duration.unwrap()))
         .sum();
     (traf.tfdt.as_ref().unwrap().base_media_decode_time, length)
+}
+
+/// The same of a segment, whose parts follow each other.
+fn extent(media: &Media) -> (u64, u64) {
+    let all: Vec<_> = media.parts.iter().map(extent_of).collect();
+    for pair in all.windows(2) {
+        assert_eq!(pair[0].0 + pair[0].1, pair[1].0);
+    }
+    (all[0].0, all.iter().map(|extent| extent.1).sum())
 }
 
 fn assert_seamless(media: &[&Media]) {
@@ -147,7 +259,11 @@ fn audio_is_cut_where_video_is() {
     assert_eq!(lengths(&segments), [(Some(2000), Some(2000)); 3]);
     assert_eq!(discontinuities(&segments), [true, false, false]);
     assert_eq!(segments[1].time, WALL + 2 * SECOND);
-    assert!(segments.iter().all(|segment| segment.independent));
+    assert!(
+        segments
+            .iter()
+            .all(|segment| segment.video.as_ref().unwrap().independent)
+    );
     let video: Vec<_> = segments
         .iter()
         .filter_map(|segment| segment.video.as_ref())
@@ -188,13 +304,13 @@ fn without_keyframes_memory_is_bounded() {
     let mut bench = Bench::new();
     bench.span(0, 40 * SECOND, 60 * SECOND, true, true);
     let segments = bench.end();
-    assert_eq!(lengths(&segments)[0], (Some(15_000), Some(15_000)));
+    assert_eq!(lengths(&segments)[0], (Some(10_000), Some(10_000)));
     assert_eq!(
         segments
             .iter()
-            .map(|segment| segment.independent)
+            .map(|segment| segment.video.as_ref().unwrap().independent)
             .collect::<Vec<_>>(),
-        [true, false, false]
+        [true, false, false, false]
     );
 }
 
@@ -332,15 +448,14 @@ fn another_alignment_begins_at_the_next_cut() {
 }
 
 #[test]
-fn an_alignment_that_comes_before_the_first_cut_needs_no_discontinuity() {
+fn an_alignment_that_comes_before_the_first_part_needs_no_discontinuity() {
     let mut bench = Bench::new();
-    bench.segmenter.handle_walls(Walls {
-        reported: false,
-        ..walls(-SECOND / 2)
-    });
-    bench.span(0, SECOND, 2 * SECOND, true, true);
+    let mut arrivals = walls(-SECOND / 2);
+    arrivals.reported = false;
+    bench.segmenter.handle_walls(arrivals);
+    bench.span(0, 2 * SECOND / 5, 2 * SECOND, true, true);
     bench.segmenter.handle_walls(walls(SECOND / 10));
-    let mut time = SECOND;
+    let mut time = 2 * SECOND / 5;
     while time < 6 * SECOND {
         if time % FRAME == 0 {
             bench.picture(time, time % (2 * SECOND) == 0);

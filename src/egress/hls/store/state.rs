@@ -1,285 +1,311 @@
-//! What is kept of one stream: its newest segments and the playlists that list them.
+//! What is kept of one stream, and what its playlists say.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
+use std::task::Waker;
+use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+use slab::Slab;
 
-use super::{LibrarySettings, Resource};
-use crate::egress::hls::playlist::{Entry, MediaList, PlaylistError, Variant};
-use crate::egress::hls::segmenter::{Init, Media, Segment};
-use crate::rtp::MediaKind;
+use super::resource::{Directives, File, Rendered, Resource};
+use super::shelf::Shelf;
+use super::{LibrarySettings, Offer};
+use crate::egress::hls::rendition::RenditionId;
+use crate::egress::hls::segmenter::{Part, Terms};
 
 #[derive(Debug)]
 pub(super) struct State {
     /// Which recording may write.
     pub(super) generation: u64,
-    /// The recording has not written yet.
-    pub(super) fresh: bool,
     /// Since when its recording has ended, while it may get another.
     pub(super) abandoned: Option<Instant>,
     pub(super) ended: Option<Instant>,
     pub(super) unavailable: Option<String>,
-    segments: VecDeque<Stored>,
-    next_number: u64,
-    discontinuities: u64,
-    /// Seconds; only grows.
-    target_duration: u64,
-    // The playlists as they are served, made once a segment.
-    pub(super) index: Option<Bytes>,
-    pub(super) video: Option<Bytes>,
-    pub(super) audio: Option<Bytes>,
+    /// What the playlists promise, once it is settled.
+    pub(super) terms: Option<Terms>,
+    /// By [`RenditionId::index`].
+    pub(super) shelves: Vec<Shelf>,
+    /// Renditions that would be made if somebody asked for them.
+    pub(super) offers: [Option<Offer>; RenditionId::COUNT],
+    /// When each rendition was last asked for.
+    pub(super) asked: [Option<Instant>; RenditionId::COUNT],
+    /// Who waits for the next part of each rendition.
+    pub(super) waiting: [Slab<Option<Waker>>; RenditionId::COUNT],
+    /// The number of segment 0 of the recording.
+    base: u64,
+    /// The first number that no segment has.
+    pub(super) next_number: u64,
+    pub(super) first_number: u64,
+    /// The newest segments, each with the discontinuities up to it and its own.
+    pub(super) cuts: VecDeque<(u64, u64)>,
+    pub(super) index: Option<Arc<Rendered>>,
+    /// Counts changes, to name states.
+    pub(super) changes: u64,
 }
 
-#[derive(Debug)]
-struct Stored {
-    number: u64,
-    segment: Segment,
-    /// Discontinuities up to and with this segment.
-    discontinuities: u64,
-    /// The number of the segment that first used the same init segment.
-    video_init: u64,
-    audio_init: u64,
+/// An answer, or the rendition whose next part must come first.
+pub(super) enum Answer {
+    Ready(Resource),
+    After(RenditionId),
 }
 
 impl State {
     pub(super) fn new(first_number: u64) -> Self {
         Self {
             generation: 0,
-            fresh: true,
             abandoned: None,
             ended: None,
             unavailable: None,
-            segments: VecDeque::new(),
+            terms: None,
+            shelves: RenditionId::all().map(Shelf::new).collect(),
+            offers: std::array::from_fn(|_| None),
+            asked: [None; RenditionId::COUNT],
+            waiting: std::array::from_fn(|_| Slab::new()),
+            base: first_number,
             next_number: first_number,
-            discontinuities: 0,
-            target_duration: 0,
+            first_number,
+            cuts: VecDeque::new(),
             index: None,
-            video: None,
-            audio: None,
+            changes: 0,
         }
     }
 
-    pub(super) fn push(&mut self, mut segment: Segment, settings: &LibrarySettings) {
-        let number = self.next_number;
-        self.next_number += 1;
-        segment.discontinuity = (segment.discontinuity || self.fresh) && !self.segments.is_empty();
-        self.fresh = false;
-        self.discontinuities += u64::from(segment.discontinuity);
-        let longest = [&segment.video, &segment.audio]
-            .into_iter()
-            .flatten()
-            .map(|media| media.duration)
-            .max();
-        let longest = longest.unwrap_or_default();
-        // RFC 8216, section 4.3.3.1: durations are compared rounded to whole seconds.
-        self.target_duration = self
-            .target_duration
-            .max((longest.as_secs_f64().round() as u64).max(1));
-        let init = |kind, init: Option<&Arc<Init>>| {
-            let last = self.segments.back().filter(|last| {
-                let before = media(&last.segment, kind).map(|media| &media.init);
-                before
-                    .zip(init)
-                    .is_some_and(|(before, init)| Arc::ptr_eq(before, init))
-            });
-            last.map_or(number, |last| last.init_number(kind))
-        };
-        let video_init = init(
-            MediaKind::Video,
-            segment.video.as_ref().map(|media| &media.init),
-        );
-        let audio_init = init(
-            MediaKind::Audio,
-            segment.audio.as_ref().map(|media| &media.init),
-        );
-        let discontinuities = self.discontinuities;
-        self.segments.push_back(Stored {
-            number,
-            segment,
-            discontinuities,
-            video_init,
-            audio_init,
-        });
-        while self.segments.len() > settings.window + settings.spare
-            || (self.segments.len() > LEAST_SEGMENTS && self.bytes() > settings.max_bytes)
+    /// Another recording begins: its first segment gets a number that none had.
+    pub(super) fn begin(&mut self) {
+        self.generation += 1;
+        self.unavailable = None;
+        self.abandoned = None;
+        self.ended = None;
+        self.base = self.next_number;
+        self.offers = std::array::from_fn(|_| None);
+        self.close();
+        self.forget_rendered();
+    }
+
+    /// Nothing more comes of the open segments.
+    pub(super) fn close(&mut self) {
+        self.shelves.iter_mut().for_each(Shelf::complete);
+        self.changes += 1;
+    }
+
+    pub(super) fn set_offer(&mut self, rendition: RenditionId, offer: Option<Offer>) {
+        self.offers[rendition.index()] = offer;
+        self.index = None;
+        self.changes += 1;
+    }
+
+    pub(super) fn end(&mut self, now: Instant) {
+        self.abandoned = None;
+        self.ended = Some(now);
+        self.close();
+        self.forget_rendered();
+    }
+
+    fn forget_rendered(&mut self) {
+        self.index = None;
+        for shelf in &mut self.shelves {
+            shelf.rendered = [None, None];
+        }
+    }
+
+    pub(super) fn push(&mut self, part: Part, settings: &LibrarySettings) {
+        let number = self.base + part.segment;
+        let discontinuity = part.discontinuity && number > self.first_number;
+        if number >= self.next_number {
+            self.next_number = number + 1;
+            let before = self.cuts.back().map_or(0, |(_, count)| *count);
+            self.cuts
+                .push_back((number, before + u64::from(discontinuity)));
+            self.trim(settings);
+        }
+        self.promise(part.terms);
+        self.changes += 1;
+        if part.last {
+            self.index = None;
+        }
+        if let Some(shelf) = self.shelves.get_mut(part.rendition.index()) {
+            shelf.push(part, number, discontinuity);
+        }
+    }
+
+    /// Takes what the segmenter promises, until the playlists promise it: what an earlier publisher left
+    /// must keep it too.
+    fn promise(&mut self, new: Terms) {
+        let part_target = self
+            .terms
+            .map_or(new.part_target, |terms| terms.part_target);
+        if self
+            .terms
+            .is_some_and(|terms| terms.target_duration.is_some())
         {
-            self.segments.pop_front();
+            return;
+        }
+        let kept = self.shelves.iter().flat_map(|shelf| &shelf.segments);
+        let longest = kept.map(|segment| rounded(segment.duration)).max();
+        let target_duration = new
+            .target_duration
+            .map(|target| target.max(longest.unwrap_or(0)));
+        self.terms = Some(Terms {
+            part_target,
+            target_duration,
+        });
+    }
+
+    /// Who waits for a part of `rendition`: to be woken outside the lock.
+    pub(super) fn take_wakers(&mut self, rendition: RenditionId) -> Vec<Waker> {
+        let waiting = &mut self.waiting[rendition.index()];
+        waiting
+            .iter_mut()
+            .filter_map(|(_, waker)| waker.take())
+            .collect()
+    }
+
+    fn trim(&mut self, settings: &LibrarySettings) {
+        let keep = (settings.window + settings.spare) as u64;
+        let mut oldest = self.next_number.saturating_sub(keep + 1);
+        while self.bytes() > settings.max_bytes && oldest + LEAST_SEGMENTS < self.next_number {
+            self.drop_before(oldest);
+            oldest += 1;
+        }
+        self.drop_before(oldest);
+    }
+
+    fn drop_before(&mut self, number: u64) {
+        for shelf in &mut self.shelves {
+            shelf.drop_before(number);
+        }
+        // The one before the oldest says how many discontinuities there were before it.
+        while self.cuts.len() > 1 && self.cuts.get(1).is_some_and(|(next, _)| *next < number) {
+            self.cuts.pop_front();
         }
     }
 
-    /// It is live, and has fewer segments than a player needs to begin.
+    pub(super) fn bytes(&self) -> usize {
+        self.shelves.iter().map(|shelf| shelf.bytes).sum()
+    }
+
+    /// It is live, and has less than a player needs to begin.
     pub(super) fn is_too_young(&self) -> bool {
-        self.ended.is_none() && self.segments.len() < LEAST_SEGMENTS
+        let settled = self
+            .terms
+            .is_some_and(|terms| terms.target_duration.is_some());
+        self.ended.is_none() && !settled
     }
 
-    fn bytes(&self) -> usize {
-        let bodies = |stored: &Stored| {
-            let both = [&stored.segment.video, &stored.segment.audio];
-            both.into_iter()
-                .flatten()
-                .map(|media| media.body.len())
-                .sum::<usize>()
-        };
-        self.segments.iter().map(bodies).sum()
-    }
-
-    /// An init or media segment.
-    pub(super) fn media(&self, path: &str) -> Resource {
-        let find = || {
-            let (kind, rest) = match path.strip_prefix("video-") {
-                Some(rest) => (MediaKind::Video, rest),
-                None => (MediaKind::Audio, path.strip_prefix("audio-")?),
-            };
-            if let Some(rest) = rest.strip_prefix("init-") {
-                let number = parse_number(rest.strip_suffix(".mp4")?)?;
-                let stored = self.segments.iter().find(|stored| {
-                    stored.init_number(kind) == number && media(&stored.segment, kind).is_some()
-                })?;
-                return Some((kind, media(&stored.segment, kind)?.init.body.clone()));
+    /// What a request gets now. `now` is noted for renditions that are made on demand.
+    pub(super) fn answer(
+        &mut self,
+        file: File,
+        directives: Directives,
+        settings: &LibrarySettings,
+        now: Instant,
+    ) -> Answer {
+        if let Some(reason) = &self.unavailable {
+            return Answer::Ready(Resource::Unavailable(reason.clone()));
+        }
+        let media = match file {
+            File::Index => return Answer::Ready(self.index(settings)),
+            File::Playlist(id) => {
+                self.asked[id.index()] = Some(now);
+                return self.playlist(id, directives, settings);
             }
-            let number = parse_number(rest.strip_suffix(".m4s")?)?;
-            let stored = self
-                .segments
-                .iter()
-                .find(|stored| stored.number == number)?;
-            Some((kind, media(&stored.segment, kind)?.body.clone()))
-        };
-        match find() {
-            Some((kind, body)) => {
-                let content_type = if kind == MediaKind::Video {
-                    "video/mp4"
-                } else {
-                    "audio/mp4"
-                };
-                Resource::Found {
-                    content_type,
-                    body,
-                    cache_seconds: MEDIA_CACHE,
+            File::Init(id, number) => self.shelves[id.index()].init(number),
+            File::Segment(id, number) => self.shelves[id.index()].segment(number),
+            File::Part(id, number, part) => {
+                let shelf = &self.shelves[id.index()];
+                let found = shelf.part(number, part);
+                // The hint named it, so it will come, unless the rendition has gone.
+                let hinted = shelf.next_part() == Some((number, part));
+                let goes_on = self.ended.is_none() && number + 1 >= self.next_number;
+                if found.is_none() && hinted && goes_on {
+                    return Answer::After(id);
                 }
+                found
             }
-            None => Resource::NotFound,
-        }
-    }
-
-    pub(super) fn write_playlists(&mut self, window: usize) -> Result<(), PlaylistError> {
-        if self.segments.is_empty() {
-            return Ok(());
-        }
-        let video = self
-            .list(MediaKind::Video, window)
-            .map(|list| list.write())
-            .transpose()?;
-        let audio = self
-            .list(MediaKind::Audio, window)
-            .map(|list| list.write())
-            .transpose()?;
-        let index = self
-            .variant(window)
-            .map(|variant| variant.write())
-            .transpose()?;
-        self.video = video.map(Bytes::from);
-        self.audio = audio.map(Bytes::from);
-        self.index = index.map(Bytes::from).or(self.index.take());
-        Ok(())
-    }
-
-    /// The newest segments of a rendition that have no gap between them.
-    fn list(&self, kind: MediaKind, window: usize) -> Option<MediaList> {
-        let newest = self
-            .segments
-            .iter()
-            .rev()
-            .skip_while(|stored| media(&stored.segment, kind).is_none());
-        let mut run: Vec<_> = newest
-            .map_while(|stored| Some((stored, media(&stored.segment, kind)?)))
-            .take(window)
-            .collect();
-        run.reverse();
-        let (first, _) = *run.first()?;
-        let entry = |(stored, media): &(&Stored, &Media)| Entry {
-            uri: format!("{kind}-{}.m4s", stored.number),
-            map: format!("{kind}-init-{}.mp4", stored.init_number(kind)),
-            duration: media.duration,
-            time: stored.segment.time,
-            discontinuity: stored.segment.discontinuity,
         };
-        Some(MediaList {
-            target_duration: self.target_duration,
-            first: first.number,
-            discontinuities: first.discontinuities - u64::from(first.segment.discontinuity),
-            independent: run.iter().all(|(stored, _)| stored.segment.independent),
-            ended: self.ended.is_some(),
-            segments: run.iter().map(entry).collect(),
-        })
+        Answer::Ready(media.map_or(Resource::NotFound, Resource::Media))
     }
 
-    /// What the newest segment has, with the rates of all listed ones that have the same.
-    fn variant(&self, window: usize) -> Option<Variant<'_>> {
-        let newest = self.segments.back()?;
-        let (mut bits, mut seconds, mut pictures, mut peak) = (0.0, 0.0, 0.0, 0.0_f64);
-        for stored in self.segments.iter().rev().take(window) {
-            if (stored.video_init, stored.audio_init) != (newest.video_init, newest.audio_init) {
-                break;
+    fn playlist(
+        &mut self,
+        id: RenditionId,
+        directives: Directives,
+        settings: &LibrarySettings,
+    ) -> Answer {
+        let offered = self.offers[id.index()].is_some();
+        if self.is_too_young() {
+            return Answer::Ready(Resource::NotYet);
+        }
+        let shelf = &self.shelves[id.index()];
+        let whole = shelf.run(settings.window).any(|segment| segment.complete);
+        // One that is made on demand and was not wanted for a while is not there.
+        let stale = offered
+            && shelf
+                .segments
+                .back()
+                .is_none_or(|last| last.number + 2 < self.next_number);
+        if !whole || (stale && self.ended.is_none()) {
+            let coming = offered || !shelf.segments.is_empty();
+            return if coming && self.ended.is_none() {
+                Answer::After(id)
+            } else {
+                Answer::Ready(Resource::NotFound)
+            };
+        }
+        if let Some(number) = directives.segment.filter(|_| self.ended.is_none()) {
+            match self.reaches(shelf, number, directives.part) {
+                Reach::There => {}
+                Reach::Ahead => return Answer::After(id),
+                Reach::TooFar => return Answer::Ready(Resource::TooFarAhead),
             }
-            let both = [&stored.segment.video, &stored.segment.audio];
-            let size: usize = both
-                .into_iter()
-                .flatten()
-                .map(|media| media.body.len())
-                .sum();
-            let length = both
-                .into_iter()
-                .flatten()
-                .next()?
-                .duration
-                .as_secs_f64()
-                .max(0.001);
-            let size = size as f64 * 8.0;
-            (bits, seconds, peak) = (bits + size, seconds + length, peak.max(size / length));
-            pictures += stored
-                .segment
-                .video
-                .as_ref()
-                .map_or(0.0, |video| video.samples as f64);
         }
-        let video = newest.segment.video.as_ref();
-        let audio = newest.segment.audio.as_ref();
-        Some(Variant {
-            video: video.map(|media| ("video.m3u8", &*media.init.format, pictures / seconds)),
-            audio: audio.map(|media| ("audio.m3u8", &*media.init.format)),
-            peak: peak.ceil() as u64,
-            average: (bits / seconds).ceil() as u64,
-        })
+        let rendered = self.render(id, directives.skip, settings);
+        Answer::Ready(rendered.map_or(Resource::NotFound, Resource::Playlist))
     }
-}
 
-impl Stored {
-    fn init_number(&self, kind: MediaKind) -> u64 {
-        match kind {
-            MediaKind::Video => self.video_init,
-            MediaKind::Audio => self.audio_init,
+    /// Whether the playlist holds a part; without one, the first of the segment.
+    fn reaches(&self, shelf: &Shelf, number: u64, part: Option<usize>) -> Reach {
+        let Some(last) = shelf.segments.back() else {
+            return Reach::Ahead;
+        };
+        let advance = self
+            .terms
+            .map_or(3, |terms| advance_limit(terms.part_target));
+        let wanted = part.unwrap_or(0);
+        let count = last.parts.len();
+        if number < last.number {
+            Reach::There
+        } else if number == last.number {
+            match wanted < count {
+                true => Reach::There,
+                // After the last part of a segment comes the first of the next.
+                false if wanted < count + advance => Reach::Ahead,
+                false => Reach::TooFar,
+            }
+        } else if number <= last.number + 2 && wanted <= advance {
+            Reach::Ahead
+        } else {
+            Reach::TooFar
         }
     }
 }
 
-/// Seconds: the name of a segment is never used again.
-const MEDIA_CACHE: u32 = 3600;
-/// A player of a live stream needs three segments: so many stay, however large they are, and there is no
-/// playlist before there are so many.
-const LEAST_SEGMENTS: usize = 3;
-
-fn media(segment: &Segment, kind: MediaKind) -> Option<&Media> {
-    match kind {
-        MediaKind::Video => segment.video.as_ref(),
-        MediaKind::Audio => segment.audio.as_ref(),
-    }
+enum Reach {
+    There,
+    Ahead,
+    TooFar,
 }
 
-/// A decimal number in its one spelling, so that each resource has one address.
-fn parse_number(text: &str) -> Option<u64> {
-    let canonical =
-        text.bytes().all(|c| c.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
-    text.parse().ok().filter(|_| canonical)
+/// RFC 8216, section 4.3.3.1: durations are compared rounded to whole seconds.
+pub(super) fn rounded(duration: Duration) -> u64 {
+    (duration.as_millis() as u64 + 500) / 1000
 }
+
+/// The Advance Part Limit (rfc8216bis, section 6.2.5.2).
+fn advance_limit(part_target: Duration) -> usize {
+    let millis = part_target.as_millis().max(1) as usize;
+    3_000_usize.div_ceil(millis).max(3)
+}
+
+/// A player of a live stream needs three segments: so many stay, however large they are.
+const LEAST_SEGMENTS: u64 = 4;

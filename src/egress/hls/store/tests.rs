@@ -1,6 +1,7 @@
 use super::*;
 use crate::egress::hls::Format;
-use crate::egress::hls::segmenter::{Init, Media};
+use crate::egress::hls::segmenter::Init;
+use bytes::Bytes;
 
 const FIRST: u64 = 1_750_000_000;
 
@@ -25,36 +26,64 @@ fn init() -> Arc<Init> {
     })
 }
 
-fn segment(init: &Arc<Init>, bytes: usize) -> Segment {
-    let (init, body) = (Arc::clone(init), vec![7; bytes].into());
-    let duration = Duration::from_millis(2_400);
-    let video = Some(Media {
-        init,
-        body,
-        duration,
-        samples: 72,
-    });
-    Segment {
-        discontinuity: false,
+const VIDEO: RenditionId = RenditionId::Video(0);
+const AUDIO: RenditionId = RenditionId::Audio;
+
+/// A whole segment in one part.
+fn segment(init: &Arc<Init>, number: u64, bytes: usize) -> Part {
+    part(init, number, bytes, true)
+}
+
+fn part(init: &Arc<Init>, number: u64, bytes: usize, last: bool) -> Part {
+    Part {
+        rendition: VIDEO,
+        segment: number,
+        discontinuity: number == 0,
+        last,
         independent: true,
         time: 0,
-        video,
-        audio: None,
+        init: Arc::clone(init),
+        body: vec![7; bytes].into(),
+        duration: Duration::from_millis(2_400),
+        samples: 72,
+        terms: Terms {
+            part_target: Duration::from_millis(500),
+            target_duration: (number >= 2 || last && number == 2).then_some(2),
+        },
     }
 }
 
+fn get(library: &Library, path: &str) -> Resource {
+    let file = File::of_path(path).unwrap_or_else(|| panic!("{path}"));
+    library.get(&stream()).unwrap().get(file, Instant::now())
+}
+
 fn text(library: &Library, path: &str) -> String {
-    match library.get(&stream()).unwrap().get(path) {
-        Resource::Found { body, .. } => String::from_utf8(body.to_vec()).unwrap(),
+    match get(library, path) {
+        Resource::Playlist(rendered) => String::from_utf8(rendered.text.to_vec()).unwrap(),
         other => panic!("{path}: {other:?}"),
     }
 }
 
 fn is_there(library: &Library, path: &str) -> bool {
     matches!(
-        library.get(&stream()).unwrap().get(path),
-        Resource::Found { .. }
+        get(library, path),
+        Resource::Playlist(_) | Resource::Media(_)
     )
+}
+
+fn is_not_yet(library: &Library, path: &str) -> bool {
+    matches!(get(library, path), Resource::NotYet)
+}
+
+fn is_not_found(library: &Library, path: &str) -> bool {
+    matches!(get(library, path), Resource::NotFound)
+}
+
+fn push_all(recording: &Recording, init: &Arc<Init>, numbers: std::ops::Range<u64>) {
+    for number in numbers {
+        recording.push(segment(init, number, 10));
+    }
 }
 
 #[test]
@@ -62,29 +91,18 @@ fn a_live_stream_with_fewer_than_three_segments_asks_for_patience() {
     let library = library();
     assert!(library.get(&stream()).is_none());
     let recording = library.record(&stream(), FIRST);
-    assert_eq!(
-        library.get(&stream()).unwrap().get("index.m3u8"),
-        Resource::NotYet
-    );
-    assert_eq!(
-        library.get(&stream()).unwrap().get("video-0.m4s"),
-        Resource::NotFound
-    );
+    assert!(is_not_yet(&library, "index.m3u8") && is_not_found(&library, "video-0.m4s"));
     let init = init();
-    for _ in 0..2 {
-        recording.push(segment(&init, 10)).unwrap();
+    for number in 0..2 {
+        recording.push(segment(&init, number, 10));
         for path in ["index.m3u8", "video.m3u8", "audio.m3u8"] {
-            let answer = library.get(&stream()).unwrap().get(path);
-            assert_eq!(answer, Resource::NotYet, "{path}");
+            assert!(is_not_yet(&library, path), "{path}");
         }
     }
-    recording.push(segment(&init, 10)).unwrap();
+    recording.push(segment(&init, 2, 10));
     assert!(is_there(&library, "index.m3u8") && is_there(&library, "video.m3u8"));
     // There is no audio in it.
-    assert_eq!(
-        library.get(&stream()).unwrap().get("audio.m3u8"),
-        Resource::NotFound
-    );
+    assert!(is_not_found(&library, "audio.m3u8"));
 }
 
 #[test]
@@ -92,12 +110,10 @@ fn the_window_moves_and_late_fetches_are_served() {
     let library = library();
     let recording = library.record(&stream(), FIRST);
     let init = init();
-    for _ in 0..6 {
-        recording.push(segment(&init, 10)).unwrap();
-    }
+    push_all(&recording, &init, 0..7);
     let list = text(&library, "video.m3u8");
     assert!(
-        list.contains(&format!("#EXT-X-MEDIA-SEQUENCE:{}\n", FIRST + 3)),
+        list.contains(&format!("#EXT-X-MEDIA-SEQUENCE:{}\n", FIRST + 4)),
         "{list}"
     );
     assert!(
@@ -105,48 +121,56 @@ fn the_window_moves_and_late_fetches_are_served() {
         "{list}"
     );
     assert_eq!(list.matches("#EXTINF").count(), 3);
-    assert!(!is_there(&library, &format!("video-{FIRST}.m4s")));
-    assert!(is_there(&library, &format!("video-{}.m4s", FIRST + 1)));
+    assert!(is_not_found(&library, &format!("video-{FIRST}.m4s")));
+    assert!(is_there(&library, &format!("video-{}.m4s", FIRST + 2)));
     assert!(is_there(&library, &format!("video-init-{FIRST}.mp4")));
     assert!(text(&library, "index.m3u8").contains("FRAME-RATE=30.000"));
 }
 
 #[test]
-fn bytes_are_bounded_but_three_segments_stay() {
+fn bytes_are_bounded_but_some_segments_stay() {
     let library = library();
     let recording = library.record(&stream(), FIRST);
-    for _ in 0..5 {
-        recording.push(segment(&init(), 900)).unwrap();
+    for number in 0..6 {
+        recording.push(segment(&init(), number, 900));
     }
-    assert!(!is_there(&library, &format!("video-{}.m4s", FIRST + 1)));
-    assert!(is_there(&library, &format!("video-{}.m4s", FIRST + 2)));
+    assert!(is_not_found(&library, &format!("video-{}.m4s", FIRST + 1)));
+    assert!(is_there(&library, &format!("video-{}.m4s", FIRST + 3)));
+    assert!(library.get(&stream()).unwrap().bytes() <= 4 * 900);
 }
 
 #[test]
 fn each_resource_has_one_spelling() {
     let library = library();
     let recording = library.record(&stream(), 0);
-    recording.push(segment(&init(), 10)).unwrap();
-    assert!(is_there(&library, "video-0.m4s") && is_there(&library, "video-init-0.mp4"));
+    recording.push(segment(&init(), 0, 10));
+    for path in ["video-0.m4s", "video-init-0.mp4", "video-0.0.m4s"] {
+        assert!(is_there(&library, path), "{path}");
+    }
     for path in [
         "",
         "video-00.m4s",
         "video-+0.m4s",
         "video-.m4s",
         "video-0.mp4",
-        "audio-0.m4s",
-        "audio-init-0.mp4",
         "video--1.m4s",
         "VIDEO-0.m4s",
         "video-99999999999999999999.m4s",
         "../video-0.m4s",
-        "video-init-1.mp4",
+        "video-0.00.m4s",
+        "video-0..m4s",
+        "video-0.0.0.m4s",
+        "video0.m3u8",
     ] {
-        assert_eq!(
-            library.get(&stream()).unwrap().get(path),
-            Resource::NotFound,
-            "{path}"
-        );
+        assert_eq!(File::of_path(path), None, "{path}");
+    }
+    for path in [
+        "audio-0.m4s",
+        "audio-init-0.mp4",
+        "video-init-1.mp4",
+        "video-0.1.m4s",
+    ] {
+        assert!(is_not_found(&library, path), "{path}");
     }
 }
 
@@ -154,7 +178,7 @@ fn each_resource_has_one_spelling() {
 fn a_stream_lingers_after_its_end() {
     let (library, now) = (library(), Instant::now());
     let recording = library.record(&stream(), FIRST);
-    recording.push(segment(&init(), 10)).unwrap();
+    recording.push(segment(&init(), 0, 10));
     recording.end(now);
     assert!(text(&library, "video.m3u8").ends_with("#EXT-X-ENDLIST\n"));
     let end = now + Duration::from_secs(30);
@@ -168,42 +192,42 @@ fn a_stream_lingers_after_its_end() {
 fn a_broadcast_of_one_segment_can_be_played_once_it_has_ended() {
     let library = library();
     let recording = library.record(&stream(), FIRST);
-    recording.push(segment(&init(), 10)).unwrap();
+    recording.push(segment(&init(), 0, 10));
     recording.end(Instant::now());
     assert!(is_there(&library, "index.m3u8"));
     let list = text(&library, "video.m3u8");
     assert_eq!(list.matches("#EXTINF").count(), 1);
     let _next = library.record(&stream(), FIRST);
-    let answer = library.get(&stream()).unwrap().get("video.m3u8");
-    assert_eq!(answer, Resource::NotYet);
+    assert!(is_not_yet(&library, "video.m3u8"));
 }
 
 #[test]
 fn a_new_publisher_goes_on_and_the_old_one_is_ignored() {
     let (library, now) = (library(), Instant::now());
     let old = library.record(&stream(), FIRST);
+    assert_eq!(old.terms(), None);
     let init_of_old = init();
-    for _ in 0..3 {
-        old.push(segment(&init_of_old, 10)).unwrap();
-    }
+    push_all(&old, &init_of_old, 0..3);
+    // It ends within a segment.
+    old.push(part(&init_of_old, 3, 10, false));
     old.end(now);
     let new = library.record(&stream(), FIRST + 100);
+    assert_eq!(new.terms().unwrap().target_duration, Some(2));
     assert!(!text(&library, "video.m3u8").contains("ENDLIST"));
-    new.push(segment(&init(), 10)).unwrap();
-    old.push(segment(&init(), 10)).unwrap();
+    let init_of_new = init();
+    new.push(segment(&init_of_new, 0, 10));
+    old.push(segment(&init(), 4, 10));
     old.refuse("late");
     old.end(now);
     library.handle_timeout(now + Duration::from_secs(3600));
     let list = text(&library, "video.m3u8");
-    let next = FIRST + 3;
+    let next = FIRST + 4;
     assert!(
         list.contains("#EXT-X-DISCONTINUITY\n") && list.contains(&format!("video-init-{next}.mp4")),
         "{list}"
     );
     assert_eq!(list.matches("#EXTINF").count(), 3);
-    for _ in 0..3 {
-        new.push(segment(&init(), 10)).unwrap();
-    }
+    push_all(&new, &init_of_new, 1..4);
     // Its tag has left the playlist with its segment.
     assert!(text(&library, "video.m3u8").contains("#EXT-X-DISCONTINUITY-SEQUENCE:1\n"));
 }
@@ -211,19 +235,14 @@ fn a_new_publisher_goes_on_and_the_old_one_is_ignored() {
 #[test]
 fn a_refusal_gives_its_reason() {
     let library = library();
-    library
-        .record(&stream(), FIRST)
-        .refuse("no HLS for this stream: VP8");
-    let refused = library.get(&stream()).unwrap().get("index.m3u8");
-    assert_eq!(
-        refused,
-        Resource::Unavailable("no HLS for this stream: VP8".into())
-    );
+    let recording = library.record(&stream(), FIRST);
+    recording.refuse("no HLS for this stream: VP8");
+    let Resource::Unavailable(reason) = get(&library, "index.m3u8") else {
+        panic!("it is available");
+    };
+    assert_eq!(reason, "no HLS for this stream: VP8");
     let _next = library.record(&stream(), FIRST);
-    assert_eq!(
-        library.get(&stream()).unwrap().get("index.m3u8"),
-        Resource::NotYet
-    );
+    assert!(is_not_yet(&library, "index.m3u8"));
 }
 
 #[test]
@@ -231,14 +250,12 @@ fn a_rendition_that_paused_lists_only_what_is_new() {
     let library = library();
     let recording = library.record(&stream(), FIRST);
     let init = init();
-    recording.push(segment(&init, 10)).unwrap();
-    recording
-        .push(Segment {
-            video: None,
-            ..segment(&init, 10)
-        })
-        .unwrap();
-    recording.push(segment(&init, 10)).unwrap();
+    recording.push(segment(&init, 0, 10));
+    recording.push(Part {
+        rendition: AUDIO,
+        ..segment(&init, 1, 10)
+    });
+    recording.push(segment(&init, 2, 10));
     let list = text(&library, "video.m3u8");
     assert!(
         list.contains(&format!("#EXT-X-MEDIA-SEQUENCE:{}\n", FIRST + 2)),
@@ -256,16 +273,14 @@ fn a_publisher_that_comes_back_within_the_grace_goes_on_with_the_same_playlist()
     });
     let (now, init) = (Instant::now(), init());
     let first = library.record(&stream(), FIRST);
-    for _ in 0..3 {
-        first.push(segment(&init, 10)).unwrap();
-    }
+    push_all(&first, &init, 0..3);
     first.end(now);
     library.handle_timeout(now + GRACE / 2);
     assert!(!text(&library, "video.m3u8").contains("#EXT-X-ENDLIST"));
 
     let second = library.record(&stream(), FIRST + 100);
     library.handle_timeout(now + 2 * GRACE);
-    second.push(segment(&init, 10)).unwrap();
+    second.push(segment(&init, 0, 10));
     let playlist = text(&library, "video.m3u8");
     assert!(!playlist.contains("#EXT-X-ENDLIST"), "{playlist}");
     assert_eq!(playlist.matches("#EXT-X-DISCONTINUITY\n").count(), 1);
@@ -280,4 +295,229 @@ fn a_publisher_that_comes_back_within_the_grace_goes_on_with_the_same_playlist()
     assert!(text(&library, "video.m3u8").contains("#EXT-X-ENDLIST"));
     library.handle_timeout(now + 4 * GRACE + LibrarySettings::default().linger);
     assert!(library.get(&stream()).is_none());
+}
+
+#[test]
+fn one_that_is_made_on_demand_is_listed_and_waited_for() {
+    let (library, now) = (library(), Instant::now());
+    let recording = library.record(&stream(), FIRST);
+    let init = init();
+    push_all(&recording, &init, 0..3);
+    recording.offer(
+        RenditionId::Aac,
+        Some(Offer {
+            codecs: "mp4a.40.2".into(),
+            channels: 2,
+            bits_per_second: 128_000,
+        }),
+    );
+    let index = text(&library, "index.m3u8");
+    assert!(
+        index.contains("aac.m3u8") && index.contains("mp4a.40.2"),
+        "{index}"
+    );
+    assert!(!recording.is_wanted(RenditionId::Aac, now));
+    let presentation = library.get(&stream()).unwrap();
+    let file = File::Playlist(RenditionId::Aac);
+    let answered = Arc::clone(&presentation).ask(file, Directives::default(), now);
+    assert!(matches!(answered, Answered::Later(_)));
+    assert!(recording.is_wanted(RenditionId::Aac, now));
+    let demand = LibrarySettings::default().demand;
+    assert!(!recording.is_wanted(RenditionId::Aac, now + demand));
+    recording.push(Part {
+        rendition: RenditionId::Aac,
+        ..segment(&init, 3, 10)
+    });
+    let list = text(&library, "aac.m3u8");
+    assert!(
+        list.contains(&format!("#EXT-X-MEDIA-SEQUENCE:{}\n", FIRST + 3)),
+        "{list}"
+    );
+    // The others go on without it.
+    push_all(&recording, &init, 3..7);
+    assert!(is_not_yet(&library, "aac.m3u8"));
+}
+
+fn ask(library: &Library, path: &str, segment: u64, part: Option<usize>) -> Answered {
+    let directives = Directives {
+        segment: Some(segment),
+        part,
+        skip: false,
+    };
+    let presentation = library.get(&stream()).unwrap();
+    presentation.ask(File::of_path(path).unwrap(), directives, Instant::now())
+}
+
+/// What a wait has come to.
+fn look(waiting: &mut Waiting, waker: &Waker) -> Option<Resource> {
+    let mut context = std::task::Context::from_waker(waker);
+    match std::pin::Pin::new(waiting).poll(&mut context) {
+        std::task::Poll::Ready(resource) => Some(resource),
+        std::task::Poll::Pending => None,
+    }
+}
+
+#[derive(Default)]
+struct Woken(std::sync::atomic::AtomicUsize);
+
+impl std::task::Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
+fn later(answered: Answered) -> Waiting {
+    match answered {
+        Answered::Later(waiting) => waiting,
+        Answered::Now(resource) => panic!("at once: {resource:?}"),
+    }
+}
+
+fn now(answered: Answered) -> Resource {
+    match answered {
+        Answered::Now(resource) => resource,
+        Answered::Later(_) => panic!("it waits"),
+    }
+}
+
+/// Three whole segments and one with two parts.
+fn live() -> (Library, Recording, Arc<Init>) {
+    let library = library();
+    let recording = library.record(&stream(), FIRST);
+    let init = init();
+    push_all(&recording, &init, 0..3);
+    for _ in 0..2 {
+        recording.push(part(&init, 3, 10, false));
+    }
+    (library, recording, init)
+}
+
+#[test]
+fn a_playlist_is_held_until_it_has_what_was_asked_for() {
+    let (library, recording, init) = live();
+    let open = FIRST + 3;
+    for (segment, part) in [
+        (FIRST, None),
+        (open, None),
+        (open, Some(1)),
+        (FIRST + 2, Some(9)),
+    ] {
+        let there = now(ask(&library, "video.m3u8", segment, part));
+        assert!(matches!(there, Resource::Playlist(_)), "{segment} {part:?}");
+    }
+    let woken = Arc::new(Woken::default());
+    let waker = Waker::from(Arc::clone(&woken));
+    let mut part_2 = later(ask(&library, "video.m3u8", open, Some(2)));
+    // As Safari asks: until the segment has its first part.
+    let mut next = later(ask(&library, "video.m3u8", open + 1, None));
+    let mut hinted = later(ask(&library, &format!("video-{open}.2.m4s"), 0, None));
+    for waiting in [&mut part_2, &mut next, &mut hinted] {
+        assert!(look(waiting, &waker).is_none());
+    }
+    recording.push(part(&init, 3, 20, true));
+    assert_eq!(woken.0.load(std::sync::atomic::Ordering::Relaxed), 3);
+    let Some(Resource::Playlist(list)) = look(&mut part_2, &waker) else {
+        panic!("not released");
+    };
+    let text = String::from_utf8(list.text.to_vec()).unwrap();
+    assert!(text.contains(&format!("\nvideo-{open}.m4s\n")), "{text}");
+    assert!(
+        text.contains(&format!("URI=\"video-{}.0.m4s\"", open + 1)),
+        "{text}"
+    );
+    assert!(
+        matches!(look(&mut hinted, &waker), Some(Resource::Media(media)) if media.body[0].len() == 20)
+    );
+    assert!(look(&mut next, &waker).is_none());
+    // A part after the last one of a segment is the first of the next.
+    let mut after = later(ask(&library, "video.m3u8", open, Some(3)));
+    assert!(look(&mut after, &waker).is_none());
+    recording.push(part(&init, 4, 10, false));
+    assert!(look(&mut next, &waker).is_some() && look(&mut after, &waker).is_some());
+}
+
+#[test]
+fn what_lies_too_far_ahead_is_not_waited_for() {
+    let (library, ..) = live();
+    let open = FIRST + 3;
+    for (segment, part) in [
+        (open + 3, None),
+        (u64::MAX, Some(0)),
+        (open, Some(100)),
+        (open + 1, Some(7)),
+    ] {
+        let answer = now(ask(&library, "video.m3u8", segment, part));
+        assert!(
+            matches!(answer, Resource::TooFarAhead),
+            "{segment} {part:?}"
+        );
+    }
+    for path in [
+        format!("video-{open}.3.m4s"),
+        format!("video-{}.0.m4s", open + 1),
+        "audio-0.0.m4s".into(),
+    ] {
+        assert!(
+            matches!(now(ask(&library, &path, 0, None)), Resource::NotFound),
+            "{path}"
+        );
+    }
+}
+
+#[test]
+fn everybody_is_released_when_the_stream_ends() {
+    let (library, recording, _) = live();
+    let (woken, open) = (Arc::new(Woken::default()), FIRST + 3);
+    let waker = Waker::from(Arc::clone(&woken));
+    let mut playlist = later(ask(&library, "video.m3u8", open, Some(2)));
+    let mut hinted = later(ask(&library, &format!("video-{open}.2.m4s"), 0, None));
+    assert!(look(&mut playlist, &waker).is_none() && look(&mut hinted, &waker).is_none());
+    recording.end(Instant::now());
+    assert!(woken.0.load(std::sync::atomic::Ordering::Relaxed) >= 2);
+    let Some(Resource::Playlist(list)) = look(&mut playlist, &waker) else {
+        panic!("not released");
+    };
+    assert!(list.text.ends_with(b"#EXT-X-ENDLIST\n"));
+    assert!(matches!(
+        look(&mut hinted, &waker),
+        Some(Resource::NotFound)
+    ));
+}
+
+#[test]
+fn waits_are_counted_and_leave_nothing() {
+    let library = Library::new(LibrarySettings {
+        waiting: 2,
+        ..LibrarySettings::default()
+    });
+    let recording = library.record(&stream(), FIRST);
+    push_all(&recording, &init(), 0..3);
+    let waker = Waker::noop();
+    let mut waits: Vec<_> = (0..3)
+        .map(|_| later(ask(&library, "video.m3u8", FIRST + 3, None)))
+        .collect();
+    let answers: Vec<_> = waits.iter_mut().map(|wait| look(wait, waker)).collect();
+    assert!(answers[0].is_none() && answers[1].is_none());
+    assert!(matches!(answers[2], Some(Resource::Busy)));
+    drop(waits);
+    let mut again = later(ask(&library, "video.m3u8", FIRST + 3, None));
+    assert!(look(&mut again, waker).is_none());
+}
+
+#[test]
+fn a_playlist_is_written_and_compressed_once_for_each_state() {
+    let (library, recording, init) = live();
+    let get = |library: &Library| match get(library, "video.m3u8") {
+        Resource::Playlist(list) => list,
+        other => panic!("{other:?}"),
+    };
+    let (one, two) = (get(&library), get(&library));
+    assert!(Arc::ptr_eq(&one, &two));
+    assert_eq!(one.gzip().as_ptr(), two.gzip().as_ptr());
+    let mut text = Vec::new();
+    let gzip = one.gzip();
+    std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(&gzip[..]), &mut text).unwrap();
+    assert_eq!(text, one.text);
+    recording.push(part(&init, 3, 10, false));
+    assert_ne!(get(&library).tag, one.tag);
 }

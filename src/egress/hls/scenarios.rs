@@ -1,0 +1,604 @@
+//! What publishers do to HLS: samples go in, and every playlist that a player could see on the way is checked.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use mp4_atom::{Any, Decode};
+
+use super::rendition::RenditionId;
+use super::segmenter::SegmenterSettings;
+use super::store::{Offer, Recording};
+use super::timeline::Walls;
+use super::validator::{Playlist, Validator};
+use super::{
+    Answered, Directives, File, Format, Library, LibrarySettings, Part, Resource, Sample, Segmenter,
+};
+use crate::rtp::MediaKind;
+use crate::stream::StreamName;
+
+const SECOND: i64 = 1_000_000_000;
+const MILLI: i64 = 1_000_000;
+const WALL: i64 = 1_750_000_000 * SECOND;
+const SOUND: i64 = 20 * MILLI;
+const VIDEO: RenditionId = RenditionId::Video(0);
+const LOW: RenditionId = RenditionId::Video(1);
+const AUDIO: RenditionId = RenditionId::Audio;
+const AAC: RenditionId = RenditionId::Aac;
+
+/// A stream that is published, and its playlists as they were watched.
+struct Show {
+    library: Library,
+    stream: StreamName,
+    recording: Recording,
+    segmenter: Segmenter,
+    validator: Validator,
+    now: Instant,
+    part: Duration,
+    formats: [Arc<Format>; 4],
+    parts: Vec<Part>,
+    keyframes_wanted: usize,
+    /// How many parts each earlier publisher made.
+    earlier: Vec<usize>,
+    /// Parts that may have been hinted at and can't come: what they were of has gone.
+    broken_promises: usize,
+}
+
+fn picture(width: u32) -> Arc<Format> {
+    Arc::new(Format::vp9(0, 8, 1, width, 360).unwrap())
+}
+
+impl Show {
+    fn new() -> Self {
+        Self::with_parts(Duration::from_millis(500))
+    }
+
+    fn with_parts(part: Duration) -> Self {
+        let library = Library::new(LibrarySettings {
+            grace: Duration::from_secs(10),
+            ..LibrarySettings::default()
+        });
+        let stream: StreamName = "show".parse().unwrap();
+        let recording = library.record(&stream, 1000);
+        Self {
+            segmenter: segmenter(part, &recording),
+            library,
+            stream,
+            recording,
+            validator: Validator::default(),
+            now: Instant::now(),
+            part,
+            formats: [
+                picture(640),
+                picture(320),
+                Arc::new(Format::opus(2)),
+                Arc::new(Format::aac(&[0x11, 0x90]).unwrap()),
+            ],
+            parts: Vec::new(),
+            keyframes_wanted: 0,
+            broken_promises: 0,
+            earlier: Vec::new(),
+        }
+    }
+
+    /// A sample of a rendition; `order` is how much later it is shown than decoded.
+    fn sample(&mut self, id: RenditionId, dts: i64, order: i64, keyframe: bool) {
+        let (format, duration) = match id {
+            RenditionId::Video(layer) => (&self.formats[usize::from(layer)], 33 * MILLI),
+            RenditionId::Audio => (&self.formats[2], SOUND),
+            RenditionId::Aac => (&self.formats[3], 1024 * SECOND / 48_000),
+        };
+        let sample = Sample {
+            dts,
+            pts: dts + order,
+            duration,
+            keyframe,
+            data: Bytes::from_static(b"sample"),
+            format: Arc::clone(format),
+        };
+        self.segmenter.handle_sample(id, sample);
+        self.work();
+    }
+
+    fn work(&mut self) {
+        let mut any = false;
+        while let Some(part) = self.segmenter.poll_part().unwrap() {
+            self.recording.push(part.clone());
+            self.parts.push(part);
+            any = true;
+        }
+        self.keyframes_wanted += usize::from(self.segmenter.poll_keyframe_request());
+        if any {
+            self.look();
+        }
+    }
+
+    /// Looks at all playlists as a player may.
+    fn look(&mut self) {
+        let presentation = self.library.get(&self.stream).unwrap();
+        for id in RenditionId::all() {
+            let ask = |skip| {
+                let directives = Directives {
+                    skip,
+                    ..Directives::default()
+                };
+                match Arc::clone(&presentation).ask(File::Playlist(id), directives, self.now) {
+                    Answered::Now(Resource::Playlist(list)) => {
+                        Some(String::from_utf8(list.text.to_vec()).unwrap())
+                    }
+                    _ => None,
+                }
+            };
+            let Some(text) = ask(false) else {
+                continue;
+            };
+            let list = self.validator.see(id.name(), &text);
+            if !list.ended {
+                let delta = ask(true).unwrap();
+                self.validator.compare_delta(&text, &delta);
+            }
+            self.fetch(&list);
+        }
+    }
+
+    /// What a playlist names is there.
+    fn fetch(&self, list: &Playlist) {
+        let presentation = self.library.get(&self.stream).unwrap();
+        let uris = list.segments.iter().flat_map(|segment| {
+            let parts = segment.parts.iter().map(|part| part.uri.clone());
+            segment.uri.iter().cloned().chain(parts)
+        });
+        for uri in uris {
+            let found = presentation.get(File::of_path(&uri).unwrap(), self.now);
+            assert!(matches!(found, Resource::Media(_)), "{uri}: {found:?}");
+        }
+    }
+
+    /// Pictures and sound of a span of time, in the order of their times.
+    fn span(&mut self, from: i64, to: i64, frame: i64, gop: i64) {
+        self.tracks(&[(VIDEO, frame), (AUDIO, SOUND)], from, to, gop);
+    }
+
+    fn tracks(&mut self, tracks: &[(RenditionId, i64)], from: i64, to: i64, gop: i64) {
+        let mut samples: Vec<_> = tracks
+            .iter()
+            .flat_map(|(id, step)| {
+                let count = (to - from) / step;
+                (0..count).map(move |index| (from + index * step, *id))
+            })
+            .collect();
+        samples.sort_unstable_by_key(|(time, id)| (*time, id.index()));
+        for (time, id) in samples {
+            let step = tracks.iter().find(|(other, _)| *other == id).unwrap().1;
+            let keyframe = id.kind() == MediaKind::Audio || (time - from) % gop < step;
+            self.sample(id, time, 0, keyframe);
+        }
+    }
+
+    /// Another publisher of the same stream.
+    fn publish_again(&mut self) {
+        self.broken_promises += RenditionId::COUNT;
+        let before = self.earlier.iter().sum::<usize>();
+        self.earlier.push(self.parts.len() - before);
+        self.recording.end(self.now);
+        self.look();
+        self.recording = self.library.record(&self.stream, 9_999);
+        self.segmenter = segmenter(self.part, &self.recording);
+    }
+
+    fn finish(mut self) -> (Validator, Vec<Part>) {
+        self.segmenter.handle_end();
+        self.work();
+        self.recording.end(self.now);
+        self.library
+            .handle_timeout(self.now + Duration::from_secs(11));
+        self.look();
+        let wrong = self.validator.false_hints();
+        assert!(wrong.len() <= self.broken_promises, "{wrong:?}");
+        // Each publisher begins anew.
+        let mut rest = &self.parts[..];
+        for count in self.earlier {
+            let (parts, after) = rest.split_at(count);
+            check_media(parts);
+            rest = after;
+        }
+        check_media(rest);
+        (self.validator, self.parts)
+    }
+}
+
+fn segmenter(part: Duration, recording: &Recording) -> Segmenter {
+    let mut segmenter = Segmenter::new(SegmenterSettings {
+        target: Duration::from_secs(2),
+        part,
+        video: true,
+        terms: recording.terms(),
+    });
+    segmenter.handle_walls(walls());
+    segmenter
+}
+
+fn walls() -> Walls {
+    let mut walls = Walls::default();
+    for id in RenditionId::all() {
+        walls.set(id, Some(WALL));
+    }
+    walls.reported = true;
+    walls
+}
+
+/// The bytes say what the playlists say: parts of an epoch follow each other without a gap.
+fn check_media(parts: &[Part]) {
+    for id in RenditionId::all() {
+        let mut end = None;
+        for part in parts.iter().filter(|part| part.rendition == id) {
+            let Any::Moof(moof) = Any::decode(&mut &part.body[..]).unwrap() else {
+                panic!("no moof");
+            };
+            let traf = &moof.traf[0];
+            let start = traf.tfdt.as_ref().unwrap().base_media_decode_time;
+            let samples = traf.trun[0].samples.iter();
+            let length: u64 = samples
+                .map(|sample| u64::from(sample.duration.unwrap()))
+                .sum();
+            if let Some(end) = end {
+                assert!(start >= end, "{id} goes back in {}", part.segment);
+            }
+            end = Some(start + length);
+        }
+    }
+}
+
+fn lengths(validator: &Validator, name: &str) -> Vec<i64> {
+    let segments = validator.segments(name);
+    segments
+        .iter()
+        .map(|segment| (segment.duration * 1000.0).round() as i64)
+        .collect()
+}
+
+fn breaks(validator: &Validator, name: &str) -> Vec<bool> {
+    validator
+        .segments(name)
+        .iter()
+        .map(|segment| segment.discontinuity)
+        .collect()
+}
+
+#[test]
+fn a_steady_stream_has_parts_as_long_as_they_may_be() {
+    for (part, frame, expected) in [
+        (500, SECOND / 30, 500),
+        (500, SECOND / 25, 520),
+        (500, SECOND / 24, 500),
+        (200, SECOND / 25, 200),
+        (200, SECOND / 24, 209),
+        (200, SECOND / 60, 200),
+        (1000, SECOND / 30, 1000),
+        (200, SECOND / 5, 200),
+    ] {
+        let mut show = Show::with_parts(Duration::from_millis(part));
+        show.span(0, 21 * SECOND, frame, 2 * SECOND);
+        let target = show.parts[0].terms.part_target;
+        assert_eq!(target.as_millis(), expected, "{part} {frame}");
+        let (validator, parts) = show.finish();
+        assert!(
+            lengths(&validator, "video")
+                .iter()
+                .take(9)
+                .all(|ms| (1950..2050).contains(ms))
+        );
+        assert!(parts.len() > 20);
+    }
+}
+
+#[test]
+fn parts_of_a_steady_rate_go_out_with_their_last_picture() {
+    let mut show = Show::new();
+    show.span(0, 8 * SECOND, SECOND / 30, 2 * SECOND);
+    let frame = SECOND / 30;
+    let mut parts = show.parts.len();
+    for index in 240..300 {
+        let time = index * frame;
+        for sound in 0..2 {
+            show.sample(AUDIO, time + sound * SOUND, 0, true);
+        }
+        show.sample(VIDEO, time, 0, index % 60 == 0);
+        let out: Vec<_> = show.parts[parts..]
+            .iter()
+            .filter(|part| part.rendition == VIDEO)
+            .collect();
+        // Fifteen pictures are a part; only the last one of a segment waits for the keyframe after it.
+        let expected = index == 240 || index % 60 % 15 == 14 && index % 60 != 59;
+        assert_eq!(out.len(), usize::from(expected), "{index}");
+        parts = show.parts.len();
+    }
+}
+
+#[test]
+fn irregular_pictures_keep_the_rules() {
+    let mut show = Show::new();
+    let (mut time, mut seed, mut count) = (0, 1_u64, 0);
+    let mut sound = 0;
+    while time < 40 * SECOND {
+        seed = seed
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        // Between 60 and 14 pictures a second.
+        time += 16 * MILLI + (seed >> 33) as i64 % (54 * MILLI);
+        while sound < time {
+            show.sample(AUDIO, sound, 0, true);
+            sound += SOUND;
+        }
+        show.sample(VIDEO, time, 0, count % 47 == 0);
+        count += 1;
+    }
+    show.finish();
+}
+
+#[test]
+fn pictures_rarer_than_parts_keep_the_rules_too() {
+    let mut show = Show::with_parts(Duration::from_millis(200));
+    show.span(0, 4 * SECOND, SECOND / 25, 2 * SECOND);
+    show.span(4 * SECOND, 24 * SECOND, SECOND, 2 * SECOND);
+    show.span(24 * SECOND, 34 * SECOND, SECOND / 25, 2 * SECOND);
+    let (validator, _) = show.finish();
+    assert!(validator.segments("video").len() > 14);
+}
+
+#[test]
+fn a_long_keyframe_interval_is_measured_before_anything_is_promised() {
+    let mut show = Show::new();
+    show.span(0, 50 * SECOND, SECOND / 30, 5 * SECOND);
+    assert!(show.keyframes_wanted > 0);
+    let (validator, _) = show.finish();
+    let seconds = lengths(&validator, "video");
+    assert!(
+        seconds[..9].iter().all(|ms| (4_950..5_050).contains(ms)),
+        "{seconds:?}"
+    );
+    let mut show = Show::new();
+    show.span(0, 60 * SECOND, SECOND / 30, 20 * SECOND);
+    let (validator, _) = show.finish();
+    assert!(lengths(&validator, "audio")[0] > 9_900);
+}
+
+#[test]
+fn a_keyframe_interval_that_becomes_long_breaks_no_promise() {
+    let mut show = Show::new();
+    show.span(0, 8 * SECOND, SECOND / 30, 2 * SECOND);
+    show.span(8 * SECOND, 38 * SECOND, SECOND / 30, 10 * SECOND);
+    show.span(38 * SECOND, 46 * SECOND, SECOND / 30, 2 * SECOND);
+    show.finish();
+}
+
+#[test]
+fn b_frames_keep_the_rules() {
+    let mut show = Show::new();
+    let frame = SECOND / 30;
+    for index in 0..600_i64 {
+        let time = index * frame;
+        show.sample(AUDIO, time, 0, true);
+        // Decoded in the order I P B B: shown two pictures later, or one earlier.
+        let order = if index % 3 == 0 { 3 * frame } else { 0 };
+        show.sample(VIDEO, time, order, index % 60 == 0);
+    }
+    let (validator, _) = show.finish();
+    assert!(
+        lengths(&validator, "video")[..9]
+            .iter()
+            .all(|ms| *ms == 2_000)
+    );
+}
+
+#[test]
+fn a_publisher_that_comes_back_goes_on_with_new_numbers() {
+    let mut show = Show::new();
+    show.span(0, 9 * SECOND, SECOND / 30, 2 * SECOND);
+    show.publish_again();
+    show.formats[0] = picture(1280);
+    show.span(15 * SECOND, 24 * SECOND, SECOND / 25, 2 * SECOND);
+    show.publish_again();
+    // Its clock is behind.
+    show.span(0, 9 * SECOND, SECOND / 30, 3 * SECOND);
+    let (validator, _) = show.finish();
+    for name in ["video", "audio"] {
+        assert_eq!(
+            breaks(&validator, name).iter().filter(|is| **is).count(),
+            2,
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn another_resolution_begins_at_once_on_all_renditions() {
+    let mut show = Show::new();
+    show.span(0, 7 * SECOND, SECOND / 30, 2 * SECOND);
+    show.formats[0] = picture(1280);
+    show.span(7 * SECOND, 15 * SECOND, SECOND / 30, 2 * SECOND);
+    let (validator, _) = show.finish();
+    assert_eq!(breaks(&validator, "video"), breaks(&validator, "audio"));
+    assert_eq!(
+        breaks(&validator, "video").iter().position(|is| *is),
+        Some(4)
+    );
+}
+
+#[test]
+fn video_alone_sound_alone_and_sound_that_comes_later() {
+    let mut show = Show::new();
+    show.tracks(&[(VIDEO, SECOND / 30)], 0, 9 * SECOND, 2 * SECOND);
+    show.span(9 * SECOND, 20 * SECOND, SECOND / 30, 2 * SECOND);
+    let (validator, _) = show.finish();
+    assert!(breaks(&validator, "video").contains(&true));
+    let mut show = Show::new();
+    show.tracks(&[(AUDIO, SOUND)], 0, 12 * SECOND, SECOND);
+    let (validator, _) = show.finish();
+    assert!(lengths(&validator, "audio").len() >= 5);
+}
+
+#[test]
+fn pictures_that_stop_and_come_back() {
+    let mut show = Show::new();
+    show.broken_promises = 1;
+    show.span(0, 9 * SECOND, SECOND / 30, 2 * SECOND);
+    show.tracks(&[(AUDIO, SOUND)], 9 * SECOND, 19 * SECOND, SECOND);
+    show.span(19 * SECOND, 30 * SECOND, SECOND / 30, 2 * SECOND);
+    let (validator, _) = show.finish();
+    assert!(validator.segments("audio").len() > 12);
+}
+
+#[test]
+fn lost_pictures_and_freezes_break_no_promise() {
+    for hole in [300, 700, 1_500, 2_300, 2_700, 4_000] {
+        let mut show = Show::new();
+        show.broken_promises = usize::from(hole > 2_000);
+        show.span(0, 9 * SECOND, SECOND / 30, 2 * SECOND);
+        let back = 9 * SECOND + hole * MILLI;
+        show.tracks(&[(AUDIO, SOUND)], 9 * SECOND, back / SOUND * SOUND, SECOND);
+        show.span(back / SOUND * SOUND, 20 * SECOND, SECOND / 30, 2 * SECOND);
+        show.finish();
+    }
+}
+
+#[test]
+fn a_broken_pipeline_ends_its_segment() {
+    let mut show = Show::new();
+    show.span(0, 9 * SECOND, SECOND / 30, 2 * SECOND);
+    show.segmenter.handle_discontinuity().unwrap();
+    show.work();
+    show.span(10 * SECOND, 19 * SECOND, SECOND / 30, 2 * SECOND);
+    let (validator, _) = show.finish();
+    assert_eq!(
+        breaks(&validator, "video").iter().filter(|is| **is).count(),
+        1
+    );
+    assert_eq!(breaks(&validator, "video"), breaks(&validator, "audio"));
+}
+
+#[test]
+fn layers_are_cut_together() {
+    let mut show = Show::new();
+    show.broken_promises = 1;
+    let frame = SECOND / 30;
+    show.tracks(
+        &[(VIDEO, frame), (LOW, frame), (AUDIO, SOUND)],
+        0,
+        12 * SECOND,
+        2 * SECOND,
+    );
+    // The lower layer pauses, and comes back within a segment.
+    show.span(12 * SECOND, 17 * SECOND, frame, 2 * SECOND);
+    show.tracks(
+        &[(VIDEO, frame), (LOW, frame), (AUDIO, SOUND)],
+        17 * SECOND,
+        26 * SECOND,
+        2 * SECOND,
+    );
+    let (validator, _) = show.finish();
+    let (high, low) = (validator.segments("video"), validator.segments("video1"));
+    let common: Vec<_> = low
+        .iter()
+        .filter_map(|one| Some((high.iter().find(|two| two.number == one.number)?, one)))
+        .collect();
+    assert!(common.len() >= 9, "{}", common.len());
+    for (high, low) in &common[..6] {
+        assert!((high.date.unwrap_or(0.0) - low.date.unwrap_or(0.0)).abs() < 0.001);
+        assert_eq!(high.duration, low.duration);
+    }
+    assert!(!breaks(&validator, "video").contains(&true));
+}
+
+#[test]
+fn a_second_coding_of_the_sound_joins_and_leaves() {
+    let mut show = Show::new();
+    show.broken_promises = 1;
+    let frame = SECOND / 30;
+    show.recording.offer(
+        AAC,
+        Some(Offer {
+            codecs: "mp4a.40.2".into(),
+            channels: 2,
+            bits_per_second: 128_000,
+        }),
+    );
+    show.span(0, 9 * SECOND, frame, 2 * SECOND);
+    assert!(show.validator.segments("aac").is_empty());
+    let aac = 1024 * SECOND / 48_000;
+    show.tracks(
+        &[(VIDEO, frame), (AUDIO, SOUND), (AAC, aac)],
+        9 * SECOND,
+        17 * SECOND,
+        2 * SECOND,
+    );
+    show.segmenter.handle_leave(AAC);
+    show.span(17 * SECOND, 23 * SECOND, frame, 2 * SECOND);
+    show.tracks(
+        &[(VIDEO, frame), (AUDIO, SOUND), (AAC, aac)],
+        23 * SECOND,
+        35 * SECOND,
+        2 * SECOND,
+    );
+    let (validator, parts) = show.finish();
+    assert!(!breaks(&validator, "aac").contains(&true));
+    // From the first cut after it came: the keyframe at 10 s is too early for one.
+    let first = parts.iter().find(|part| part.rendition == AAC).unwrap();
+    let same = parts
+        .iter()
+        .find(|part| part.rendition == VIDEO && part.segment == first.segment)
+        .unwrap();
+    assert!(
+        (first.time - same.time).abs() < 2 * aac,
+        "{} {}",
+        first.time,
+        same.time
+    );
+    let segments = validator.segments("aac");
+    assert!(segments.len() >= 7, "{}", segments.len());
+}
+
+/// Nothing that comes in any order breaks a rule.
+#[test]
+fn random_publishers_keep_the_rules() {
+    for start in 0..8_u64 {
+        let mut seed = start + 1;
+        let mut random = |below: i64| {
+            seed = seed
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (seed >> 33) as i64 % below
+        };
+        let mut show = Show::with_parts(Duration::from_millis(200 + random(800) as u64));
+        show.broken_promises = 100;
+        let mut time = 0;
+        for _ in 0..12 {
+            let length = (1 + random(7)) * SECOND;
+            let frame = SECOND / [5, 15, 24, 25, 30, 50, 60][random(7) as usize];
+            let gop = (500 + random(4_500)) * MILLI;
+            let all = [
+                (VIDEO, frame),
+                (AUDIO, SOUND),
+                (LOW, frame),
+                (AAC, 1024 * SECOND / 48_000),
+            ];
+            let chosen: Vec<_> = all.into_iter().filter(|_| random(4) > 0).collect();
+            if !chosen.is_empty() {
+                show.tracks(&chosen, time, time + length, gop);
+            }
+            time += length;
+            match random(8) {
+                0 => show.publish_again(),
+                1 => show.formats[0] = picture(320 + random(900) as u32),
+                2 => time += random(5_000) * MILLI,
+                3 => {
+                    show.segmenter.handle_discontinuity().unwrap();
+                    show.work();
+                }
+                4 => show.segmenter.handle_leave(AAC),
+                _ => {}
+            }
+        }
+        show.finish();
+    }
+}

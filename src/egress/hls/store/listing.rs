@@ -1,0 +1,183 @@
+//! The playlists of a stream as they are now, each made once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::LibrarySettings;
+use super::resource::{Rendered, Resource};
+use super::state::{State, rounded};
+use crate::egress::hls::playlist::{
+    AudioVariant, Bits, MediaList, Multivariant, PlaylistError, VideoVariant,
+};
+use crate::egress::hls::rendition::RenditionId;
+use crate::egress::hls::tags;
+use crate::rtp::MediaKind;
+
+impl State {
+    /// The playlist of a rendition; none when it can't be written.
+    pub(super) fn render(
+        &mut self,
+        id: RenditionId,
+        skip: bool,
+        settings: &LibrarySettings,
+    ) -> Option<Arc<Rendered>> {
+        let slot = usize::from(skip);
+        if let Some(known) = &self.shelves[id.index()].rendered[slot] {
+            return Some(Arc::clone(known));
+        }
+        let list = self.list(id, skip, settings);
+        let text = written(list.write())?;
+        let name = if list.skipped > 0 { "s" } else { "p" };
+        let tag = format!("{name}{:x}-{:x}", self.first_number, self.changes);
+        let rendered = Arc::new(Rendered::new(text, tag));
+        self.shelves[id.index()].rendered[slot] = Some(Arc::clone(&rendered));
+        Some(rendered)
+    }
+
+    fn list(&self, id: RenditionId, skip: bool, settings: &LibrarySettings) -> MediaList {
+        let shelf = &self.shelves[id.index()];
+        let run = shelf.run(settings.window);
+        let count = run.clone().count();
+        let whole = run.clone().filter(|segment| segment.complete).count();
+        let longest = run.clone().map(|segment| rounded(segment.duration)).max();
+        let terms = self.terms;
+        let target_duration = terms.and_then(|terms| terms.target_duration);
+        let target_duration = target_duration.or(longest).unwrap_or(1).max(1);
+        let ended = self.ended.is_some();
+        let first = run.clone().next();
+        let number = first.map_or(0, |segment| segment.number);
+        let own = first.is_some_and(|segment| segment.discontinuity);
+        let entry = |(index, segment)| {
+            let with_parts = !ended && index + LISTED_PARTS >= whole;
+            shelf.entry(segment, with_parts)
+        };
+        let hint = shelf.next_part().filter(|_| !ended);
+        let others = RenditionId::all().filter(|other| *other != id && !ended);
+        let reports = others.filter_map(|other| {
+            let shelf = &self.shelves[other.index()];
+            let (segment, part) = shelf.last_part()?;
+            let current = segment + 2 >= self.next_number;
+            current.then(|| (format!("{other}.m3u8"), segment, part))
+        });
+        MediaList {
+            target_duration,
+            part_target: terms.map_or(Duration::from_secs(1), |terms| terms.part_target),
+            hold_back: settings.hold_back,
+            first: number,
+            discontinuities: self.discontinuities(number) - u64::from(own),
+            independent: run.clone().all(|segment| segment.is_independent()),
+            ended,
+            skipped: if skip && !ended {
+                skippable(run.clone().map(|segment| segment.duration), target_duration)
+            } else {
+                0
+            }
+            .min(count.saturating_sub(1)),
+            segments: run.enumerate().map(entry).collect(),
+            hint: hint.map(|(segment, part)| format!("{id}-{segment}.{part}.m4s")),
+            reports: reports.collect(),
+        }
+    }
+
+    /// How many discontinuities there were up to segment `number`, its own included.
+    fn discontinuities(&self, number: u64) -> u64 {
+        let mut cuts = self.cuts.iter().rev();
+        cuts.find(|(cut, _)| *cut <= number)
+            .map_or(0, |(_, count)| *count)
+    }
+
+    /// The multivariant playlist.
+    pub(super) fn index(&mut self, settings: &LibrarySettings) -> Resource {
+        if self.is_too_young() {
+            return Resource::NotYet;
+        }
+        if let Some(known) = &self.index {
+            return Resource::Playlist(Arc::clone(known));
+        }
+        let all = self.multivariant(settings);
+        if all.videos.is_empty() && all.audios.is_empty() {
+            return Resource::NotFound;
+        }
+        let Some(text) = written(all.write()) else {
+            return Resource::NotFound;
+        };
+        let tag = format!("i{:x}-{:x}", self.first_number, self.changes);
+        let rendered = Arc::new(Rendered::new(text, tag));
+        self.index = Some(Arc::clone(&rendered));
+        Resource::Playlist(rendered)
+    }
+
+    /// The renditions that have the newest segments, and those that would be made.
+    fn multivariant(&self, settings: &LibrarySettings) -> Multivariant {
+        let mut all = Multivariant::default();
+        for id in RenditionId::all() {
+            let shelf = &self.shelves[id.index()];
+            let last = shelf.segments.back();
+            let current = last.filter(|last| last.number + 2 >= self.next_number);
+            let uri = format!("{id}.m3u8");
+            let (bits, rate) = shelf.rates(settings.window);
+            match (id.kind(), current, &self.offers[id.index()]) {
+                (MediaKind::Video, Some(last), _) => {
+                    let (codecs, size) = (last.init.format.codecs.clone(), last.init.format.size);
+                    all.videos.push(VideoVariant {
+                        uri,
+                        codecs,
+                        size,
+                        rate,
+                        bits,
+                    });
+                }
+                (MediaKind::Audio, Some(last), _) => {
+                    let (codecs, channels) =
+                        (last.init.format.codecs.clone(), last.init.format.channels);
+                    let group = id.name();
+                    all.audios.push(AudioVariant {
+                        uri,
+                        group,
+                        codecs,
+                        channels,
+                        bits,
+                    });
+                }
+                (MediaKind::Audio, None, Some(offer)) => {
+                    let bits = Bits {
+                        peak: offer.bits_per_second,
+                        average: offer.bits_per_second,
+                    };
+                    let (codecs, channels) = (offer.codecs.clone(), offer.channels);
+                    let group = id.name();
+                    all.audios.push(AudioVariant {
+                        uri,
+                        group,
+                        codecs,
+                        channels,
+                        bits,
+                    });
+                }
+                (MediaKind::Video, None, _) | (MediaKind::Audio, None, None) => {}
+            }
+        }
+        all
+    }
+}
+
+/// A playlist that can't be written is said once a state, and is not there.
+fn written(text: Result<String, PlaylistError>) -> Option<String> {
+    text.inspect_err(|error| tracing::error!(%error, "hls playlist"))
+        .ok()
+}
+
+/// How many of the oldest segments a delta update may leave out.
+fn skippable(durations: impl DoubleEndedIterator<Item = Duration>, target_duration: u64) -> usize {
+    let boundary = tags::skip_boundary(target_duration);
+    let mut after = Duration::ZERO;
+    let from_end = durations.rev().map(|duration| {
+        let end = after;
+        after += duration;
+        end
+    });
+    from_end.filter(|end| *end > boundary).count()
+}
+
+/// Parts are listed of so many whole segments, and of the open one.
+const LISTED_PARTS: usize = 3;

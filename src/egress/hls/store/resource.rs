@@ -1,0 +1,143 @@
+//! What players ask for, and what they get.
+
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+
+use crate::egress::hls::rendition::RenditionId;
+
+/// A file of a stream. Reading its path creates nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum File {
+    /// The multivariant playlist.
+    Index,
+    /// The playlist of a rendition.
+    Playlist(RenditionId),
+    /// An init segment, by the number of the segment that first needed it.
+    Init(RenditionId, u64),
+    /// A whole segment.
+    Segment(RenditionId, u64),
+    /// A part of a segment.
+    Part(RenditionId, u64, usize),
+}
+
+impl File {
+    /// The file of a path below the stream's; each file has one spelling.
+    pub fn of_path(path: &str) -> Option<Self> {
+        if path == "index.m3u8" {
+            return Some(Self::Index);
+        }
+        if let Some(name) = path.strip_suffix(".m3u8") {
+            return RenditionId::of_name(name).map(Self::Playlist);
+        }
+        let (name, rest) = path.split_once('-')?;
+        let rendition = RenditionId::of_name(name)?;
+        if let Some(rest) = rest.strip_prefix("init-") {
+            let number = number(rest.strip_suffix(".mp4")?)?;
+            return Some(Self::Init(rendition, number));
+        }
+        let rest = rest.strip_suffix(".m4s")?;
+        match rest.split_once('.') {
+            Some((segment, part)) => {
+                let part = usize::try_from(number(part)?).ok()?;
+                Some(Self::Part(rendition, number(segment)?, part))
+            }
+            None => number(rest).map(|segment| Self::Segment(rendition, segment)),
+        }
+    }
+}
+
+/// The delivery directives of a playlist request (rfc8216bis, section 6.2.5).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Directives {
+    /// `_HLS_msn`: the playlist must hold this segment.
+    pub segment: Option<u64>,
+    /// `_HLS_part`: and this part of it.
+    pub part: Option<usize>,
+    /// `_HLS_skip`: segments that the player has may be left out.
+    pub skip: bool,
+}
+
+/// The answer to a player's request.
+#[derive(Clone, Debug)]
+pub enum Resource {
+    /// A playlist.
+    Playlist(Arc<Rendered>),
+    /// An init segment, a segment or a part.
+    Media(Media),
+    /// The stream is live, but has too few segments yet: ask again in a second.
+    NotYet,
+    /// The stream can't be played by HLS; the text is for the user.
+    Unavailable(String),
+    /// There is no such thing, or no more.
+    NotFound,
+    /// The directives ask for what is too far ahead.
+    TooFarAhead,
+    /// As many requests wait as may.
+    Busy,
+}
+
+/// The bytes of an init segment, a segment or a part.
+#[derive(Clone, Debug)]
+pub struct Media {
+    /// Its media type.
+    pub content_type: &'static str,
+    /// What it is.
+    pub kind: MediaFile,
+    /// The bytes, in pieces.
+    pub body: Arc<[Bytes]>,
+}
+
+/// How long something stays wanted depends on what it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MediaFile {
+    /// An init segment.
+    Init,
+    /// A whole segment.
+    Segment,
+    /// A part.
+    Part,
+}
+
+/// A playlist as it is served: made once for each state of the stream.
+#[derive(Debug)]
+pub struct Rendered {
+    /// Its text.
+    pub text: Bytes,
+    /// Names this state, without quotes.
+    pub tag: String,
+    gzip: OnceLock<Bytes>,
+}
+
+impl Rendered {
+    /// A playlist; `tag` names the state that it shows.
+    pub fn new(text: String, tag: String) -> Self {
+        Self {
+            text: text.into(),
+            tag,
+            gzip: OnceLock::new(),
+        }
+    }
+
+    /// The same compressed by gzip (RFC 1952); made for who asks first.
+    pub fn gzip(&self) -> Bytes {
+        self.gzip.get_or_init(|| gzip(&self.text)).clone()
+    }
+}
+
+fn gzip(text: &[u8]) -> Bytes {
+    use std::io::Write;
+    let out = Vec::with_capacity(text.len() / 3);
+    let mut encoder = flate2::write::GzEncoder::new(out, flate2::Compression::new(4));
+    // Writing to memory does not fail.
+    let written = encoder.write_all(text);
+    debug_assert!(written.is_ok());
+    encoder.finish().unwrap_or_default().into()
+}
+
+/// A decimal number in its one spelling, so that each resource has one address.
+fn number(text: &str) -> Option<u64> {
+    let digits = text.bytes().all(|c| c.is_ascii_digit());
+    let canonical = digits && (text == "0" || !text.starts_with('0'));
+    text.parse().ok().filter(|_| canonical)
+}

@@ -1,0 +1,246 @@
+//! What is kept of one rendition: its newest segments, in parts.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::resource::{Media, MediaFile, Rendered};
+use crate::egress::hls::playlist::{Bits, Entry, PartEntry};
+use crate::egress::hls::rendition::RenditionId;
+use crate::egress::hls::segmenter::{Init, Part};
+use crate::rtp::MediaKind;
+
+/// The segments of one rendition.
+#[derive(Debug)]
+pub(super) struct Shelf {
+    pub(super) id: RenditionId,
+    pub(super) segments: VecDeque<Stored>,
+    pub(super) bytes: usize,
+    /// Its playlist of now, whole and as a delta update.
+    pub(super) rendered: [Option<Arc<Rendered>>; 2],
+}
+
+/// A segment.
+#[derive(Debug)]
+pub(super) struct Stored {
+    pub(super) number: u64,
+    pub(super) discontinuity: bool,
+    /// No part will be added.
+    pub(super) complete: bool,
+    /// The number of the segment that first used the same init segment.
+    pub(super) init_number: u64,
+    pub(super) init: Arc<Init>,
+    /// The wall-clock time of its first sample, ns since 1970.
+    pub(super) time: i64,
+    pub(super) duration: Duration,
+    pub(super) samples: usize,
+    pub(super) bytes: usize,
+    pub(super) parts: Vec<StoredPart>,
+}
+
+#[derive(Debug)]
+pub(super) struct StoredPart {
+    pub(super) body: Bytes,
+    pub(super) duration: Duration,
+    pub(super) independent: bool,
+}
+
+impl Shelf {
+    pub(super) fn new(id: RenditionId) -> Self {
+        Self {
+            id,
+            segments: VecDeque::new(),
+            bytes: 0,
+            rendered: [None, None],
+        }
+    }
+
+    /// Adds a part to segment `number`, which it may begin.
+    pub(super) fn push(&mut self, part: Part, number: u64, discontinuity: bool) {
+        self.rendered = [None, None];
+        let size = part.body.len();
+        if self
+            .segments
+            .back()
+            .is_none_or(|last| last.number != number)
+        {
+            self.complete();
+            let known = self
+                .segments
+                .back()
+                .filter(|last| Arc::ptr_eq(&last.init, &part.init));
+            let init_number = known.map_or(number, |last| last.init_number);
+            self.segments.push_back(Stored {
+                number,
+                discontinuity,
+                complete: false,
+                init_number,
+                init: Arc::clone(&part.init),
+                time: part.time,
+                duration: Duration::ZERO,
+                samples: 0,
+                bytes: 0,
+                parts: Vec::new(),
+            });
+        }
+        let Some(segment) = self.segments.back_mut() else {
+            return;
+        };
+        segment.complete = part.last;
+        segment.duration += part.duration;
+        segment.samples += part.samples;
+        segment.bytes += size;
+        self.bytes += size;
+        segment.parts.push(StoredPart {
+            body: part.body,
+            duration: part.duration,
+            independent: part.independent,
+        });
+    }
+
+    /// Nothing more comes of the open segment.
+    pub(super) fn complete(&mut self) {
+        if let Some(last) = self.segments.back_mut().filter(|last| !last.complete) {
+            last.complete = true;
+            self.rendered = [None, None];
+        }
+    }
+
+    /// Drops segments before `number`.
+    pub(super) fn drop_before(&mut self, number: u64) {
+        while self
+            .segments
+            .front()
+            .is_some_and(|first| first.number < number)
+        {
+            if let Some(first) = self.segments.pop_front() {
+                self.bytes -= first.bytes;
+                // A rendition that has stopped may still list it.
+                self.rendered = [None, None];
+            }
+        }
+    }
+
+    pub(super) fn get(&self, number: u64) -> Option<&Stored> {
+        // Few, and without gaps most of the time.
+        self.segments
+            .iter()
+            .rev()
+            .find(|segment| segment.number == number)
+    }
+
+    /// The part that comes next: it is certain to come while the stream goes on.
+    pub(super) fn next_part(&self) -> Option<(u64, usize)> {
+        let last = self.segments.back()?;
+        Some(if last.complete {
+            (last.number + 1, 0)
+        } else {
+            (last.number, last.parts.len())
+        })
+    }
+
+    /// Its newest part.
+    pub(super) fn last_part(&self) -> Option<(u64, usize)> {
+        let last = self.segments.back()?;
+        Some((last.number, last.parts.len().saturating_sub(1)))
+    }
+
+    /// Its newest whole segments without a gap between them, `window` at most, and the open one.
+    pub(super) fn run(&self, window: usize) -> impl DoubleEndedIterator<Item = &Stored> + Clone {
+        let mut wanted = self.segments.back().map(|last| last.number);
+        let mut whole = 0;
+        let mut count = 0;
+        for segment in self.segments.iter().rev() {
+            if wanted != Some(segment.number) || whole + usize::from(segment.complete) > window {
+                break;
+            }
+            whole += usize::from(segment.complete);
+            count += 1;
+            wanted = segment.number.checked_sub(1);
+        }
+        self.segments.range(self.segments.len() - count..)
+    }
+
+    /// Bits a second of the segments that have the newest one's format, and its pictures a second.
+    pub(super) fn rates(&self, window: usize) -> (Bits, f64) {
+        let newest = self.segments.back().map(|last| last.init_number);
+        let same = self
+            .run(window)
+            .filter(|segment| Some(segment.init_number) == newest && segment.complete);
+        let (mut bits, mut seconds, mut samples, mut peak) = (0.0, 0.0, 0.0, 0.0_f64);
+        for segment in same {
+            let (size, length) = (segment.bytes as f64 * 8.0, segment.duration.as_secs_f64());
+            (bits, seconds) = (bits + size, seconds + length);
+            samples += segment.samples as f64;
+            peak = peak.max(size / length.max(0.001));
+        }
+        let seconds = seconds.max(0.001);
+        let bits = Bits {
+            peak: peak.ceil() as u64,
+            average: (bits / seconds).ceil() as u64,
+        };
+        (bits, samples / seconds)
+    }
+
+    /// How a playlist lists a segment; `parts`: each part too.
+    pub(super) fn entry(&self, segment: &Stored, parts: bool) -> Entry {
+        let (id, number) = (self.id, segment.number);
+        let listed = segment.parts.iter().enumerate().filter(|_| parts);
+        Entry {
+            uri: format!("{id}-{number}.m4s"),
+            map: format!("{id}-init-{}.mp4", segment.init_number),
+            duration: segment.duration,
+            time: segment.time,
+            discontinuity: segment.discontinuity,
+            parts: listed
+                .map(|(index, part)| PartEntry {
+                    uri: format!("{id}-{number}.{index}.m4s"),
+                    duration: part.duration,
+                    independent: part.independent,
+                })
+                .collect(),
+            open: !segment.complete,
+        }
+    }
+
+    /// An init segment.
+    pub(super) fn init(&self, number: u64) -> Option<Media> {
+        let mut segments = self.segments.iter();
+        let segment = segments.find(|segment| segment.init_number == number)?;
+        Some(self.media(MediaFile::Init, [segment.init.body.clone()].into()))
+    }
+
+    /// A whole segment.
+    pub(super) fn segment(&self, number: u64) -> Option<Media> {
+        let segment = self.get(number).filter(|segment| segment.complete)?;
+        let parts = segment.parts.iter().map(|part| part.body.clone());
+        Some(self.media(MediaFile::Segment, parts.collect()))
+    }
+
+    /// A part.
+    pub(super) fn part(&self, number: u64, part: usize) -> Option<Media> {
+        let body = self.get(number)?.parts.get(part)?.body.clone();
+        Some(self.media(MediaFile::Part, [body].into()))
+    }
+
+    fn media(&self, kind: MediaFile, body: Arc<[Bytes]>) -> Media {
+        let content_type = match self.id.kind() {
+            MediaKind::Video => "video/mp4",
+            MediaKind::Audio => "audio/mp4",
+        };
+        Media {
+            content_type,
+            kind,
+            body,
+        }
+    }
+}
+
+impl Stored {
+    /// It can be decoded without those before it.
+    pub(super) fn is_independent(&self) -> bool {
+        self.parts.first().is_some_and(|part| part.independent)
+    }
+}
