@@ -13,7 +13,7 @@ pub(crate) const AUDIO: TrackId = TrackId(0);
 pub(crate) const VIDEO: TrackId = TrackId(1);
 
 const AUDIO_TYPE: u8 = 111;
-const VIDEO_TYPE: u8 = 102;
+pub(crate) const VIDEO_TYPE: u8 = 102;
 const AUDIO_SSRC: u32 = 0x0A0A_0A0A;
 const VIDEO_SSRC: u32 = 0x0B0B_0B0B;
 
@@ -50,9 +50,14 @@ pub(crate) struct Broadcast {
 impl Broadcast {
     /// The next `length` of it, a whole number of seconds that begins with a keyframe. Plain RTP.
     pub(crate) fn script(&mut self, seconds: u32) -> Vec<Burst> {
+        self.script_with(seconds, FRAMES_PER_KEYFRAME as u32 / 30)
+    }
+
+    /// The same with a keyframe every `interval` seconds; so it has less of them, and fewer bits.
+    pub(crate) fn script_with(&mut self, seconds: u32, interval: u32) -> Vec<Burst> {
         let mut bursts = Vec::new();
         for frame in 0..30 * seconds {
-            let packets = self.frame(frame as usize % FRAMES_PER_KEYFRAME);
+            let packets = self.frame((frame % (30 * interval)) as usize);
             bursts.push(Burst {
                 at: FRAME_TIME * frame,
                 packets,

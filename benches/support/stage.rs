@@ -3,6 +3,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tidegate::ingest;
@@ -103,6 +104,11 @@ impl Stage {
 
     /// Connects a subscriber. Its packets come to the socket from now on.
     pub(crate) fn subscribe(&mut self, socket: &UdpSocket) {
+        self.admit().connect(socket);
+    }
+
+    /// A subscriber that has not connected yet.
+    pub(crate) fn admit(&mut self) -> Peer {
         let key = self.open(Role::Subscriber {
             stream: STREAM,
             origin: ShardId(0),
@@ -111,12 +117,22 @@ impl Stage {
             cname: "bench".into(),
         });
         let server = self.shards.local_address();
-        Peer::new(&self.identity, server, credentials(key.0)).connect(socket);
+        Peer::new(&self.identity, server, credentials(key.0))
     }
 
     /// Packets for the next `seconds`, sealed, so that sending them is all that is left to do.
     pub(crate) fn script(&mut self, seconds: u32) -> Vec<Burst> {
-        let mut script = self.broadcast.script(seconds);
+        let script = self.broadcast.script(seconds);
+        self.seal(script)
+    }
+
+    /// The same with a keyframe every `interval` seconds.
+    pub(crate) fn script_with(&mut self, seconds: u32, interval: u32) -> Vec<Burst> {
+        let script = self.broadcast.script_with(seconds, interval);
+        self.seal(script)
+    }
+
+    fn seal(&mut self, mut script: Vec<Burst>) -> Vec<Burst> {
         for packet in script.iter_mut().flat_map(|burst| &mut burst.packets) {
             *packet = self.publisher.protect_rtp(packet);
         }
@@ -125,14 +141,25 @@ impl Stage {
 
     /// Sends a script in real time, each packet in a datagram of its own. Allocates nothing.
     pub(crate) fn play(&self, script: &[Burst]) {
-        let begun = Instant::now();
-        let server = self.shards.local_address();
-        for burst in script {
-            std::thread::sleep(burst.at.saturating_sub(begun.elapsed()));
-            for packet in &burst.packets {
-                self.socket.send_to(packet, server).unwrap();
-            }
+        play(&self.socket, self.shards.local_address(), script, || false);
+    }
+
+    /// What plays scripts on another thread.
+    pub(crate) fn player(&self) -> Player {
+        Player {
+            socket: self.socket.try_clone().unwrap(),
+            server: self.shards.local_address(),
         }
+    }
+
+    /// How much RTCP the publisher was sent; reports aside, which are off here, that is requests.
+    pub(crate) fn feedback(&self) -> u64 {
+        let mut head = [0; 16];
+        let mut count = 0;
+        while self.socket.recv(&mut head).is_ok() {
+            count += u64::from((192..=223).contains(&head[1]));
+        }
+        count
     }
 
     /// What the shard has counted.
@@ -166,6 +193,33 @@ impl Stage {
 
     fn handle(&self) -> ShardHandle {
         self.shards.handles()[0].clone()
+    }
+}
+
+/// Sends what the stage's publisher has sealed.
+pub(crate) struct Player {
+    socket: UdpSocket,
+    server: SocketAddr,
+}
+
+impl Player {
+    /// As [`Stage::play`]; ends early when told to.
+    pub(crate) fn play_until(&self, script: &[Burst], stop: &AtomicBool) {
+        let ends = || stop.load(Ordering::Relaxed);
+        play(&self.socket, self.server, script, ends);
+    }
+}
+
+fn play(socket: &UdpSocket, server: SocketAddr, script: &[Burst], ends: impl Fn() -> bool) {
+    let begun = Instant::now();
+    for burst in script {
+        if ends() {
+            return;
+        }
+        std::thread::sleep(burst.at.saturating_sub(begun.elapsed()));
+        for packet in &burst.packets {
+            socket.send_to(packet, server).unwrap();
+        }
     }
 }
 

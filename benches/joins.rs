@@ -1,0 +1,188 @@
+//! How soon a viewer who comes has a picture, and what a thousand who come within two seconds do to two hundred
+//! who are there.
+//!
+//! One shard on a core of its own, in this process; publisher and viewers share the other core, so the
+//! times hold their own work too. The publisher makes a keyframe every 2 or 10 seconds and never one when asked,
+//! as OBS does. Sessions are made by messages to the shard: HTTP is left out (`sessions` has it).
+
+#[path = "support/mod.rs"]
+mod support;
+
+use std::net::{Ipv4Addr, UdpSocket};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use support::peer::Peer;
+use support::stage::{Rings, Stage};
+use support::{arguments, broadcast, cpu, report};
+
+/// Threads that viewers come from.
+const CLIENTS: usize = 4;
+const RECEIVE_BUFFER: usize = 1 << 20;
+
+fn main() {
+    let watching: usize = arguments::value("--watching", 200);
+    let joining: usize = arguments::value("--joining", 1000);
+    let within = Duration::from_millis(arguments::value("--within", 2000));
+    println!("{joining} viewers come within {within:?} while {watching} watch; times in ms\n");
+    println!(
+        "keyframe each | connected to whole keyframe: median | p99 | longest gap of those who watch: before | meanwhile \
+         | feedback to the publisher | CPU of the shard for a join, us"
+    );
+    let mut rows = Vec::new();
+    for interval in [2, 10] {
+        let row = measure(watching, joining, within, interval);
+        println!(
+            "{interval:>11} s | {:>34.1} | {:>6.1} | {:>41.1} | {:>9.1} | {:>25} | {:>10.0}",
+            row.median, row.p99, row.before, row.meanwhile, row.feedback, row.cpu
+        );
+        rows.push(json!({
+            "keyframe_interval_s": interval,
+            "median_ms": row.median,
+            "p99_ms": row.p99,
+            "longest_gap_before_ms": row.before,
+            "longest_gap_meanwhile_ms": row.meanwhile,
+            "feedback": row.feedback,
+            "cpu_us_per_join": row.cpu,
+        }));
+    }
+    report::save(
+        "joins",
+        &json!({ "watching": watching, "joining": joining, "rows": rows }),
+    );
+}
+
+struct Row {
+    median: f64,
+    p99: f64,
+    before: f64,
+    meanwhile: f64,
+    feedback: u64,
+    cpu: f64,
+}
+
+fn measure(watching: usize, joining: usize, within: Duration, interval: u32) -> Row {
+    let mut stage = Stage::start(Rings::default());
+    let sockets: Vec<UdpSocket> = (0..watching).map(|_| socket()).collect();
+    for socket in &sockets {
+        stage.subscribe(socket);
+        socket.set_nonblocking(true).unwrap();
+    }
+    let peers: Vec<Peer> = (0..joining).map(|_| stage.admit()).collect();
+    // A keyframe, and then long enough for all that follows.
+    let calm = Duration::from_secs(2);
+    let seconds = (2 * calm + within + calm).as_secs() as u32;
+    let script = stage.script_with(seconds.next_multiple_of(interval), interval);
+    let (stop, meanwhile) = (AtomicBool::new(false), AtomicBool::new(false));
+    let gaps = [AtomicU64::new(0), AtomicU64::new(0)];
+    let (times, cpu) = std::thread::scope(|scope| {
+        let (player, thread) = (stage.player(), stage.thread);
+        let (script, stop, meanwhile, gaps) = (&script, &stop, &meanwhile, &gaps);
+        scope.spawn(move || player.play_until(script, stop));
+        scope.spawn(|| watch(&sockets, stop, meanwhile, gaps));
+        std::thread::sleep(calm);
+        let steady = thread.cpu();
+        std::thread::sleep(within);
+        let steady = thread.cpu() - steady;
+        meanwhile.store(true, Ordering::Relaxed);
+        let before = thread.cpu();
+        let times = join(peers, within);
+        let cpu = thread.cpu() - before;
+        meanwhile.store(false, Ordering::Relaxed);
+        stop.store(true, Ordering::Relaxed);
+        (times, cpu.saturating_sub(steady))
+    });
+    let feedback = stage.feedback();
+    stage.stop();
+    let gap = |index: usize| gaps[index].load(Ordering::Relaxed) as f64 / 1e3;
+    Row {
+        median: report::median(&times),
+        p99: report::quantile(&times, 0.99),
+        before: gap(0),
+        meanwhile: gap(1),
+        feedback,
+        cpu: cpu.as_secs_f64() * 1e6 / joining as f64,
+    }
+}
+
+fn socket() -> UdpSocket {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let _ = socket2::SockRef::from(&socket).set_recv_buffer_size(RECEIVE_BUFFER);
+    socket
+}
+
+/// Empties the sockets of those who watch, and keeps the longest time in us that nothing came for one of them.
+fn watch(sockets: &[UdpSocket], stop: &AtomicBool, meanwhile: &AtomicBool, gaps: &[AtomicU64; 2]) {
+    cpu::Thread::current().pin(cpu::OTHERS);
+    let mut head = [0; 16];
+    let mut last: Vec<Option<Instant>> = vec![None; sockets.len()];
+    while !stop.load(Ordering::Relaxed) {
+        for (socket, last) in sockets.iter().zip(&mut last) {
+            let mut came = false;
+            while socket.recv(&mut head).is_ok() {
+                came = true;
+            }
+            if came {
+                let now = Instant::now();
+                if let Some(last) = last.replace(now) {
+                    let gap = (now - last).as_micros() as u64;
+                    let index = usize::from(meanwhile.load(Ordering::Relaxed));
+                    gaps[index].fetch_max(gap, Ordering::Relaxed);
+                }
+            }
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Has all of them come, evenly. Returns for each the time from its connection to a whole keyframe, in ms.
+fn join(peers: Vec<Peer>, within: Duration) -> Vec<f64> {
+    let begun = Instant::now();
+    let pause = within / peers.len() as u32;
+    let mut shares: Vec<Vec<(Duration, Peer)>> = (0..CLIENTS).map(|_| Vec::new()).collect();
+    for (index, peer) in peers.into_iter().enumerate() {
+        shares[index % CLIENTS].push((pause * index as u32, peer));
+    }
+    let clients: Vec<_> = shares
+        .into_iter()
+        .map(|share| {
+            std::thread::spawn(move || {
+                cpu::Thread::current().pin(cpu::OTHERS);
+                // They stay: closing a socket would have the kernel tell the shard.
+                let mut sockets = Vec::new();
+                let mut times = Vec::new();
+                for (at, mut peer) in share {
+                    std::thread::sleep(at.saturating_sub(begun.elapsed()));
+                    let socket = socket();
+                    peer.connect(&socket);
+                    times.push(first_picture(&socket).as_secs_f64() * 1e3);
+                    sockets.push(socket);
+                }
+                (times, sockets)
+            })
+        })
+        .collect();
+    let ended: Vec<_> = clients
+        .into_iter()
+        .map(|client| client.join().unwrap())
+        .collect();
+    ended.into_iter().flat_map(|(times, _)| times).collect()
+}
+
+/// The time until the marker of the first picture.
+fn first_picture(socket: &UdpSocket) -> Duration {
+    let connected = Instant::now();
+    let mut head = [0; 16];
+    while connected.elapsed() < Duration::from_secs(20) {
+        let Ok(len) = socket.recv(&mut head) else {
+            continue;
+        };
+        let is_video = len > 12 && head[0] >> 6 == 2 && head[1] & 0x7F == broadcast::VIDEO_TYPE;
+        if is_video && head[1] & 0x80 != 0 {
+            return connected.elapsed();
+        }
+    }
+    panic!("a viewer got no picture");
+}
