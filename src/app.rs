@@ -6,21 +6,24 @@
 
 mod names;
 mod ports;
+mod streams;
 
 pub use ports::Addresses;
 pub(crate) use ports::entrances;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
-use crate::config::{self, Secret, Settings};
+use crate::config::{Secret, Settings};
 use crate::egress::hls::{Library, LibrarySettings};
 use crate::front::{Front, Tls, TlsError};
 use crate::http::{self, AppState, OriginsError, PlainHttp, Rules, Token, TokenError, Tokens};
+use crate::media::publish::SlateSettings;
 use crate::media::{self, HlsSettings, MediaError};
 use crate::network::{self, Announcement, Candidates, Found, Listening, Search};
 use crate::rtp::Codec;
@@ -55,6 +58,14 @@ pub enum Error {
     /// GStreamer, which HLS needs, does not work.
     #[error("{0}; or turn HLS off (`hls.enabled = false`)")]
     Media(#[from] MediaError),
+    /// The pipeline of the slate can't be read.
+    #[error("`streams.slate_pipeline`: can't read {}: {source}", path.display())]
+    Slate {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// A token can't be used.
     #[error("a configured token can't be used: {0}")]
     Token(#[from] TokenError),
@@ -101,6 +112,7 @@ impl App {
     pub async fn start(settings: &Settings) -> Result<Self, Error> {
         let tokens = tokens(settings)?;
         let http_settings = http::Settings::of(settings)?;
+        let slate = streams::slate(settings)?;
         if settings.hls.enabled {
             media::init()?;
         }
@@ -124,7 +136,7 @@ impl App {
         let library = Library::new(library_settings(settings));
         let (candidates, elsewhere) = announce(settings, found, listening);
         let gateway = gateway::start(
-            gateway_config(settings, candidates, &identity, &library),
+            gateway_config(settings, slate, candidates, &identity, &library),
             shards.handles(),
             from_shards,
         );
@@ -257,6 +269,7 @@ fn shard_config(settings: &Settings, listen: SocketAddr) -> shard::Config {
 
 fn gateway_config(
     settings: &Settings,
+    slate: SlateSettings,
     candidates: watch::Receiver<Candidates>,
     identity: &Identity,
     library: &Library,
@@ -268,10 +281,13 @@ fn gateway_config(
             sessions_per_stream: limits.sessions_per_stream,
             sessions_per_address: limits.sessions_per_address,
             streams: limits.streams,
+            publishers_per_stream: limits.publishers_per_stream,
+            slates: limits.slates,
             half_open_sessions: limits.half_open_sessions,
             half_open_sessions_per_address: limits.half_open_sessions_per_address,
         },
-        streams: stream_policy(settings),
+        streams: streams::policies(settings),
+        slate,
         drain_url: settings.streams.drain_url.clone(),
         candidates,
         codecs: CodecPolicy {
@@ -297,19 +313,6 @@ fn gateway_config(
             .hls
             .enabled
             .then(|| (hls_settings(settings), library.clone())),
-    }
-}
-
-fn stream_policy(settings: &Settings) -> gateway::StreamPolicy {
-    let streams = &settings.streams;
-    gateway::StreamPolicy {
-        wait_for_publisher: streams.wait_for_publisher,
-        reconnect_grace: streams.reconnect_grace,
-        second_publisher: match streams.second_publisher {
-            config::SecondPublisher::Replace => gateway::SecondPublisher::Replace,
-            config::SecondPublisher::Refuse => gateway::SecondPublisher::Refuse,
-        },
-        answer_timeout: settings.limits.answer_timeout,
     }
 }
 

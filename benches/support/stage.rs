@@ -91,6 +91,7 @@ impl Stage {
         stage.open(Role::Publisher {
             stream: STREAM,
             spec: broadcast::publisher_spec(),
+            stall_after: None,
         });
         stage.publisher.connect(&stage.socket);
         // A thread gives itself its name: by now it has done so.

@@ -17,6 +17,7 @@ mod printed;
 mod raw;
 mod secret;
 mod settings;
+mod streams;
 mod tls;
 mod validate;
 mod value;
@@ -27,9 +28,10 @@ pub use http::{Compatibility, IceLogin, IceServer, LenientPatch, Whep};
 pub use layer::Layer;
 pub use secret::Secret;
 pub use settings::{
-    Auth, CorsOrigins, Hls, Http, Limits, Log, LogFormat, Media, RetransmissionPackets,
-    SecondPublisher, Settings, StreamAuth, Streams,
+    Auth, CorsOrigins, Hls, Http, Limits, Log, LogFormat, Media, RetransmissionPackets, Settings,
+    StreamAuth,
 };
+pub use streams::{SecondPublisher, StreamRules, Streams};
 pub use tls::{Authority, PlainHttp, Tls, TlsAcme, TlsMode};
 
 use std::io;

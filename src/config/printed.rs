@@ -7,7 +7,7 @@ use toml::Value;
 
 use super::http::{IceLogin, IceServer};
 use super::raw::{self, Raw};
-use super::settings::{CorsOrigins, LogFormat, SecondPublisher, Settings, StreamAuth};
+use super::settings::{CorsOrigins, LogFormat, Settings, StreamAuth};
 use super::{Secret, duration};
 use crate::stream::StreamName;
 
@@ -68,20 +68,14 @@ impl From<&Settings> for Raw {
                 allow_query_token: Some(auth.allow_query_token.into()),
                 stream: auth.streams.iter().map(raw_stream).collect(),
             },
-            streams: raw::Streams {
-                wait_for_publisher: Some(streams.wait_for_publisher.into()),
-                reconnect_grace: time(streams.reconnect_grace),
-                second_publisher: text(match streams.second_publisher {
-                    SecondPublisher::Replace => "replace",
-                    SecondPublisher::Refuse => "refuse",
-                }),
-                drain_url: streams.drain_url.as_ref().and_then(text),
-            },
+            streams: raw::Streams::from(streams),
             limits: raw::Limits {
                 sessions: number(limits.sessions),
                 sessions_per_stream: number(limits.sessions_per_stream),
                 sessions_per_address: number(limits.sessions_per_address),
                 streams: number(limits.streams),
+                publishers_per_stream: number(limits.publishers_per_stream),
+                slates: number(limits.slates),
                 half_open_sessions: number(limits.half_open_sessions),
                 opening_connections: number(limits.opening_connections),
                 opening_connections_per_address: number(limits.opening_connections_per_address),

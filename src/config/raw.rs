@@ -9,7 +9,7 @@ use toml::Value;
 /// Every key that can be set from the environment, in the order of the example file.
 ///
 /// A variable's name is `TIDEGATE_` and the key in capitals with `_` for `.`. The entries of
-/// `auth.stream` and `ice_servers` are lists of tables and can only stand in the file.
+/// `auth.stream`, `streams.rule` and `ice_servers` are lists of tables and can only stand in the file.
 pub(super) const KEYS: &[&str] = &[
     "listen",
     "demo",
@@ -43,11 +43,17 @@ pub(super) const KEYS: &[&str] = &[
     "streams.wait_for_publisher",
     "streams.reconnect_grace",
     "streams.second_publisher",
+    "streams.stall_after",
+    "streams.return_after",
+    "streams.slate",
+    "streams.slate_pipeline",
     "streams.drain_url",
     "limits.sessions",
     "limits.sessions_per_stream",
     "limits.sessions_per_address",
     "limits.streams",
+    "limits.publishers_per_stream",
+    "limits.slates",
     "limits.half_open_sessions",
     "limits.opening_connections",
     "limits.opening_connections_per_address",
@@ -177,7 +183,25 @@ pub(super) struct Streams {
     pub(super) wait_for_publisher: Option<Value>,
     pub(super) reconnect_grace: Option<Value>,
     pub(super) second_publisher: Option<Value>,
+    pub(super) stall_after: Option<Value>,
+    pub(super) return_after: Option<Value>,
+    pub(super) slate: Option<Value>,
+    pub(super) slate_pipeline: Option<Value>,
     pub(super) drain_url: Option<Value>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) rule: Vec<StreamRules>,
+}
+
+#[derive(Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct StreamRules {
+    pub(super) name: Option<Value>,
+    pub(super) wait_for_publisher: Option<Value>,
+    pub(super) reconnect_grace: Option<Value>,
+    pub(super) second_publisher: Option<Value>,
+    pub(super) stall_after: Option<Value>,
+    pub(super) return_after: Option<Value>,
+    pub(super) slate: Option<Value>,
 }
 
 #[derive(Default, Deserialize, Serialize)]
@@ -187,6 +211,8 @@ pub(super) struct Limits {
     pub(super) sessions_per_stream: Option<Value>,
     pub(super) sessions_per_address: Option<Value>,
     pub(super) streams: Option<Value>,
+    pub(super) publishers_per_stream: Option<Value>,
+    pub(super) slates: Option<Value>,
     pub(super) half_open_sessions: Option<Value>,
     pub(super) opening_connections: Option<Value>,
     pub(super) opening_connections_per_address: Option<Value>,

@@ -8,6 +8,7 @@ use ipnet::IpNet;
 
 use super::http::{Compatibility, IceServer, Whep};
 use super::raw::Raw;
+use super::streams::Streams;
 use super::tls::Tls;
 use super::{Endpoint, Host, Secret, validate};
 use crate::stream::StreamName;
@@ -106,29 +107,6 @@ pub struct StreamAuth {
     pub play_token: Option<Secret>,
 }
 
-/// The lifetimes of streams.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Streams {
-    /// Whether viewers may come before the publisher.
-    pub wait_for_publisher: bool,
-    /// How long viewers stay without their publisher; zero: they leave with it.
-    pub reconnect_grace: Duration,
-    /// What a second publisher of a name gets.
-    pub second_publisher: SecondPublisher,
-    /// Where viewers are sent when the server ends, with `{stream}` for the name of their stream;
-    /// none: to the same URL again.
-    pub drain_url: Option<String>,
-}
-
-/// What becomes of a publisher whose stream is being published already.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SecondPublisher {
-    /// It takes the stream over.
-    Replace,
-    /// It is refused.
-    Refuse,
-}
-
 /// The limits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -140,6 +118,10 @@ pub struct Limits {
     pub sessions_per_address: usize,
     /// Streams at once.
     pub streams: usize,
+    /// Publishers of different priorities on one stream.
+    pub publishers_per_stream: usize,
+    /// Slates at once.
+    pub slates: usize,
     /// Sessions at once that have not finished DTLS.
     pub half_open_sessions: usize,
     /// TCP connections at once that have not begun to speak HTTP or ICE; the oldest gives way.
@@ -283,17 +265,6 @@ impl Default for RetransmissionPackets {
     }
 }
 
-impl Default for Streams {
-    fn default() -> Self {
-        Self {
-            wait_for_publisher: false,
-            reconnect_grace: Duration::from_secs(10),
-            second_publisher: SecondPublisher::Replace,
-            drain_url: None,
-        }
-    }
-}
-
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -301,6 +272,8 @@ impl Default for Limits {
             sessions_per_stream: 10_000,
             sessions_per_address: 2_000,
             streams: 1_000,
+            publishers_per_stream: 4,
+            slates: 4,
             half_open_sessions: 1_000,
             opening_connections: 1_024,
             opening_connections_per_address: 256,

@@ -8,9 +8,9 @@ use toml::Value;
 use tracing_subscriber::EnvFilter;
 
 use super::raw::{self, Raw};
-use super::settings::{Limits, Log, LogFormat, SecondPublisher, Settings, Streams};
+use super::settings::{Limits, Log, LogFormat, Settings};
 use super::value::{flag, invalid, parsed, time, whole};
-use super::{Error, Host, auth, hls, http, media, tls};
+use super::{Error, Host, auth, hls, http, media, streams, tls};
 
 pub(super) const ADDRESS_AND_PORT: &str =
     "an address and a port, such as [::]:8080 or 0.0.0.0:8080";
@@ -28,7 +28,7 @@ pub(super) fn validate(raw: Raw, host: &Host) -> Result<Settings, Error> {
         tls: tls::validate(raw.tls, host)?,
         media: media::media(raw.media, listen, host)?,
         auth: auth::auth(raw.auth)?,
-        streams: streams(raw.streams)?,
+        streams: streams::streams(raw.streams)?,
         limits: limits(raw.limits)?,
         hls: hls::hls(raw.hls)?,
         http: http::http(raw.http)?,
@@ -47,42 +47,6 @@ fn default_listen(host: &Host) -> SocketAddr {
         Ipv4Addr::UNSPECIFIED.into()
     };
     SocketAddr::new(any, DEFAULT_PORT)
-}
-
-fn streams(raw: raw::Streams) -> Result<Streams, Error> {
-    let default = Streams::default();
-    let second_publisher = match raw.second_publisher {
-        None => default.second_publisher,
-        Some(Value::String(text)) if text == "replace" => SecondPublisher::Replace,
-        Some(Value::String(text)) if text == "refuse" => SecondPublisher::Refuse,
-        Some(value) => {
-            let allowed = "\"replace\" or \"refuse\"";
-            return Err(invalid("streams.second_publisher", &value, allowed));
-        }
-    };
-    let drain_url = match raw.drain_url {
-        None => default.drain_url,
-        Some(Value::String(url)) if is_url(&url) => Some(url),
-        Some(value) => {
-            let allowed = "a URL with http or https, such as https://b.example/whep/{stream}";
-            return Err(invalid("streams.drain_url", &value, allowed));
-        }
-    };
-    Ok(Streams {
-        wait_for_publisher: flag(
-            "streams.wait_for_publisher",
-            raw.wait_for_publisher,
-            default.wait_for_publisher,
-        )?,
-        reconnect_grace: time(
-            "streams.reconnect_grace",
-            raw.reconnect_grace,
-            default.reconnect_grace,
-            Duration::ZERO..=Duration::from_secs(600),
-        )?,
-        second_publisher,
-        drain_url,
-    })
 }
 
 fn limits(raw: raw::Limits) -> Result<Limits, Error> {
@@ -115,6 +79,13 @@ fn limits(raw: raw::Limits) -> Result<Limits, Error> {
             many.clone(),
         )?,
         streams: whole("limits.streams", raw.streams, default.streams, many.clone())?,
+        publishers_per_stream: whole(
+            "limits.publishers_per_stream",
+            raw.publishers_per_stream,
+            default.publishers_per_stream,
+            1..=16,
+        )?,
+        slates: whole("limits.slates", raw.slates, default.slates, 1..=100)?,
         half_open_sessions: whole(
             "limits.half_open_sessions",
             raw.half_open_sessions,
@@ -247,15 +218,6 @@ fn log(raw: raw::Log) -> Result<Log, Error> {
         Some(value) => return Err(invalid("log.format", &value, "\"text\" or \"json\"")),
     };
     Ok(Log { filter, format })
-}
-
-fn is_url(text: &str) -> bool {
-    let rest = text
-        .strip_prefix("https://")
-        .or_else(|| text.strip_prefix("http://"));
-    rest.is_some_and(|rest| {
-        !rest.starts_with('/') && !rest.is_empty() && rest.bytes().all(|c| c.is_ascii_graphic())
-    })
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use super::credentials::{new_credentials, new_etag};
 use super::directory::{Place, Session};
 use super::task::Task;
 use super::{
-    Client, CreateError, Created, Description, IfMatch, Patched, SessionError, SessionId,
+    Client, CreateError, Created, Description, IfMatch, Patched, Rank, SessionError, SessionId,
     SessionKind,
 };
 use crate::sdp::{self, Candidate, DtlsRole, Fingerprint, IceCredentials};
@@ -20,8 +20,11 @@ impl Task {
         name: &StreamName,
         offer: &sdp::Offer,
         client: Client,
+        rank: Rank,
     ) -> Result<Created, CreateError> {
-        self.directory.may_publish(name, client)?;
+        let policy = self.directory.policy(name);
+        let (rank, stall_after) = (policy.rank(rank), policy.stall());
+        self.directory.may_publish(name, client, rank)?;
         let shard = self.directory.least_loaded();
         let ice = new_credentials(shard);
         let accepted = self.answer(name, client, &ice, |local| {
@@ -37,6 +40,7 @@ impl Task {
         let (mut session, created) =
             self.new_session(SessionKind::Whip, name, client, shard, accepted.answer);
         session.peer_ufrag = Some(offer.ice.ufrag.clone());
+        session.rank = rank;
         let key = session.place.key;
         let (stream, displaced) = self.directory.add_publisher(session, tracks);
         self.close(displaced);
@@ -44,6 +48,7 @@ impl Task {
         let role = Role::Publisher {
             stream,
             spec: accepted.spec,
+            stall_after,
         };
         self.send(
             shard,
@@ -53,7 +58,7 @@ impl Task {
                 role,
             })),
         );
-        tracing::info!(stream = %name, session = key.0, codecs, "a publisher has come");
+        tracing::info!(stream = %name, session = key.0, codecs, ?rank, "a publisher has come");
         Ok(created)
     }
 

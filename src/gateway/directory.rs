@@ -1,10 +1,13 @@
 //! The directory of streams and sessions: who publishes what, who takes it, on which shard.
 //!
-//! A stream is `waiting` for its first publisher, `live`, or in a `gap` between two of them; where
-//! viewers can't stay in either, it ends with its publisher. Pure: it decides, the task beside it acts.
+//! A stream waits for its first publisher, is live, or in a gap between two of them; where viewers
+//! can't stay in either, it ends with its publisher. It may have several publishers, of which one has
+//! the air and the others stand by. Pure: it decides, the task beside it acts.
 
 mod layering;
+mod lineup;
 mod session;
+mod slate;
 mod stream;
 mod succession;
 mod telling;
@@ -13,7 +16,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+pub use lineup::PublisherState;
 pub(super) use session::{Place, Session};
+pub(super) use slate::SlateOrder;
 pub(super) use stream::Broadcast;
 pub(super) use succession::{Debut, Departure};
 
@@ -22,8 +27,8 @@ use stream::Stream;
 use super::limits::Addresses;
 use super::reception::Reception;
 use super::{
-    Client, CreateError, Limits, SecondPublisher, SessionError, SessionId, SessionKind,
-    StreamPolicy, StreamStatus,
+    Client, CreateError, Limits, PublisherStatus, Rank, SecondPublisher, SessionError, SessionId,
+    SessionKind, StreamPolicies, StreamPolicy, StreamStatus,
 };
 use crate::shard::{SessionKey, ShardId, StreamKey};
 use crate::stream::{StreamName, TrackInfo};
@@ -32,7 +37,7 @@ use crate::stream::{StreamName, TrackInfo};
 #[derive(Debug)]
 pub(super) struct Directory {
     limits: Limits,
-    policy: StreamPolicy,
+    policies: StreamPolicies,
     streams: BTreeMap<StreamName, Stream>,
     sessions: HashMap<SessionKey, Session>,
     keys: HashMap<SessionId, SessionKey>,
@@ -43,8 +48,15 @@ pub(super) struct Directory {
     offered: usize,
     addresses: Addresses,
     last_key: u64,
-    /// When gaps end, in this order: all are of one length. A gap that was closed is passed over.
-    gaps: VecDeque<(Instant, StreamName)>,
+    /// When streams are to be seen to though nothing happens; of each stream one time at most.
+    due: BTreeSet<(Instant, StreamName)>,
+    /// Changes of what viewers get that have not been fetched.
+    debuts: VecDeque<Debut>,
+    /// Forgotten sessions that are to be closed.
+    retired: Vec<Place>,
+    /// The streams that have a slate, and what is to be told of that.
+    slates: BTreeSet<StreamName>,
+    slate_orders: VecDeque<SlateOrder>,
     /// When our offers lose their validity, in this order. One that was answered is passed over.
     offers: VecDeque<(Instant, SessionKey)>,
     /// Whose viewers are to be told of a new count.
@@ -52,10 +64,10 @@ pub(super) struct Directory {
 }
 
 impl Directory {
-    pub(super) fn new(limits: Limits, policy: StreamPolicy, shards: usize) -> Self {
+    pub(super) fn new(limits: Limits, policies: impl Into<StreamPolicies>, shards: usize) -> Self {
         Self {
             limits,
-            policy,
+            policies: policies.into(),
             streams: BTreeMap::new(),
             sessions: HashMap::new(),
             keys: HashMap::new(),
@@ -64,20 +76,37 @@ impl Directory {
             offered: 0,
             addresses: Addresses::default(),
             last_key: 0,
-            gaps: VecDeque::new(),
+            due: BTreeSet::new(),
+            debuts: VecDeque::new(),
+            retired: Vec::new(),
+            slates: BTreeSet::new(),
+            slate_orders: VecDeque::new(),
             offers: VecDeque::new(),
             recounted: BTreeSet::new(),
         }
     }
 
-    /// Whether `name` may be published now.
-    pub(super) fn may_publish(&self, name: &StreamName, client: Client) -> Result<(), CreateError> {
+    /// Whether `name` may be published now by one of that rank.
+    pub(super) fn may_publish(
+        &self,
+        name: &StreamName,
+        client: Client,
+        rank: Rank,
+    ) -> Result<(), CreateError> {
         let stream = self.streams.get(name);
         let is_published = stream.is_some_and(Stream::has_publisher);
-        if is_published && self.policy.second_publisher == SecondPublisher::Refuse {
+        let policy = self.policies.of(name);
+        if rank == Rank::Slate {
+            if !self.slates.contains(name) {
+                return Err(CreateError::offline(name)); // it is needed no longer
+            }
+        } else if is_published && policy.second_publisher == SecondPublisher::Refuse {
             return Err(CreateError::AlreadyPublished(name.clone()));
-        }
-        if !is_published {
+        } else if is_published {
+            let others = stream.map_or(0, |stream| stream.lineup.ranks_but(rank));
+            let limit = self.limits.publishers_per_stream;
+            self.room("limits.publishers_per_stream", others, limit)?;
+        } else {
             let published = self
                 .streams
                 .values()
@@ -89,6 +118,11 @@ impl Directory {
         self.addresses.room(client, &self.limits)
     }
 
+    /// The rules of a stream.
+    pub(super) fn policy(&self, name: &StreamName) -> &StreamPolicy {
+        self.policies.of(name)
+    }
+
     /// Whether `name` may have one more viewer. Returns what that takes now; none while it has to wait.
     pub(super) fn may_subscribe(
         &self,
@@ -97,7 +131,7 @@ impl Directory {
     ) -> Result<Option<Broadcast>, CreateError> {
         let stream = self.streams.get(name);
         let live = stream.and_then(Stream::live);
-        if live.is_none() && !self.policy.wait_for_publisher {
+        if live.is_none() && !self.policies.of(name).wait_for_publisher {
             return Err(CreateError::offline(name));
         }
         self.room(
@@ -152,7 +186,7 @@ impl Directory {
             tracks,
         };
         let stream = self.streams.entry(session.stream.clone()).or_default();
-        let before = stream.next.replace(broadcast);
+        let before = stream.lineup.admit(broadcast, session.rank);
         let before = before.and_then(|before| self.forget(before.publisher.key));
         self.add_session(session);
         (key, before.map(|session| session.place))
@@ -163,12 +197,14 @@ impl Directory {
         session.reception = Some(reception);
         let stream = self.streams.entry(session.stream.clone()).or_default();
         stream.subscribers.insert(session.place.key);
+        let name = session.stream.clone();
         self.add_session(session);
+        self.see_to_slate(&name);
     }
 
     /// A viewer has been made an offer. Returns how long it may take to answer.
     pub(super) fn await_answer(&mut self, id: SessionId, now: Instant) -> Duration {
-        let valid = self.policy.answer_timeout;
+        let valid = self.policies.every.answer_timeout;
         if let Some(key) = self.keys.get(&id) {
             self.offers.push_back((now + valid, *key));
         }
@@ -255,6 +291,16 @@ impl Directory {
                 name: name.clone(),
                 tracks: live.tracks.to_vec(),
                 subscribers: stream.connected,
+                publishers: stream
+                    .lineup
+                    .by_rank()
+                    .into_iter()
+                    .map(|entry| PublisherStatus {
+                        rank: entry.rank,
+                        state: entry.state,
+                        on_air: entry.broadcast.key == live.key,
+                    })
+                    .collect(),
             })
             .collect()
     }

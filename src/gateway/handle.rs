@@ -3,8 +3,8 @@
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    Client, CreateError, Created, Events, IfMatch, LayerChoice, Patched, SessionError, SessionId,
-    SessionKind, StreamStatus,
+    Client, CreateError, Created, Events, IfMatch, LayerChoice, Patched, Rank, SessionError,
+    SessionId, SessionKind, StreamStatus,
 };
 use crate::sdp;
 use crate::stream::StreamName;
@@ -13,6 +13,17 @@ use crate::stream::StreamName;
 #[derive(Clone)]
 pub struct Gateway {
     requests: mpsc::Sender<Request>,
+}
+
+/// A handle to a control plane that may be gone.
+#[derive(Clone, Debug)]
+pub(super) struct WeakGateway(mpsc::WeakSender<Request>);
+
+impl WeakGateway {
+    pub(super) fn upgrade(&self) -> Option<Gateway> {
+        let requests = self.0.upgrade()?;
+        Some(Gateway { requests })
+    }
 }
 
 pub(crate) type Reply<T> = oneshot::Sender<T>;
@@ -24,6 +35,7 @@ pub(crate) enum Request {
         stream: StreamName,
         offer: Box<sdp::Offer>,
         client: Client,
+        rank: Rank,
         reply: Reply<Result<Created, CreateError>>,
     },
     CounterOffer {
@@ -85,6 +97,11 @@ impl Gateway {
         (Self { requests }, inbox)
     }
 
+    /// A handle that does not keep the control plane alive.
+    pub(super) fn downgrade(&self) -> WeakGateway {
+        WeakGateway(self.requests.downgrade())
+    }
+
     /// Makes a session of `kind` on `stream` out of a parsed offer.
     ///
     /// # Errors
@@ -97,12 +114,41 @@ impl Gateway {
         offer: sdp::Offer,
         client: Client,
     ) -> Result<Created, CreateError> {
+        self.create_ranked(kind, stream, offer, client, Rank::default())
+            .await
+    }
+
+    /// The same for a publisher of some rank.
+    ///
+    /// # Errors
+    ///
+    /// See [`CreateError`]; nothing is left behind by a refusal.
+    pub async fn publish(
+        &self,
+        stream: StreamName,
+        offer: sdp::Offer,
+        client: Client,
+        rank: Rank,
+    ) -> Result<Created, CreateError> {
+        self.create_ranked(SessionKind::Whip, stream, offer, client, rank)
+            .await
+    }
+
+    async fn create_ranked(
+        &self,
+        kind: SessionKind,
+        stream: StreamName,
+        offer: sdp::Offer,
+        client: Client,
+        rank: Rank,
+    ) -> Result<Created, CreateError> {
         let offer = Box::new(offer);
         self.ask(|reply| Request::Create {
             kind,
             stream,
             offer,
             client,
+            rank,
             reply,
         })
         .await

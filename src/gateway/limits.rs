@@ -16,6 +16,10 @@ pub struct Limits {
     pub sessions_per_address: usize,
     /// Streams at once.
     pub streams: usize,
+    /// Publishers of one stream, of different priorities.
+    pub publishers_per_stream: usize,
+    /// Slates at once.
+    pub slates: usize,
     /// Sessions that have not finished ICE and DTLS.
     pub half_open_sessions: usize,
     /// Such sessions of one client address.
@@ -116,6 +120,8 @@ mod tests {
         sessions_per_stream: 100,
         sessions_per_address: 3,
         streams: 100,
+        publishers_per_stream: 2,
+        slates: 1,
         half_open_sessions: 100,
         half_open_sessions_per_address: 2,
     };

@@ -17,6 +17,7 @@
 //! | `events` | what viewers are told while they watch |
 //! | `layers` | the layers of a viewer's tracks, in the words of WHEP |
 //! | `credentials` | what is drawn at random for a session |
+//! | `slate` | the server's own picture for the time without a publisher |
 //! | `session`, `error` | the names and results of sessions, and why there is none |
 
 mod admission;
@@ -30,11 +31,13 @@ mod limits;
 mod policy;
 mod reception;
 mod session;
+mod slate;
 mod subscription;
 mod task;
 
 use std::net::IpAddr;
 
+pub use directory::PublisherState;
 pub use error::{CreateError, SessionError};
 #[cfg(test)]
 pub(crate) use events::Teller;
@@ -43,7 +46,7 @@ pub use handle::Gateway;
 pub(crate) use handle::Request;
 pub use layers::{LayerChoice, LayerStatus, MediaLayers};
 pub use limits::Limits;
-pub use policy::{SecondPublisher, StreamPolicy};
+pub use policy::{Priority, Rank, SecondPublisher, StreamPolicies, StreamPolicy};
 pub use session::{Created, Description, IfMatch, Patched, SessionId, SessionKind};
 pub use task::{Config, start};
 
@@ -68,4 +71,17 @@ pub struct StreamStatus {
     pub tracks: Vec<TrackInfo>,
     /// How many WHEP sessions are connected to it.
     pub subscribers: usize,
+    /// Who publishes it, the best first.
+    pub publishers: Vec<PublisherStatus>,
+}
+
+/// One of the publishers of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PublisherStatus {
+    /// Its place among them.
+    pub rank: Rank,
+    /// How far it is.
+    pub state: PublisherState,
+    /// Whether it is what viewers get.
+    pub on_air: bool,
 }

@@ -7,8 +7,10 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::directory::{Debut, Departure, Directory, Place};
-use super::{CreateError, Gateway, Limits, Request, SessionKind, StreamPolicy};
+use super::slate::Slates;
+use super::{CreateError, Gateway, Limits, Request, SessionKind, StreamPolicies};
 use crate::egress::hls::Library;
+use crate::media::publish::SlateSettings;
 use crate::media::{HlsBranch, HlsSettings};
 use crate::network::Candidates;
 use crate::sdp::{CodecPolicy, Fingerprint, Leniency};
@@ -27,7 +29,9 @@ pub struct Config {
     /// How much it takes.
     pub limits: Limits,
     /// What happens when publishers come and go.
-    pub streams: StreamPolicy,
+    pub streams: StreamPolicies,
+    /// What slates look like.
+    pub slate: SlateSettings,
     /// Where viewers go when this server ends; `{stream}` stands for the name of their stream. None:
     /// to the same URL again.
     pub drain_url: Option<String>,
@@ -52,12 +56,14 @@ pub fn start(
     events: mpsc::UnboundedReceiver<Event>,
 ) -> Gateway {
     let (gateway, requests) = Gateway::channel(REQUESTS);
-    let directory = Directory::new(config.limits, config.streams, shards.len());
+    let directory = Directory::new(config.limits, config.streams.clone(), shards.len());
+    let slates = Slates::new(config.slate.clone(), &gateway);
     tokio::spawn(
         Task {
             config,
             shards,
             directory,
+            slates,
             draining: false,
         }
         .run(requests, events),
@@ -69,6 +75,7 @@ pub(super) struct Task {
     pub(super) config: Config,
     pub(super) shards: Arc<[ShardHandle]>,
     pub(super) directory: Directory,
+    slates: Slates,
     /// The server ends: nobody gets in any more.
     draining: bool,
 }
@@ -98,6 +105,7 @@ impl Task {
                     None => return,
                 },
             }
+            self.follow_up();
         }
     }
 
@@ -109,11 +117,12 @@ impl Task {
                 stream,
                 offer,
                 client,
+                rank,
                 reply,
             } => {
                 let created = match kind {
                     _ if self.draining => Err(CreateError::ShuttingDown),
-                    SessionKind::Whip => self.publish(&stream, &offer, client),
+                    SessionKind::Whip => self.publish(&stream, &offer, client, rank),
                     SessionKind::Whep => self.subscribe(&stream, &offer, client),
                 };
                 if let Err(Ok(unwanted)) = reply.send(created) {
@@ -209,19 +218,42 @@ impl Task {
             } => self
                 .directory
                 .set_layers(*stream, *track, Arc::clone(layers)),
+            Event::Flow { stream, flows } => {
+                tracing::debug!(session = stream.0, flows, "the media of a publisher");
+                let now = self.now();
+                self.directory.set_flow(*stream, *flows, now);
+            }
         }
     }
 
     fn connected(&mut self, session: SessionKey) {
-        let Some(debut) = self.directory.connected(session) else {
-            return;
-        };
+        let now = self.now();
+        if let Some(debut) = self.directory.connected(session, now) {
+            self.go_live(debut);
+        }
+    }
+
+    /// Does what came of the last change of the directory.
+    fn follow_up(&mut self) {
+        while let Some(debut) = self.directory.poll_debut() {
+            self.go_live(debut);
+        }
+        let retired = self.directory.take_retired();
+        self.close(retired);
+        while let Some(order) = self.directory.poll_slate() {
+            self.slates.follow(order);
+        }
+    }
+
+    fn go_live(&self, debut: Debut) {
         let Debut {
             name,
             broadcast,
+            standby,
             bound,
             closed,
         } = debut;
+        let session = broadcast.publisher.key;
         let viewers = bound.len();
         tracing::info!(stream = %name, session = session.0, viewers, "the stream is live");
         let (stream, origin) = (broadcast.key, broadcast.publisher.shard);
@@ -237,6 +269,9 @@ impl Task {
         }
         // After the viewers have turned to the new one.
         self.close(closed);
+        if let Some(standby) = standby {
+            self.send(standby.publisher.shard, Message::DetachHls(standby.key));
+        }
         if let Some((settings, library)) = &self.config.hls {
             let handle = self.shards[usize::from(origin.0)].clone();
             let ask = move |track| handle.send(Message::RequestHlsKeyframe(stream, track));

@@ -9,7 +9,9 @@ use axum::routing::{MethodRouter, get};
 use axum::{Extension, Router, body::Body};
 
 use super::problem::{ACCEPT_PATCH, ACCEPT_POST, Problem, SDP};
-use super::{AppState, body, client, cors, counter_offer, events, layer, links, path, session};
+use super::{
+    AppState, body, client, cors, counter_offer, events, layer, links, path, priority, session,
+};
 use crate::gateway::{CreateError, Created, Description, SessionKind};
 use crate::sdp;
 use crate::stream::StreamName;
@@ -70,7 +72,12 @@ async fn try_create(
         Some(text) => {
             let limits = &state.settings.sdp_limits;
             let offer = sdp::Offer::parse(&text, limits).map_err(Problem::Offer)?;
-            match gateway.create(kind, stream.clone(), offer, client).await {
+            let rank = priority::rank(&request.uri)?;
+            let created = match kind {
+                SessionKind::Whip => gateway.publish(stream.clone(), offer, client, rank).await,
+                SessionKind::Whep => gateway.create(kind, stream.clone(), offer, client).await,
+            };
+            match created {
                 Err(CreateError::Refused(refusal))
                     if may_counter(state, kind)
                         && counter_offer::may_help(&refusal)

@@ -25,6 +25,7 @@ mod pages;
 mod path;
 mod plain;
 mod precondition;
+mod priority;
 mod problem;
 mod range;
 mod rate;

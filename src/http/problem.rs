@@ -35,6 +35,8 @@ pub(super) enum Problem {
     MethodNotAllowed,
     Path,
     Name(StreamNameError),
+    /// A priority that is none.
+    Priority,
     NotASession,
     Denied(Denied),
     /// The client asks more often than it may.
@@ -112,6 +114,7 @@ impl Problem {
             Self::NoHost
             | Self::Path
             | Self::Name(_)
+            | Self::Priority
             | Self::BodyBroken
             | Self::PreconditionMalformed
             | Self::Offer(_)
@@ -172,6 +175,9 @@ impl Problem {
             }
             Self::Path => "the path of the URL is not UTF-8 text when decoded".into(),
             Self::Name(error) => error.to_string(),
+            Self::Priority => "the priority in the URL is no number from 0 to 255; \
+                write ?priority=100 (the default), or ?backup for 50"
+                .into(),
             Self::NotASession => SessionError::NotFound.to_string(),
             Self::Denied(denied) => denied_detail(*denied),
             Self::TooMany(TooMany {

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::AppState;
 use super::auth::presented;
 use super::problem::Problem;
-use crate::gateway::StreamStatus;
+use crate::gateway::{Priority, PublisherState, PublisherStatus, Rank, StreamStatus};
 
 /// The route of the list.
 pub(super) fn routes() -> Router<AppState> {
@@ -22,6 +22,15 @@ struct Stream {
     name: String,
     tracks: Vec<Track>,
     subscribers: usize,
+    publishers: Vec<Publisher>,
+}
+
+/// One of the publishers; without a priority it is the slate.
+#[derive(Serialize)]
+struct Publisher {
+    priority: Option<u8>,
+    state: &'static str,
+    on_air: bool,
 }
 
 #[derive(Serialize)]
@@ -42,6 +51,24 @@ impl From<StreamStatus> for Stream {
             name: status.name.to_string(),
             tracks: tracks.collect(),
             subscribers: status.subscribers,
+            publishers: status.publishers.iter().map(Publisher::from).collect(),
+        }
+    }
+}
+
+impl From<&PublisherStatus> for Publisher {
+    fn from(status: &PublisherStatus) -> Self {
+        Self {
+            priority: match status.rank {
+                Rank::Publisher(Priority(priority)) => Some(priority),
+                Rank::Slate => None,
+            },
+            state: match status.state {
+                PublisherState::Connecting => "connecting",
+                PublisherState::Flowing { .. } => "flowing",
+                PublisherState::Stalled => "stalled",
+            },
+            on_air: status.on_air,
         }
     }
 }

@@ -10,6 +10,7 @@
 //! each, and know nothing of a timeline over several sources. Only the RTCP that is sent is built of
 //! its types.
 
+pub mod flow;
 mod keyframes;
 mod ladder;
 mod layer;
@@ -29,6 +30,7 @@ use crate::rtp::{Extension, Header};
 use crate::sdp::session::PublisherSpec;
 use crate::stream::{LayerId, Packet, RankedLayer, TrackId};
 
+pub use flow::Flow;
 pub use stats::{LayerStats, Stats};
 
 use ladder::Ladder;

@@ -10,6 +10,7 @@ mod encoded;
 mod encoder;
 mod error;
 mod pipeline;
+mod slate;
 mod stamp;
 mod stats;
 mod webrtc;
@@ -28,6 +29,7 @@ use crate::rtp::Codec;
 use encoded::Encoded;
 pub use error::Error;
 use pipeline::Parts;
+pub use slate::SlateSettings;
 pub use stats::Stats;
 use webrtc::Connection;
 
@@ -52,6 +54,8 @@ pub enum Source {
     Device(PathBuf),
     /// The camera and the microphone that GStreamer finds.
     AutoDevice,
+    /// A picture by the text of its pipeline, whose last element is named `out`, and silence.
+    Slate(Arc<str>),
 }
 
 impl Source {
@@ -65,7 +69,7 @@ impl Source {
                     reason: error.kind(),
                 }),
             },
-            Self::Test | Self::AutoDevice => Ok(()),
+            Self::Test | Self::AutoDevice | Self::Slate(_) => Ok(()),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use std::{fmt, io};
 
 use crossbeam_queue::{ArrayQueue, SegQueue};
@@ -43,6 +43,8 @@ pub enum Message {
     Close(SessionKey),
     /// Give the stream's packets to its HLS branch too. To the publisher's shard.
     AttachHls(StreamKey, HlsFeed),
+    /// Do so no longer: viewers get another broadcast. To the publisher's shard.
+    DetachHls(StreamKey),
     /// The shard has subscribers of this stream, who need these layers. To the publisher's shard.
     Subscribe(StreamKey, ShardId, LayersByTrack),
     /// The shard has none any more.
@@ -89,6 +91,8 @@ pub enum Role {
         stream: StreamKey,
         /// What was agreed on.
         spec: PublisherSpec,
+        /// How long its media may be away until the control plane is told; none: never.
+        stall_after: Option<Duration>,
     },
     /// It takes `stream` from the shard `origin`, where its publisher is.
     Subscriber {

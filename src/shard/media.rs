@@ -44,6 +44,12 @@ impl State {
         match publisher.handle_rtp(now, bytes, filling) {
             Ingested::Media => {
                 let key = session.stream;
+                if let Some(flow) = &mut session.flow
+                    && flow.handle_media(now)
+                {
+                    let flows = true;
+                    let _ = self.events.send(Event::Flow { stream: key, flows });
+                }
                 if stream.push(packet) {
                     self.fresh.push(key);
                 }

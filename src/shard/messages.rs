@@ -38,6 +38,7 @@ impl State {
             Message::Rebind(rebinding) => self.rebind(now, *rebinding),
             Message::Close(session) => self.close(now, session),
             Message::AttachHls(stream, feed) => self.attach_hls(stream, feed),
+            Message::DetachHls(stream) => self.detach_hls(stream),
             Message::Subscribe(stream, shard, needs) => self.subscribe(now, stream, shard, needs),
             Message::Unsubscribe(stream, shard) => self.unsubscribe(stream, shard),
             Message::RequestKeyframe(stream, track, layer) => {

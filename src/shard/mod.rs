@@ -124,6 +124,13 @@ pub enum Event {
         /// Why; none when we were told to close it.
         reason: Option<CloseReason>,
     },
+    /// The media of a publisher comes again, or has stalled. Only of those that are watched for it.
+    Flow {
+        /// Its broadcast.
+        stream: StreamKey,
+        /// Whether it comes.
+        flows: bool,
+    },
     /// The layers of a track with simulcast have changed, or their figures have: at most once a
     /// second.
     Layers {

@@ -8,7 +8,7 @@ use super::local_stream::{LocalStream, Source};
 use super::session::{Media, Session};
 use super::state::State;
 use crate::egress::whep::Subscriber;
-use crate::ingest::Publisher;
+use crate::ingest::{Flow, Publisher};
 use crate::transport::Transport;
 
 impl State {
@@ -30,8 +30,14 @@ impl State {
                 return;
             }
         };
+        let mut flow = None;
         let (stream, media) = match role {
-            Role::Publisher { stream, spec } => {
+            Role::Publisher {
+                stream,
+                spec,
+                stall_after,
+            } => {
+                flow = stall_after.map(Flow::new);
                 self.add_stream(stream, LocalStream::published(&spec, &self.config));
                 let publisher =
                     Publisher::new(now, spec, self.config.ingest.clone(), rand::random());
@@ -56,6 +62,7 @@ impl State {
             stream,
             transport,
             media,
+            flow,
             ufrags,
             paths: Vec::new(),
             ssrcs: Vec::new(),

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::{SessionKey, StreamKey};
 use crate::egress::whep::Subscriber;
-use crate::ingest::Publisher;
+use crate::ingest::{Flow, Publisher};
 use crate::transport::srtp::Outbound;
 use crate::transport::{Path, Transport};
 
@@ -15,6 +15,8 @@ pub(super) struct Session {
     pub(super) stream: StreamKey,
     pub(super) transport: Transport,
     pub(super) media: Media,
+    /// Whether the media of a publisher comes, if that is watched.
+    pub(super) flow: Option<Flow>,
     /// Our user name fragments: the current one, and after an ICE restart the one before.
     pub(super) ufrags: Vec<Box<str>>,
     /// The paths to the peer that ICE validated, newest last.
@@ -46,9 +48,10 @@ impl Session {
             Media::Publisher(publisher) => publisher.poll_timeout(),
             Media::Subscriber(subscriber) => subscriber.poll_timeout(),
         };
-        match (self.transport.poll_timeout(), media) {
-            (Some(transport), Some(media)) => Some(transport.min(media)),
-            (one, other) => one.or(other),
-        }
+        let flow = self.flow.as_ref().and_then(Flow::poll_timeout);
+        [self.transport.poll_timeout(), media, flow]
+            .into_iter()
+            .flatten()
+            .min()
     }
 }

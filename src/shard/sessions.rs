@@ -207,6 +207,7 @@ mod tests {
                 "",
                 || 0,
             )),
+            flow: None,
             ufrags: vec![ufrag.into()],
             paths: Vec::new(),
             ssrcs: Vec::new(),

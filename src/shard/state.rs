@@ -107,6 +107,14 @@ impl State {
             }
             session.scheduled = None;
             session.transport.handle_timeout(now);
+            if let Some(flow) = &mut session.flow
+                && flow.handle_timeout(now)
+            {
+                let _ = self.events.send(Event::Flow {
+                    stream: session.stream,
+                    flows: false,
+                });
+            }
             match &mut session.media {
                 Media::Publisher(publisher) => publisher.handle_timeout(now),
                 Media::Subscriber(_) => self.send_reports(now, slot),
@@ -197,6 +205,9 @@ impl State {
             return;
         };
         let (key, stream) = (session.key, session.stream);
+        if let Some(flow) = &mut session.flow {
+            flow.handle_connected(now);
+        }
         // The receiver is gone only while the process ends.
         let _ = self.events.send(Event::Connected { session: key });
         if matches!(session.media, Media::Subscriber(_)) {

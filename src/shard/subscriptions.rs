@@ -208,6 +208,16 @@ impl State {
         }
     }
 
+    pub(super) fn detach_hls(&mut self, key: StreamKey) {
+        if let Some(LocalStream {
+            source: Source::Publisher { hls, .. },
+            ..
+        }) = self.streams.get_mut(&key)
+        {
+            *hls = None;
+        }
+    }
+
     /// The HLS branch needs a keyframe of a track.
     pub(super) fn request_hls_keyframe(&mut self, now: Instant, key: StreamKey, track: TrackId) {
         if let Some(LocalStream {

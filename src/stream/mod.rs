@@ -5,6 +5,7 @@
 pub mod layer;
 pub mod name;
 pub mod packet;
+pub mod pattern;
 pub mod recycler;
 pub mod ring;
 #[cfg(test)]
@@ -16,6 +17,7 @@ pub use layer::{
 };
 pub use name::{StreamName, StreamNameError};
 pub use packet::{ExtensionValues, Packet};
+pub use pattern::{StreamPattern, StreamPatternError};
 pub use recycler::Recycler;
 pub use ring::{KeyframeCache, Ring, Start};
 pub use track::{TrackId, TrackInfo};

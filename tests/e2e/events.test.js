@@ -48,8 +48,8 @@ test("a viewer is told where to go when the server ends", async (t) => {
   await framesAreDecoded(page, 10);
 });
 
-test("a viewer chooses among the layers", async (t) => {
-  const gateway = await startGateway(t);
+test("a viewer on another shard chooses among the layers", async (t) => {
+  const gateway = await startGateway(t, { "media.shards": 2 });
   const publisher = await browser.open(t, `${gateway.url}/`);
   await publisher.evaluate(publishLayers, `${gateway.url}/whip/demo`);
   await streamIsListed(gateway, "demo");

@@ -7,6 +7,7 @@
 
 mod acme;
 mod architecture;
+mod backup;
 mod bad_input;
 mod check_network;
 mod command_line;

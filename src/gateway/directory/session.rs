@@ -4,7 +4,7 @@ use tokio::sync::watch;
 
 use crate::gateway::events::{Notice, Reconnect};
 use crate::gateway::reception::Reception;
-use crate::gateway::{Client, SessionId, SessionKind};
+use crate::gateway::{Client, Rank, SessionId, SessionKind};
 use crate::shard::{SessionKey, ShardId};
 use crate::stream::StreamName;
 
@@ -28,6 +28,8 @@ pub(in crate::gateway) struct Session {
     pub(in crate::gateway) peer_ufrag: Option<String>,
     pub(in crate::gateway) client: Client,
     pub(super) connected: bool,
+    /// A publisher's place among those of its stream.
+    pub(in crate::gateway) rank: Rank,
     /// What a viewer can be sent; none for a publisher.
     pub(in crate::gateway) reception: Option<Reception>,
     /// The names of all m-lines of a viewer's SDP.
@@ -57,6 +59,7 @@ impl Session {
             peer_ufrag: None,
             client,
             connected: false,
+            rank: Rank::default(),
             reception: None,
             mids: Vec::new(),
             notice: None,

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 
 use super::Place;
 use super::layering::Layers;
+use super::lineup::{Entry, Lineup};
 use crate::gateway::events::Presence;
 use crate::shard::{SessionKey, StreamKey};
 use crate::stream::TrackInfo;
@@ -23,9 +24,14 @@ pub(in crate::gateway) struct Broadcast {
 /// A name that somebody publishes or waits for.
 #[derive(Debug, Default)]
 pub(super) struct Stream {
-    pub(super) air: Air,
-    /// The newest publisher that has to connect yet; the stream is its from then on.
-    pub(super) next: Option<Broadcast>,
+    /// Who publishes it, and what of that the viewers get.
+    pub(super) lineup: Lineup,
+    /// The last connected publisher has gone: the viewers stay until then.
+    pub(super) gap: Option<Instant>,
+    /// When the directory sees to it though nothing happens.
+    pub(super) due: Option<Instant>,
+    /// What the publisher sends or sent last, which a slate is to look like.
+    pub(super) tracks: Option<Arc<[TrackInfo]>>,
     /// The layers of the tracks that have some.
     pub(super) layers: Layers,
     /// The viewers' sessions, oldest first, and how many of them are connected.
@@ -35,30 +41,33 @@ pub(super) struct Stream {
     pub(super) presence: Option<watch::Sender<Presence>>,
 }
 
-/// What there is to see.
-#[derive(Debug, Default)]
-pub(super) enum Air {
-    /// Nothing yet.
-    #[default]
-    Waiting,
-    /// A connected publisher.
-    Live(Broadcast),
-    /// Nothing since the publisher has gone; the viewers stay until then.
-    Gap { until: Instant },
-}
-
 impl Stream {
-    /// What is being broadcast.
+    /// What is being broadcast, which may be the slate.
     pub(super) fn live(&self) -> Option<&Broadcast> {
-        match &self.air {
-            Air::Live(broadcast) => Some(broadcast),
-            Air::Waiting | Air::Gap { .. } => None,
-        }
+        self.lineup.on_air().map(|entry| &entry.broadcast)
+    }
+
+    /// Whether a publisher has the air.
+    pub(super) fn is_active(&self) -> bool {
+        self.lineup.on_air().is_some_and(|entry| !entry.is_slate())
     }
 
     /// Whether somebody publishes it or is about to.
     pub(super) fn has_publisher(&self) -> bool {
-        self.next.is_some() || self.live().is_some()
+        self.lineup.publishers().next().is_some()
+    }
+
+    /// Whether somebody who publishes it is connected.
+    pub(super) fn has_connected_publisher(&self) -> bool {
+        self.lineup.publishers().any(Entry::is_connected)
+    }
+
+    /// Whether viewers wait for something to see that there was.
+    pub(super) fn needs_slate(&self) -> bool {
+        let flows = |entry: &Entry| entry.flows().is_some();
+        self.tracks.is_some()
+            && !self.subscribers.is_empty()
+            && !self.lineup.publishers().any(flows)
     }
 
     /// Whether nobody is left who needs it.
@@ -69,12 +78,12 @@ impl Stream {
     /// Whether the viewers have waited long enough. While a publisher is connecting they wait for
     /// that, which has a time limit of its own.
     pub(super) fn is_over(&self, now: Instant) -> bool {
-        matches!(self.air, Air::Gap { until } if until <= now) && self.next.is_none()
+        self.gap.is_some_and(|until| until <= now) && !self.has_publisher()
     }
 
     /// Tells the viewers at once whether there is something to see.
     pub(super) fn tell_active(&self) {
-        let active = self.live().is_some();
+        let active = self.is_active();
         if let Some(presence) = &self.presence {
             presence.send_if_modified(|presence| {
                 std::mem::replace(&mut presence.active, active) != active

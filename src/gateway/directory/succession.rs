@@ -2,18 +2,20 @@
 
 use std::time::Instant;
 
-use super::stream::{Air, Stream};
-use super::{Broadcast, Directory, Place, Session};
-use crate::gateway::SessionKind;
+use super::stream::{Broadcast, Stream};
+use super::{Directory, Place, Session};
+use crate::gateway::{Rank, SessionKind};
 use crate::sdp::SubscriberSpec;
-use crate::shard::SessionKey;
+use crate::shard::{SessionKey, StreamKey};
 use crate::stream::StreamName;
 
-/// A stream has become live.
+/// Viewers get another broadcast of their stream from now on.
 #[derive(Debug)]
 pub(in crate::gateway) struct Debut {
     pub(in crate::gateway) name: StreamName,
     pub(in crate::gateway) broadcast: Broadcast,
+    /// The one before, if it stands by from now on.
+    pub(in crate::gateway) standby: Option<Broadcast>,
     /// The viewers that were there already, and what they get.
     pub(in crate::gateway) bound: Vec<(Place, SubscriberSpec)>,
     /// Forgotten, and to be closed: the publisher before, and viewers that can't take this one.
@@ -31,68 +33,133 @@ pub(in crate::gateway) struct Departure {
 }
 
 impl Directory {
-    /// ICE and DTLS of a session are done. With a publisher's its stream becomes live.
-    pub(in crate::gateway) fn connected(&mut self, key: SessionKey) -> Option<Debut> {
+    /// ICE and DTLS of a session are done. A publisher's goes live with it, or stands by.
+    pub(in crate::gateway) fn connected(&mut self, key: SessionKey, now: Instant) -> Option<Debut> {
         let session = self.sessions.get_mut(&key)?;
         if std::mem::replace(&mut session.connected, true) {
             return None;
         }
         self.half_open -= 1;
         self.addresses.connected(session.client);
-        let (kind, name) = (session.kind, session.stream.clone());
+        let (kind, rank, name) = (session.kind, session.rank, session.stream.clone());
         let stream = self.streams.get_mut(&name)?;
-        match kind {
-            SessionKind::Whip => self.go_live(key, name),
-            SessionKind::Whep => {
-                stream.connected += 1;
-                self.recount(&name);
-                None
+        if kind == SessionKind::Whep {
+            stream.connected += 1;
+            self.recount(&name);
+            return None;
+        }
+        let before = stream.live().cloned();
+        let replaced = stream.lineup.connected(key, now);
+        if rank != Rank::Slate {
+            stream.gap = None;
+        }
+        let mut debut = self.choose(&name, before, now);
+        if let Some(place) = replaced.and_then(|replaced| self.dismiss(replaced.publisher.key)) {
+            match &mut debut {
+                Some(debut) => debut.closed.push(place),
+                None => self.retired.push(place),
             }
+        }
+        debut
+    }
+
+    /// The media of a publisher comes again, or has stopped to.
+    pub(in crate::gateway) fn set_flow(&mut self, broadcast: StreamKey, flows: bool, now: Instant) {
+        // A broadcast has the number of its publisher's session.
+        let publisher = self.sessions.get(&SessionKey(broadcast.0));
+        let Some(name) = publisher.map(|session| session.stream.clone()) else {
+            return;
+        };
+        if let Some(stream) = self.streams.get_mut(&name) {
+            let before = stream.live().cloned();
+            stream.lineup.set_flow(broadcast, flows, now);
+            let debut = self.choose(&name, before, now);
+            self.debuts.extend(debut);
         }
     }
 
-    fn go_live(&mut self, publisher: SessionKey, name: StreamName) -> Option<Debut> {
-        let stream = self.streams.get_mut(&name)?;
-        let broadcast = stream
-            .next
-            .take_if(|next| next.publisher.key == publisher)?;
-        let before = std::mem::replace(&mut stream.air, Air::Live(broadcast.clone()));
+    /// The next change of what viewers get that came of something else than a connection.
+    pub(in crate::gateway) fn poll_debut(&mut self) -> Option<Debut> {
+        self.debuts.pop_front()
+    }
+
+    /// Who has been forgotten meanwhile, and is to be closed, after all debuts.
+    pub(in crate::gateway) fn take_retired(&mut self) -> Vec<Place> {
+        std::mem::take(&mut self.retired)
+    }
+
+    /// Gives the air of a stream to whom it belongs now; `before` had it.
+    fn choose(
+        &mut self,
+        name: &StreamName,
+        before: Option<Broadcast>,
+        now: Instant,
+    ) -> Option<Debut> {
+        let return_after = self.policies.of(name).return_after;
+        let stream = self.streams.get_mut(name)?;
+        stream.lineup.choose(now, return_after);
         stream.tell_active();
-        stream.layers.clear();
+        let broadcast = stream.live().cloned();
+        let debut = broadcast
+            .filter(|live| before.as_ref().is_none_or(|before| before.key != live.key))
+            .map(|broadcast| self.go_live(name, broadcast, before));
+        self.see_to_slate(name);
+        self.schedule(name, now);
+        debut
+    }
+
+    /// Viewers turn to a broadcast; those that can't take it leave, unless it is the slate.
+    fn go_live(
+        &mut self,
+        name: &StreamName,
+        broadcast: Broadcast,
+        before: Option<Broadcast>,
+    ) -> Debut {
         let (mut bound, mut unfit) = (Vec::new(), Vec::new());
-        for key in &stream.subscribers {
-            let session = self.sessions.get(key);
-            let Some((session, reception)) =
-                session.and_then(|session| Some((session, session.reception.as_ref()?)))
-            else {
-                continue;
-            };
-            match reception.bind(&broadcast.tracks) {
-                Some(spec) => {
-                    bound.push((session.place, spec));
-                    session.tell_layers(&broadcast.tracks, &stream.layers);
+        let mut standby = None;
+        if let Some(stream) = self.streams.get_mut(name) {
+            standby = before.filter(|before| stream.lineup.has(before.key));
+            let is_slate = !stream.is_active();
+            if !is_slate {
+                stream.tracks = Some(std::sync::Arc::clone(&broadcast.tracks));
+            }
+            stream.layers.clear();
+            for key in &stream.subscribers {
+                let session = self.sessions.get(key);
+                let Some((session, reception)) =
+                    session.and_then(|session| Some((session, session.reception.as_ref()?)))
+                else {
+                    continue;
+                };
+                match reception.bind(&broadcast.tracks) {
+                    Some(spec) => {
+                        bound.push((session.place, spec));
+                        session.tell_layers(&broadcast.tracks, &stream.layers);
+                    }
+                    // It is bound when it answers.
+                    None if session.is_offered() => {}
+                    // What it saw last stays.
+                    None if is_slate => {}
+                    None => unfit.push(*key),
                 }
-                // It is bound when it answers.
-                None if session.is_offered() => {}
-                None => unfit.push(*key),
             }
         }
-        if let Air::Live(before) = before {
-            unfit.push(before.publisher.key);
-        }
-        let mut closed = Vec::new();
-        for key in unfit {
-            if let Some(session) = self.sessions.get_mut(&key) {
-                session.send_away(None);
-            }
-            closed.extend(self.leave(key).map(|session| session.place));
-        }
-        Some(Debut {
-            name,
+        let closed = unfit.into_iter().filter_map(|key| self.dismiss(key));
+        Debut {
+            name: name.clone(),
+            closed: closed.collect(),
             broadcast,
+            standby,
             bound,
-            closed,
-        })
+        }
+    }
+
+    /// Forgets a session that somebody else has taken the place of, or that has to begin again.
+    fn dismiss(&mut self, key: SessionKey) -> Option<Place> {
+        if let Some(session) = self.sessions.get_mut(&key) {
+            session.send_away(None);
+        }
+        self.leave(key).map(|session| session.place)
     }
 
     /// A session has ended or is to end.
@@ -103,8 +170,9 @@ impl Directory {
     ) -> Option<Departure> {
         let session = self.leave(key)?;
         let name = &session.stream;
-        if session.kind == SessionKind::Whip {
-            self.lose_publisher(key, name, now);
+        match session.kind {
+            SessionKind::Whip => self.lose_publisher(&session, now),
+            SessionKind::Whep => self.lose_viewer(name, now),
         }
         let closed = match self.streams.get(name) {
             Some(stream) if stream.is_over(now) => self.end(name),
@@ -112,12 +180,9 @@ impl Directory {
         };
         let stream = self.streams.get(name);
         if stream.is_some_and(Stream::is_deserted) {
-            self.streams.remove(name);
+            self.end(name);
         }
-        let gap = self
-            .streams
-            .get(name)
-            .filter(|stream| stream.live().is_none());
+        let gap = self.streams.get(name).filter(|stream| !stream.is_active());
         Some(Departure {
             waiting: gap.map_or(0, |stream| stream.subscribers.len()),
             session,
@@ -125,38 +190,76 @@ impl Directory {
         })
     }
 
-    /// The stream goes on without this publisher, if it has had to do with it.
-    fn lose_publisher(&mut self, key: SessionKey, name: &StreamName, now: Instant) {
+    /// The slate may be needed no longer.
+    fn lose_viewer(&mut self, name: &StreamName, now: Instant) {
+        if !self.slates.contains(name) {
+            return;
+        }
+        let before = self.live(name).cloned();
+        self.see_to_slate(name);
+        // A publisher that has stalled is better than nothing.
+        let debut = self.choose(name, before, now);
+        self.debuts.extend(debut);
+    }
+
+    /// The stream goes on without this publisher.
+    fn lose_publisher(&mut self, gone: &Session, now: Instant) {
+        let name = &gone.stream;
+        let grace = self.policies.of(name).reconnect_grace;
         let Some(stream) = self.streams.get_mut(name) else {
             return;
         };
-        stream.next.take_if(|next| next.publisher.key == key);
-        if stream.live().is_some_and(|live| live.publisher.key == key) {
-            let until = now + self.policy.reconnect_grace;
-            stream.air = Air::Gap { until };
-            stream.tell_active();
-            self.gaps.push_back((until, name.clone()));
+        let before = stream.live().cloned();
+        stream.lineup.remove(gone.place.key);
+        let was_published = gone.connected && gone.rank != Rank::Slate;
+        if was_published && !stream.has_connected_publisher() {
+            stream.gap = Some(now + grace);
         }
+        let debut = self.choose(name, before, now);
+        self.debuts.extend(debut);
+    }
+
+    /// Sees to it that the stream gets its turn when something has to be done without an event.
+    fn schedule(&mut self, name: &StreamName, now: Instant) {
+        let return_after = self.policies.of(name).return_after;
+        let Some(stream) = self.streams.get_mut(name) else {
+            return;
+        };
+        let choice = stream.lineup.poll_timeout(return_after);
+        // Where somebody is still connecting when the gap is over, the end of that decides.
+        let gap = stream.gap.filter(|until| *until > now);
+        let due = [choice, gap].into_iter().flatten().min();
+        if let Some(before) = std::mem::replace(&mut stream.due, due) {
+            self.due.remove(&(before, name.clone()));
+        }
+        self.due.extend(due.map(|due| (due, name.clone())));
     }
 
     /// When [`Self::handle_timeout`] is due.
     pub(in crate::gateway) fn poll_timeout(&self) -> Option<Instant> {
-        let gap = self.gaps.front().map(|(until, _)| *until);
+        let stream = self.due.first().map(|(due, _)| *due);
         let offer = self.offers.front().map(|(until, _)| *until);
-        [gap, offer].into_iter().flatten().min()
+        [stream, offer].into_iter().flatten().min()
     }
 
-    /// Ends what has waited long enough. Returns who was forgotten and is to be closed.
+    /// Ends what has waited long enough, and lets publishers return that were away for long enough.
+    /// Returns who was forgotten and is to be closed.
     pub(in crate::gateway) fn handle_timeout(&mut self, now: Instant) -> Vec<Place> {
         let mut closed = Vec::new();
-        while let Some((_, name)) = self.gaps.pop_front_if(|(until, _)| *until <= now) {
-            if self
-                .streams
-                .get(&name)
-                .is_some_and(|stream| stream.is_over(now))
-            {
+        while self.due.first().is_some_and(|(due, _)| *due <= now)
+            && let Some((_, name)) = self.due.pop_first()
+        {
+            let Some(stream) = self.streams.get_mut(&name) else {
+                continue;
+            };
+            stream.due = None;
+            if stream.is_over(now) {
                 closed.extend(self.end(&name));
+                continue;
             }
+            let before = stream.live().cloned();
+            let debut = self.choose(&name, before, now);
+            self.debuts.extend(debut);
         }
         while let Some((_, key)) = self.offers.pop_front_if(|(until, _)| *until <= now) {
             closed.extend(self.withdraw(key, now));
@@ -177,7 +280,15 @@ impl Directory {
         let Some(stream) = self.streams.remove(name) else {
             return Vec::new();
         };
-        let sessions = stream.subscribers.into_iter();
+        if let Some(due) = stream.due {
+            self.due.remove(&(due, name.clone()));
+        }
+        self.stop_slate(name);
+        let slate = stream
+            .lineup
+            .slate()
+            .map(|slate| slate.broadcast.publisher.key);
+        let sessions = stream.subscribers.into_iter().chain(slate);
         let sessions = sessions.filter_map(|key| self.forget(key));
         sessions.map(|session| session.place).collect()
     }

@@ -22,7 +22,7 @@ impl Directory {
             session.tell_layers(&live.tracks, &stream.layers);
         }
         let present = Presence {
-            active: stream.live().is_some(),
+            active: stream.is_active(),
             viewers: stream.connected,
         };
         let presence = stream

@@ -9,14 +9,21 @@ const LIMITS: Limits = Limits {
     sessions_per_stream: 4,
     sessions_per_address: 100,
     streams: 2,
+    publishers_per_stream: 2,
+    slates: 1,
     half_open_sessions: 100,
     half_open_sessions_per_address: 100,
 };
 const GRACE: Duration = Duration::from_secs(10);
+const STALL: Duration = Duration::from_millis(500);
+const RETURN: Duration = Duration::from_secs(5);
 const POLICY: StreamPolicy = StreamPolicy {
     wait_for_publisher: false,
     reconnect_grace: GRACE,
     second_publisher: SecondPublisher::Replace,
+    stall_after: STALL,
+    return_after: RETURN,
+    slate: false,
     answer_timeout: Duration::from_secs(30),
 };
 const CLIENT: Client = Client {
@@ -86,7 +93,9 @@ impl Office {
 
     /// A publisher of H264 that has to connect yet, and who was displaced by it.
     fn admit_publisher(&mut self, stream: &str, codec: Codec) -> (SessionKey, Option<SessionKey>) {
-        self.directory.may_publish(&name(stream), CLIENT).unwrap();
+        self.directory
+            .may_publish(&name(stream), CLIENT, Rank::default())
+            .unwrap();
         let session = self.session(SessionKind::Whip, stream);
         let key = session.place.key;
         let tracks = Arc::new([track(0, codec)]);
@@ -96,7 +105,7 @@ impl Office {
 
     fn publish(&mut self, stream: &str) -> (SessionKey, Debut) {
         let (key, _) = self.admit_publisher(stream, Codec::H264);
-        (key, self.directory.connected(key).unwrap())
+        (key, self.directory.connected(key, self.now).unwrap())
     }
 
     fn admit_subscriber(&mut self, stream: &str) -> (SessionId, SessionKey) {
@@ -109,7 +118,7 @@ impl Office {
 
     fn subscribe(&mut self, stream: &str) -> (SessionId, SessionKey) {
         let (id, key) = self.admit_subscriber(stream);
-        assert!(self.directory.connected(key).is_none());
+        assert!(self.directory.connected(key, self.now).is_none());
         (id, key)
     }
 
@@ -165,8 +174,11 @@ fn a_stream_is_offline_until_its_publisher_has_connected() {
     let mut office = Office::new(LIMITS, POLICY);
     let (key, _) = office.admit_publisher("demo", Codec::H264);
     assert!(office.offline("demo") && office.directory.streams().is_empty());
-    assert!(office.directory.connected(key).is_some());
-    assert!(office.directory.connected(key).is_none(), "only once");
+    assert!(office.directory.connected(key, office.now).is_some());
+    assert!(
+        office.directory.connected(key, office.now).is_none(),
+        "only once"
+    );
     assert!(!office.offline("demo"));
     assert_eq!(office.directory.streams().len(), 1);
 }
@@ -229,7 +241,7 @@ fn a_publisher_that_is_connecting_when_the_grace_ends_is_waited_for() {
         let (second, _) = office.admit_publisher("demo", Codec::H264);
         assert_eq!(office.wait(2 * GRACE), []);
         if comes {
-            let debut = office.directory.connected(second).unwrap();
+            let debut = office.directory.connected(second, office.now).unwrap();
             assert_eq!(debut.bound.len(), 1);
         } else {
             assert_eq!(keys(&office.remove(second).closed), [viewer]);
@@ -274,7 +286,7 @@ fn a_second_publisher_takes_over_when_it_has_connected() {
     let (second, displaced) = office.admit_publisher("demo", Codec::H264);
     assert_eq!(displaced, None);
     assert_eq!(office.directory.streams().len(), 1, "the first goes on");
-    let debut = office.directory.connected(second).unwrap();
+    let debut = office.directory.connected(second, office.now).unwrap();
     assert_eq!(keys(&debut.closed), [first]);
     assert_eq!(debut.bound[0].0.key, viewer);
     // What its shard says of it later changes nothing.
@@ -291,8 +303,8 @@ fn of_several_that_connect_the_newest_gets_the_stream() {
     let (older, _) = office.admit_publisher("demo", Codec::H264);
     let (newer, displaced) = office.admit_publisher("demo", Codec::H264);
     assert_eq!(displaced, Some(older));
-    assert!(office.directory.connected(older).is_none());
-    assert!(office.directory.connected(newer).is_some());
+    assert!(office.directory.connected(older, office.now).is_none());
+    assert!(office.directory.connected(newer, office.now).is_some());
     office.remove(newer);
     assert!(office.is_empty());
 }
@@ -315,12 +327,14 @@ fn where_a_second_publisher_is_refused_the_name_is_free_again_in_the_gap() {
     };
     let mut office = Office::new(LIMITS, policy);
     let refused = |office: &Office| {
-        let result = office.directory.may_publish(&name("demo"), CLIENT);
+        let result = office
+            .directory
+            .may_publish(&name("demo"), CLIENT, Rank::default());
         matches!(result, Err(CreateError::AlreadyPublished(_)))
     };
     let (key, _) = office.admit_publisher("demo", Codec::H264);
     assert!(refused(&office), "it is connecting");
-    office.directory.connected(key);
+    office.directory.connected(key, office.now);
     let (_, viewer) = office.subscribe("demo");
     assert!(refused(&office));
     office.remove(key);
@@ -336,7 +350,7 @@ fn a_viewer_that_can_not_take_the_next_codec_is_sent_away() {
     let mut events = office.directory.events(&name("demo"), id).unwrap();
     office.remove(first);
     let (second, _) = office.admit_publisher("demo", Codec::Vp8);
-    let debut = office.directory.connected(second).unwrap();
+    let debut = office.directory.connected(second, office.now).unwrap();
     assert_eq!((keys(&debut.closed), debut.bound.len()), (vec![viewer], 0));
     let told: Vec<_> = std::iter::from_fn(|| poll(&mut events)).collect();
     assert_eq!(told.last(), Some(&StreamEvent::Reconnect { url: None }));
@@ -364,7 +378,12 @@ fn where_viewers_may_wait_they_are_bound_when_the_publisher_comes() {
     for stream in ["a", "b", "c"] {
         office.subscribe(stream);
     }
-    assert!(office.directory.may_publish(&name("e"), CLIENT).is_ok());
+    assert!(
+        office
+            .directory
+            .may_publish(&name("e"), CLIENT, Rank::default())
+            .is_ok()
+    );
 }
 
 #[test]
@@ -606,7 +625,11 @@ fn every_limit_names_its_setting() {
     let mut office = Office::new(limits, POLICY);
     office.publish("a");
     office.admit_publisher("b", Codec::H264);
-    let publish = |office: &Office, stream| office.directory.may_publish(&name(stream), CLIENT);
+    let publish = |office: &Office, stream| {
+        office
+            .directory
+            .may_publish(&name(stream), CLIENT, Rank::default())
+    };
     let subscribe = |office: &Office| office.directory.may_subscribe(&name("a"), CLIENT);
     assert_eq!(full(publish(&office, "c")), ("limits.streams", 2));
     assert!(publish(&office, "a").is_ok(), "it makes no stream");
@@ -655,4 +678,339 @@ fn sessions_are_spread_over_the_shards() {
     office.subscribe("demo");
     office.subscribe("demo");
     assert_eq!(office.directory.load, [2, 1]);
+}
+
+mod backup {
+    use super::*;
+    use crate::gateway::{Priority, PublisherState};
+    use crate::ingest::Flow;
+
+    const POLICY: StreamPolicy = StreamPolicy {
+        second_publisher: SecondPublisher::Backup,
+        ..super::POLICY
+    };
+    const PRIMARY: Rank = Rank::Publisher(Priority::PRIMARY);
+    const BACKUP: Rank = Rank::Publisher(Priority::BACKUP);
+
+    impl Office {
+        fn admit_ranked(&mut self, rank: Rank, codec: Codec) -> (SessionKey, Option<SessionKey>) {
+            let demo = name("demo");
+            self.directory.may_publish(&demo, CLIENT, rank).unwrap();
+            let mut session = self.session(SessionKind::Whip, "demo");
+            session.rank = rank;
+            let key = session.place.key;
+            let tracks = Arc::new([track(0, codec)]);
+            let (_, displaced) = self.directory.add_publisher(session, tracks);
+            (key, displaced.map(|place| place.key))
+        }
+
+        fn publish_ranked(&mut self, rank: Rank) -> (SessionKey, Option<Debut>) {
+            let (key, _) = self.admit_ranked(rank, Codec::H264);
+            (key, self.directory.connected(key, self.now))
+        }
+
+        fn flow(&mut self, publisher: SessionKey, flows: bool) -> Option<Debut> {
+            let broadcast = StreamKey(publisher.0);
+            self.directory.set_flow(broadcast, flows, self.now);
+            self.directory.poll_debut()
+        }
+
+        fn after(&mut self, time: Duration) -> Option<Debut> {
+            assert_eq!(self.wait(time), []);
+            self.directory.poll_debut()
+        }
+
+        fn on_air(&self) -> Option<SessionKey> {
+            let live = self.directory.live(&name("demo"))?;
+            Some(live.publisher.key)
+        }
+    }
+
+    #[test]
+    fn a_backup_stands_by_and_is_taken_when_the_primary_stalls() {
+        let mut office = Office::new(LIMITS, POLICY);
+        let (primary, debut) = office.publish_ranked(PRIMARY);
+        assert!(debut.is_some());
+        let (_, viewer) = office.subscribe("demo");
+        let (backup, debut) = office.publish_ranked(BACKUP);
+        assert!(debut.is_none() && office.on_air() == Some(primary));
+
+        let debut = office.flow(primary, false).unwrap();
+        assert_eq!(debut.broadcast.publisher.key, backup);
+        assert_eq!(debut.standby.unwrap().publisher.key, primary);
+        assert_eq!(debut.bound[0].0.key, viewer);
+        assert_eq!(debut.closed, []);
+        let status = office.directory.streams();
+        let states = status[0].publishers.iter();
+        let states: Vec<_> = states.map(|one| (one.rank, one.on_air)).collect();
+        assert_eq!(states, [(PRIMARY, false), (BACKUP, true)]);
+        assert_eq!(status[0].publishers[0].state, PublisherState::Stalled);
+    }
+
+    #[test]
+    fn the_primary_returns_when_it_has_been_stable_for_long_enough() {
+        let mut office = Office::new(LIMITS, POLICY);
+        let (primary, _) = office.publish_ranked(PRIMARY);
+        let (backup, _) = office.publish_ranked(BACKUP);
+        office.flow(primary, false).unwrap();
+        assert!(office.flow(primary, true).is_none());
+        assert!(office.after(RETURN / 2).is_none());
+        // A stall begins the time anew.
+        assert!(office.flow(primary, false).is_none());
+        assert!(office.flow(primary, true).is_none());
+        assert!(office.after(RETURN / 2).is_none());
+        assert_eq!(office.on_air(), Some(backup));
+        let debut = office.after(RETURN / 2).unwrap();
+        assert_eq!(debut.broadcast.publisher.key, primary);
+        assert_eq!(debut.standby.unwrap().publisher.key, backup);
+        assert_eq!(
+            office.directory.poll_timeout(),
+            None,
+            "nothing is left to do"
+        );
+    }
+
+    #[test]
+    fn one_that_ends_gives_way_and_its_successor_of_the_same_priority_comes_back() {
+        let mut office = Office::new(LIMITS, POLICY);
+        let (primary, _) = office.publish_ranked(PRIMARY);
+        let (backup, _) = office.publish_ranked(BACKUP);
+        let (_, viewer) = office.subscribe("demo");
+        let departure = office.remove(primary);
+        assert_eq!((departure.waiting, departure.closed.len()), (0, 0));
+        let debut = office.directory.poll_debut().unwrap();
+        assert_eq!(debut.broadcast.publisher.key, backup);
+        assert!(debut.standby.is_none(), "it is gone");
+        let (again, debut) = office.publish_ranked(PRIMARY);
+        assert!(debut.is_none(), "it is not known to be stable");
+        let debut = office.after(RETURN).unwrap();
+        assert_eq!(debut.broadcast.publisher.key, again);
+        for key in [again, backup] {
+            office.remove(key);
+        }
+        assert!(office.offline("demo"), "the gap has begun");
+        office.remove(viewer);
+        assert!(office.is_empty());
+    }
+
+    #[test]
+    fn of_two_with_one_priority_the_second_replaces_the_first() {
+        let mut office = Office::new(LIMITS, POLICY);
+        let (primary, _) = office.publish_ranked(PRIMARY);
+        let (backup, _) = office.publish_ranked(BACKUP);
+        // On the air: viewers turn to it at once.
+        let (second, debut) = office.publish_ranked(PRIMARY);
+        let debut = debut.unwrap();
+        assert_eq!(debut.broadcast.publisher.key, second);
+        assert_eq!(keys(&debut.closed), [primary]);
+        assert!(debut.standby.is_none());
+        // Standing by: nobody notices.
+        let (third, debut) = office.publish_ranked(BACKUP);
+        assert!(debut.is_none());
+        assert_eq!(keys(&office.directory.take_retired()), [backup]);
+        for key in [second, third] {
+            office.remove(key);
+        }
+        assert!(office.is_empty());
+    }
+
+    #[test]
+    fn a_backup_with_another_codec_takes_whom_it_can() {
+        let mut office = Office::new(LIMITS, POLICY);
+        let (primary, _) = office.publish_ranked(PRIMARY);
+        let (backup, _) = office.admit_ranked(BACKUP, Codec::Vp8);
+        office.directory.connected(backup, office.now);
+        let (_, viewer) = office.subscribe("demo");
+        let debut = office.flow(primary, false).unwrap();
+        assert_eq!((debut.bound.len(), keys(&debut.closed)), (0, vec![viewer]));
+    }
+
+    #[test]
+    fn priorities_mean_nothing_without_backups_and_their_number_is_limited() {
+        assert_eq!(super::POLICY.rank(BACKUP), PRIMARY);
+        assert_eq!(POLICY.rank(BACKUP), BACKUP);
+        let mut office = Office::new(LIMITS, POLICY);
+        for priority in 0..2 {
+            office.publish_ranked(Rank::Publisher(Priority(priority)));
+        }
+        let third = Rank::Publisher(Priority(2));
+        let result = office.directory.may_publish(&name("demo"), CLIENT, third);
+        assert_eq!(full(result), ("limits.publishers_per_stream", 2));
+        office.publish_ranked(Rank::Publisher(Priority(1)));
+    }
+
+    #[test]
+    fn viewers_notice_nothing_of_a_switch() {
+        let mut office = Office::new(LIMITS, POLICY);
+        let (primary, _) = office.publish_ranked(PRIMARY);
+        office.publish_ranked(BACKUP);
+        let (id, _) = office.subscribe("demo");
+        let events = office.directory.events(&name("demo"), id).unwrap();
+        let before = format!("{events:?}");
+        office.flow(primary, false).unwrap();
+        office.remove(primary);
+        assert_eq!(format!("{events:?}"), before);
+    }
+
+    /// Two publishers that stall and come back as they like, in virtual time.
+    #[test]
+    fn nobody_watches_one_that_has_stalled_while_another_one_sends() {
+        const STEP: Duration = Duration::from_millis(10);
+        let mut office = Office::new(LIMITS, POLICY);
+        let keys = [PRIMARY, BACKUP].map(|rank| office.publish_ranked(rank).0);
+        office.subscribe("demo");
+        let start = office.now;
+        let mut watched = keys.map(|_| {
+            let mut flow = Flow::new(STALL);
+            flow.handle_connected(start);
+            flow
+        });
+        let mut last = [start; 2];
+        let mut pauses_until = [start; 2];
+        let (mut dice, mut switches, mut on_air) = (1_u64, 0, keys[0]);
+        for _ in 0..60_000 {
+            office.now += STEP;
+            let now = office.now;
+            for (index, flow) in watched.iter_mut().enumerate() {
+                dice = dice
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1_442_695_040_888_963_407);
+                if (dice >> 33).is_multiple_of(1_500) {
+                    pauses_until[index] = now + STEP * ((dice >> 40) % 800) as u32;
+                }
+                let change = if pauses_until[index] <= now {
+                    last[index] = now;
+                    flow.handle_media(now).then_some(true)
+                } else {
+                    flow.handle_timeout(now).then_some(false)
+                };
+                if let Some(flows) = change {
+                    let broadcast = StreamKey(keys[index].0);
+                    office.directory.set_flow(broadcast, flows, now);
+                }
+            }
+            office.directory.handle_timeout(now);
+            while let Some(debut) = office.directory.poll_debut() {
+                on_air = debut.broadcast.publisher.key;
+                assert_eq!((debut.bound.len(), debut.closed.len()), (1, 0));
+                switches += 1;
+            }
+            let current = usize::from(on_air == keys[1]);
+            let other = 1 - current;
+            let silent = now - last[current];
+            assert!(
+                silent <= STALL || last[other] < now,
+                "{silent:?} without a picture, though there is one"
+            );
+        }
+        assert!(switches > 20, "{switches} switches in ten minutes");
+        assert!(switches < 400, "{switches} switches in ten minutes");
+    }
+
+    mod slate {
+        use super::*;
+
+        const POLICY: StreamPolicy = StreamPolicy {
+            slate: true,
+            ..super::super::POLICY
+        };
+
+        impl Office {
+            /// The orders as text.
+            fn orders(&mut self) -> Vec<&'static str> {
+                let orders = std::iter::from_fn(|| self.directory.poll_slate());
+                orders
+                    .map(|order| match order {
+                        SlateOrder::Start { .. } => "start",
+                        SlateOrder::Stop { .. } => "stop",
+                    })
+                    .collect()
+            }
+        }
+
+        #[test]
+        fn it_fills_the_gap_between_two_publishers() {
+            let mut office = Office::new(LIMITS, POLICY);
+            let (primary, _) = office.publish_ranked(PRIMARY);
+            let (id, viewer) = office.subscribe("demo");
+            assert_eq!(office.orders(), [""; 0]);
+            office.remove(primary);
+            assert_eq!(office.orders(), ["start"]);
+            let (slate, debut) = office.publish_ranked(Rank::Slate);
+            assert_eq!(debut.unwrap().bound[0].0.key, viewer);
+            let events = office.directory.events(&name("demo"), id).unwrap();
+            assert!(
+                format!("{events:?}").contains("active: false"),
+                "it is no broadcast"
+            );
+
+            let (second, debut) = office.publish_ranked(PRIMARY);
+            assert_eq!(debut.unwrap().broadcast.publisher.key, second);
+            assert_eq!(office.orders(), ["stop"]);
+            assert_eq!(keys(&office.directory.take_retired()), [slate]);
+            office.remove(second);
+            office.remove(viewer);
+            assert!(office.is_empty());
+        }
+
+        #[test]
+        fn it_ends_with_the_grace_time() {
+            let mut office = Office::new(LIMITS, POLICY);
+            let (primary, _) = office.publish_ranked(PRIMARY);
+            let (_, viewer) = office.subscribe("demo");
+            office.remove(primary);
+            let (slate, _) = office.publish_ranked(Rank::Slate);
+            let closed = office.wait(GRACE);
+            assert_eq!(closed, [viewer, slate]);
+            assert_eq!(office.orders(), ["start", "stop"]);
+            assert!(office.is_empty());
+        }
+
+        #[test]
+        fn it_stands_in_for_one_that_has_stalled_and_has_viewers() {
+            let mut office = Office::new(LIMITS, POLICY);
+            let (primary, _) = office.publish_ranked(PRIMARY);
+            office.flow(primary, false);
+            assert_eq!(office.orders(), [""; 0], "nobody looks");
+            let (_, viewer) = office.subscribe("demo");
+            assert_eq!(office.orders(), ["start"]);
+            office.publish_ranked(Rank::Slate);
+            // The last viewer goes: what is left is the publisher, stalled as it is.
+            office.remove(viewer);
+            assert_eq!(office.orders(), ["stop"]);
+            assert_eq!(office.on_air(), Some(primary));
+            let (_, _) = office.subscribe("demo");
+            let (slate, _) = office.publish_ranked(Rank::Slate);
+            assert_eq!(office.on_air(), Some(slate));
+            let debut = office.flow(primary, true).unwrap();
+            assert_eq!(debut.broadcast.publisher.key, primary);
+        }
+
+        #[test]
+        fn who_can_not_see_it_stays_as_well() {
+            let mut office = Office::new(LIMITS, POLICY);
+            let (primary, _) = office.publish_ranked(PRIMARY);
+            let (_, viewer) = office.subscribe("demo");
+            office.remove(primary);
+            let (slate, _) = office.admit_ranked(Rank::Slate, Codec::Vp8);
+            let debut = office.directory.connected(slate, office.now).unwrap();
+            assert_eq!((debut.bound.len(), debut.closed.len()), (0, 0));
+            assert!(office.directory.sessions.contains_key(&viewer));
+        }
+
+        #[test]
+        fn no_more_of_them_run_than_is_allowed_and_none_that_is_not_needed() {
+            let mut office = Office::new(LIMITS, POLICY);
+            for stream in ["a", "b"] {
+                let (key, _) = office.publish(stream);
+                office.subscribe(stream);
+                office.remove(key);
+            }
+            assert_eq!(office.orders(), ["start"]);
+            let refused = office
+                .directory
+                .may_publish(&name("b"), CLIENT, Rank::Slate);
+            assert!(matches!(refused, Err(CreateError::Offline { .. })));
+        }
+    }
 }

@@ -10,8 +10,9 @@ use bytes::Bytes;
 use crate::egress::hls::store::{Media, MediaFile, Rendered};
 use crate::egress::hls::{Answered, Directives, File, Resource};
 use crate::gateway::{
-    Client, CreateError, Created, Description, Gateway, IfMatch, LayerChoice, Patched, Request,
-    SessionError, SessionId, SessionKind, StreamStatus, Teller,
+    Client, CreateError, Created, Description, Gateway, IfMatch, LayerChoice, Patched,
+    PublisherState, PublisherStatus, Rank, Request, SessionError, SessionId, SessionKind,
+    StreamStatus, Teller,
 };
 use crate::http::{HlsAnswer, HlsSource};
 use crate::rtp::Codec;
@@ -54,6 +55,7 @@ fn answer(request: Request) {
             offer,
             client,
             reply,
+            ..
         } => {
             let _ = reply.send(create(kind, stream, &offer, client));
         }
@@ -285,6 +287,11 @@ fn status(name: &str) -> StreamStatus {
         tracks: tracks(&"h264".parse().unwrap()),
         name,
         subscribers: 2,
+        publishers: vec![PublisherStatus {
+            rank: Rank::default(),
+            state: PublisherState::Stalled,
+            on_air: true,
+        }],
     }
 }
 

@@ -30,18 +30,23 @@ pub(super) const DEVICE_VIDEO: Description = description!("publish-device-video"
 pub(super) const AUTO_VIDEO: Description = description!("publish-auto-video");
 pub(super) const AUTO_AUDIO: Description = description!("publish-auto-audio");
 pub(super) const FILE: Description = description!("publish-file");
+pub(super) const SLATE_AUDIO: Description = description!("slate-audio");
 pub(super) const VIDEO: Description = description!("publish-video");
 pub(super) const AUDIO: Description = description!("publish-audio");
 
 /// A description as a bin, its comment lines left out.
 pub(super) fn load(description: Description) -> Result<gst::Bin, Error> {
-    let text: Vec<&str> = description
-        .text
+    parse(description.name, description.text)
+}
+
+/// A text of that form as a bin; `name` is named when that fails.
+pub(super) fn parse(name: &'static str, text: &str) -> Result<gst::Bin, Error> {
+    let text: Vec<&str> = text
         .lines()
         .filter(|line| !line.trim_start().starts_with('#'))
         .collect();
     gst::parse::bin_from_description(&text.join("\n"), false).map_err(|error| Error::Pipeline {
-        name: description.name,
+        name,
         reason: error.message().to_owned(),
     })
 }

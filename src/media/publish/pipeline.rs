@@ -14,8 +14,8 @@ use gstreamer_app::{AppSink, AppSrc};
 use tokio::sync::watch;
 
 use super::description::{
-    AUDIO, AUTO_AUDIO, AUTO_VIDEO, DEVICE_VIDEO, Description, FILE, TEST_AUDIO, TEST_VIDEO, VIDEO,
-    expose, link, load, named, pad,
+    AUDIO, AUTO_AUDIO, AUTO_VIDEO, DEVICE_VIDEO, Description, FILE, SLATE_AUDIO, TEST_AUDIO,
+    TEST_VIDEO, VIDEO, expose, link, load, named, pad, parse,
 };
 use super::encoded::Encoded;
 use super::encoder::Encoder;
@@ -61,6 +61,15 @@ pub(super) fn build(
             stamp_pictures(&video.bin, options)?;
             if let Some(audio) = audio {
                 attach(&pipeline, TEST_AUDIO, None, audio.start)?;
+            }
+        }
+        Source::Slate(picture) => {
+            let (name, text) = ("slate", "");
+            let slate = Description { name, text };
+            let bin = parse(name, picture)?;
+            attach_bin(&pipeline, &bin, slate, video.start)?;
+            if let Some(audio) = audio {
+                attach(&pipeline, SLATE_AUDIO, None, audio.start)?;
             }
         }
         Source::Device(path) => {
@@ -168,10 +177,19 @@ fn attach(
     if let Some((property, value)) = setting {
         named(&bin, source, "source")?.set_property(property, value.to_string_lossy().as_ref());
     }
-    add(pipeline, &bin)?;
-    let out = named(&bin, source, "out")?;
+    attach_bin(pipeline, &bin, source, line)
+}
+
+fn attach_bin(
+    pipeline: &gst::Pipeline,
+    bin: &gst::Bin,
+    source: Description,
+    line: gst::Pad,
+) -> Result<(), Error> {
+    add(pipeline, bin)?;
+    let out = named(bin, source, "out")?;
     if out.static_pad("src").is_some() {
-        return link(&expose(&bin, source, "out", "src")?, &line, source);
+        return link(&expose(bin, source, "out", "src")?, &line, source);
     }
     out.connect_pad_added(move |_, pad| {
         if !line.is_linked() {

@@ -19,6 +19,10 @@ use crate::sdp::IceCredentials;
 
 /// How many paths of a peer are remembered: two interfaces with two families and a NAT each.
 const MAX_PATHS: usize = 8;
+/// A path beyond them costs another its place, and all shards are told of both. In the long run one is
+/// taken in this time, and at once so many as can be remembered; a check by another is answered and
+/// counts for nothing.
+const REPLACEMENT_INTERVAL: Duration = Duration::from_secs(1);
 /// A selected path that was silent for this long loses its place to one that a check comes by
 /// without a nomination. Longer than the 2.5 s between the checks of Chromium.
 const SILENCE: Duration = Duration::from_secs(3);
@@ -35,6 +39,8 @@ pub(super) struct Agent {
     selected: Option<Path>,
     /// The selected path was chosen by the peer, not for being the first.
     nominated: bool,
+    /// When all replacements of paths so far are paid for.
+    replaced_until: Option<Instant>,
 }
 
 struct Credentials {
@@ -76,6 +82,7 @@ impl Agent {
             validated: Vec::new(),
             selected: None,
             nominated: false,
+            replaced_until: None,
         })
     }
 
@@ -187,9 +194,13 @@ impl Agent {
     fn note_check(&mut self, now: Instant, from: Path, nominates: bool) -> Changes {
         let mut changes = Changes::default();
         let is_new = !self.is_validated(from);
+        let replaces = is_new && self.validated.len() >= MAX_PATHS;
+        if replaces && !self.may_replace(now) {
+            return changes;
+        }
         if is_new {
             changes.validated = Some(from);
-            if self.validated.len() >= MAX_PATHS {
+            if replaces {
                 changes.forgotten = self.forget_oldest();
             }
             self.validated.push(Validated {
@@ -203,6 +214,17 @@ impl Agent {
             changes.selected = self.select(from);
         }
         changes
+    }
+
+    /// Whether a path may take the place of another one now.
+    fn may_replace(&mut self, now: Instant) -> bool {
+        let paid = self.replaced_until.map_or(now, |until| until.max(now));
+        let paid = paid + REPLACEMENT_INTERVAL;
+        let may = paid.saturating_duration_since(now) <= REPLACEMENT_INTERVAL * MAX_PATHS as u32;
+        if may {
+            self.replaced_until = Some(paid);
+        }
+        may
     }
 
     fn note_heard(&mut self, now: Instant, from: Path) {
