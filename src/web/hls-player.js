@@ -9,14 +9,17 @@ const START_BEHIND = 1.5;
 
 /** So much further behind than it should be, in seconds, playback goes faster, and jumps ahead. */
 const CATCH_UP = 0.25;
-const TOO_FAR_BEHIND = 3;
+const TOO_FAR_BEHIND = 1.5;
 
 /** The fastest playback. Voices still sound right. */
 const FASTEST = 1.1;
 
 /** Each time that nothing is left to play, playback stays further behind by so much, in seconds, up to a limit. */
 const STALL_STEP = 0.3;
-const MOST_STALL_STEPS = 5;
+const MOST_STALL_STEPS = 4;
+
+/** After so long without a stall, in milliseconds, one is forgotten. */
+const STALL_MEMORY = 20_000;
 
 /** What has been played is kept for so long, in seconds. */
 const KEEP_BEHIND = 12;
@@ -44,6 +47,7 @@ export class HlsPlayer extends EventTarget {
   #renditions = [];
   #state = "stopped";
   #stalls = 0;
+  #lastStall = 0;
   #pace = null;
   /** Playback has its place behind the newest media, and moves from there slowly. */
   #settled = false;
@@ -273,6 +277,10 @@ export class HlsPlayer extends EventTarget {
   #keepPace() {
     const [span, video] = [this.#span(), this.#video];
     if (!span || video.paused) return;
+    if (this.#stalls > 0 && performance.now() - this.#lastStall > STALL_MEMORY) {
+      this.#stalls -= 1;
+      this.#lastStall = performance.now();
+    }
     const excess = span.to - video.currentTime - this.#target();
     const far = excess > (this.#settled ? TOO_FAR_BEHIND : CATCH_UP);
     this.#settled = true;
@@ -291,6 +299,7 @@ export class HlsPlayer extends EventTarget {
     // A seek waits too, but not for media that has not come.
     if (!span || this.#video.seeking || span.to - this.#video.currentTime > 0.5) return;
     this.#stalls = Math.min(this.#stalls + 1, MOST_STALL_STEPS);
+    this.#lastStall = performance.now();
   };
 
   async #load(url, signal, form) {

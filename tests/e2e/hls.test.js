@@ -62,7 +62,7 @@ test("hls.js plays with low latency, and goes on with the next publisher", async
   // Players without parts stay at least three target durations behind: 6 s.
   await until("the picture is near the newest part", async () => {
     const [player, clock] = await latencies();
-    return player > 0 && player < 3.5 && clock > 0 && clock < 3.5;
+    return player > 0 && player < 5 && clock > 0 && clock < 5;
   });
   const before = await page.evaluate(() => window.stalls);
   await playbackAdvances(page, 6);
@@ -88,7 +88,7 @@ test("the watch page plays by HLS with low latency, and goes on with the next pu
   await page.goto(`${gateway.url}/watch/demo#way=hls`);
   await playbackAdvances(page, 4);
   const latency = () => page.evaluate(() => window.tidegate.client.latency);
-  await until("the picture is near the newest part", async () => (await latency()) < 3.5);
+  await until("the picture is near the newest part", async () => (await latency()) < 5);
   t.diagnostic(`latency ${(await latency()).toFixed(2)} s`);
   assert.ok(asked.some((path) => /video-\d+\.\d+\.m4s$/.test(path)), "it asks for parts");
   assert.ok(asked.some((path) => /_HLS_msn=\d+&_HLS_part=\d+/.test(path)), "it waits for parts");

@@ -316,6 +316,17 @@ fn parts_of_a_steady_rate_go_out_with_their_last_picture() {
 }
 
 #[test]
+fn an_encoder_that_starts_slowly_does_not_make_parts_long() {
+    let mut show = Show::with_parts(Duration::from_millis(200));
+    for (time, keyframe) in [(0, true), (900, false), (960, false)] {
+        show.sample(VIDEO, time * MILLI, 0, keyframe);
+    }
+    show.span(SECOND, 10 * SECOND, SECOND / 25, 2 * SECOND);
+    assert_eq!(show.parts[0].terms.part_target, Duration::from_millis(200));
+    show.finish();
+}
+
+#[test]
 fn irregular_pictures_keep_the_rules() {
     let mut show = Show::new();
     let (mut time, mut seed, mut count) = (0, 1_u64, 0);

@@ -15,18 +15,22 @@ impl Segmenter {
             return;
         };
         let waiting = line.queue.iter().take(epoch.placed);
-        let steps: Vec<_> = waiting.map(|sample| sample.dts).collect();
+        let times: Vec<_> = waiting.map(|sample| sample.dts).collect();
+        let mut steps: Vec<_> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
         let part = self.settings.part.as_nanos() as i64;
-        let [first, .., last] = steps[..] else {
+        // An encoder that starts makes pictures at odd times, so a few must be known, and the middle counts.
+        steps.sort_unstable();
+        let Some(frame) = steps.get(steps.len() / 2).map(|frame| (*frame).max(1)) else {
             self.settled = epoch.closing;
             return;
         };
-        let frame = ((last - first) / (steps.len() as i64 - 1)).max(1);
-        if last - first + frame < part && !epoch.closing {
+        let known = steps.iter().sum::<i64>();
+        let enough = known + frame >= part && steps.len() >= STEPS || known >= LONGEST_WAIT;
+        if !enough && !epoch.closing {
             return;
         }
         let pictures = (part - part / 100 + frame - 1) / frame;
-        let target = (pictures * frame).clamp(part, part.max(LONGEST_PART));
+        let target = (pictures * frame).clamp(part, part + part / 2);
         // Whole milliseconds, so that a playlist says just this.
         let target = (target + 999_999) / 1_000_000;
         self.terms.part_target = Duration::from_millis(target as u64);
@@ -58,8 +62,9 @@ impl Segmenter {
     }
 }
 
-/// The part target is never more, unless it is set so.
-const LONGEST_PART: i64 = 2_000_000_000;
+/// So many pictures after the first tell their rate, or those of so long (ns).
+const STEPS: usize = 5;
+const LONGEST_WAIT: i64 = 1_500_000_000;
 /// A segment without a further keyframe ends here while nothing is promised yet.
 const LONGEST: i64 = 10_000_000_000;
 /// By how much the sound of a segment may be longer than its pictures: a frame of Opus.
