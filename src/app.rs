@@ -235,6 +235,7 @@ fn shard_config(settings: &Settings, listen: SocketAddr) -> shard::Config {
     shard::Config {
         listen,
         shards: settings.media.shards,
+        bandwidth: crate::egress::whep::BandwidthConfig::default(),
         video_ring: packets.video,
         audio_ring: packets.audio,
         tcp: shard::TcpLimits {

@@ -82,6 +82,7 @@ impl State {
         for (track, layer) in wanted.iter() {
             self.request_keyframe(now, key, track, layer);
         }
+        self.adapt(now, slot);
     }
 
     /// What a publisher's state has to say: RTCP for the publisher, and its clock.

@@ -106,7 +106,10 @@ impl State {
             session.transport.handle_timeout(now);
             match &mut session.media {
                 Media::Publisher(publisher) => publisher.handle_timeout(now),
-                Media::Subscriber(_) => self.send_reports(now, slot),
+                Media::Subscriber(_) => {
+                    self.send_reports(now, slot);
+                    self.adapt(now, slot);
+                }
             }
             self.settle(now, slot);
         }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::network::Dice;
 use super::{VIDEO, agreed};
 use crate::egress::SenderClock;
-use crate::egress::whep::{Outlet, Subscriber};
+use crate::egress::whep::{BandwidthStatus, Outlet, Subscriber};
 use crate::ingest::{self, Ingested, Publisher};
 use crate::sdp::{DtlsRole, Fingerprint, IceCredentials, SubscriberSpec};
 use crate::stream::{
@@ -166,6 +166,7 @@ impl Gateway {
             self.transports[session].handle_timeout(now);
             if session > 0 {
                 self.report(now, session);
+                self.adapt(now, session);
             }
             self.settle(now, session);
         }
@@ -220,7 +221,31 @@ impl Gateway {
         };
         let wanted = self.subscribers[session - 1].handle_rtcp(now, bytes, ring, &mut outlet);
         self.ask_for(now, &wanted);
+        self.adapt(now, session);
         self.drain_publisher(now);
+    }
+
+    fn adapt(&mut self, now: Instant, session: usize) {
+        let Some(mut outlet) = outlet(session, &mut self.transports[session], &mut self.outbox)
+        else {
+            return;
+        };
+        let tracks = &self.tracks;
+        let ring = |track: TrackId, layer: LayerId| {
+            let track = tracks.get(usize::from(track.0))?;
+            Some(&track.layers.get(usize::from(layer.0))?.ring)
+        };
+        let ranked = |track: TrackId| Some(&*tracks.get(usize::from(track.0))?.ranked);
+        let subscriber = &mut self.subscribers[session - 1];
+        if subscriber.adapt(now, ranked, ring, &mut outlet) {
+            let waiting = subscriber.waiting_for_keyframe();
+            self.ask_for(now, &waiting);
+        }
+    }
+
+    /// What is known of a viewer's link.
+    pub(super) fn bandwidth(&self, viewer: usize) -> Option<BandwidthStatus> {
+        self.subscribers[viewer].bandwidth()
     }
 
     fn report(&mut self, now: Instant, session: usize) {

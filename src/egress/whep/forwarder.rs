@@ -3,12 +3,13 @@
 
 use std::time::Instant;
 
+use super::bandwidth::Stamps;
 use super::choice::Choice;
 use super::outlet::Outlet;
 use super::pleas::Pleas;
-use super::retransmission::Retransmitter;
+use super::retransmission::{Retransmitter, Rtx};
 use crate::egress::SenderClock;
-use crate::egress::splice::{Passed, Shift, Splice};
+use crate::egress::splice::{Origin, Passed, Shift, Splice};
 use crate::rtp::{Extension, ExtensionMap, header};
 use crate::sdp::SubscribedTrack;
 use crate::stream::{ExtensionValues, LayerChoice, LayerId, Packet, RankedLayer, Ring, TrackId};
@@ -33,6 +34,8 @@ struct Rewriter {
     extensions: ExtensionMap,
     payload_type: u8,
     ssrc: u32,
+    /// The extension id of transport-wide numbers, where packets may carry them.
+    transport_sequence: Option<u8>,
 }
 
 /// What a forwarder sent, and what its receiver said of it.
@@ -128,6 +131,41 @@ impl Forwarder {
         }
     }
 
+    /// Whether its packets can carry transport-wide numbers.
+    pub(super) fn can_be_measured(&self) -> bool {
+        self.track.is_some() && self.rewriter.transport_sequence.is_some()
+    }
+
+    /// Sends nothing more of the layer that is being left.
+    pub(super) fn hold(&mut self) {
+        self.splice.hold();
+    }
+
+    /// Repeats the packet `back` before the newest over RTX, which a receiver that has it drops.
+    /// Returns the bytes of it, 0 when there is none.
+    pub(super) fn pad<'r>(
+        &mut self,
+        back: u64,
+        ring: impl Fn(LayerId) -> Option<&'r Ring>,
+        stamps: Stamps<'_>,
+        outlet: &mut impl Outlet,
+    ) -> usize {
+        let newest = self.splice.newest();
+        let found = newest
+            .and_then(|newest| {
+                self.splice
+                    .origin((newest as u16).wrapping_sub(back as u16))
+            })
+            .and_then(|origin| Some((origin, ring(origin.layer)?.get(origin.source)?)));
+        match found.map(|found| (found, self.retransmitter.next())) {
+            Some(((origin, packet), Some(rtx))) => {
+                self.rewriter
+                    .repeat(packet, rtx, &origin, Some(stamps), outlet)
+            }
+            _ => 0,
+        }
+    }
+
     pub(super) fn splice(&self) -> &Splice {
         &self.splice
     }
@@ -153,13 +191,14 @@ impl Forwarder {
         layer: LayerId,
         packets: impl IntoIterator<Item = &'a Packet>,
         clock: impl Fn(LayerId) -> Option<SenderClock>,
+        mut stamps: Option<Stamps<'_>>,
         outlet: &mut impl Outlet,
     ) -> Passed {
         let (rewriter, mut bytes) = (&self.rewriter, 0);
         let passed = self
             .splice
             .pass(layer, packets, clock, |packet, own, shift| {
-                rewriter.send(packet, own, shift, outlet);
+                rewriter.send(packet, own, shift, stamps.as_mut(), outlet);
                 bytes += packet.payload.len() as u64;
             });
         self.tally.packets += u64::from(passed.packets);
@@ -174,12 +213,17 @@ impl Forwarder {
         now: Instant,
         number: u16,
         ring: impl Fn(LayerId) -> Option<&'r Ring>,
+        stamps: Option<Stamps<'_>>,
         outlet: &mut impl Outlet,
     ) -> bool {
         let found = self.splice.origin(number).and_then(|origin| {
             let packet = ring(origin.layer)?.get(origin.source)?;
             Some((origin, packet))
         });
+        // On a full way nothing is repeated of a layer that is left: its next keyframe comes sooner.
+        let is_flooded = stamps.as_ref().is_some_and(Stamps::is_flooded);
+        let is_left = |origin: &Origin| is_flooded && origin.layer != self.splice.target();
+        let found = found.filter(|(origin, _)| !is_left(origin));
         let Some((origin, packet)) =
             found.filter(|(origin, _)| self.retransmitter.may_repeat(now, origin.own))
         else {
@@ -189,20 +233,13 @@ impl Forwarder {
         self.tally.retransmissions += 1;
         match self.retransmitter.next() {
             Some(rtx) => {
-                let header = HeaderFields {
-                    payload_type: rtx.payload_type,
-                    ssrc: rtx.ssrc,
-                    sequence: rtx.sequence,
-                };
-                let original = (origin.own as u16).to_be_bytes();
-                self.rewriter
-                    .write(packet, header, &original, &origin.shift, outlet);
+                self.rewriter.repeat(packet, rtx, &origin, stamps, outlet);
             }
             // The very same packet again: the same bytes at the same index, so that nothing new is
             // encrypted under an index that was used before.
             None => self
                 .rewriter
-                .send(packet, origin.own, &origin.shift, outlet),
+                .send(packet, origin.own, &origin.shift, None, outlet),
         }
         true
     }
@@ -212,18 +249,55 @@ impl Rewriter {
     fn new(track: &SubscribedTrack, ssrc: u32) -> Self {
         Self {
             extensions: track.extensions,
+            // Without RTX the very same bytes are repeated, and so would be the number.
+            transport_sequence: track
+                .extensions
+                .id(Extension::TransportSequenceNumber)
+                .filter(|_| track.feedback.transport_cc && track.rtx_ssrc.is_some()),
             payload_type: track.payload_type,
             ssrc,
         }
     }
 
-    fn send(&self, packet: &Packet, own: u64, shift: &Shift, outlet: &mut impl Outlet) {
+    /// Sends `packet` again over RTX. Returns the bytes of it.
+    fn repeat(
+        &self,
+        packet: &Packet,
+        rtx: Rtx,
+        origin: &Origin,
+        mut stamps: Option<Stamps<'_>>,
+        outlet: &mut impl Outlet,
+    ) -> usize {
+        let header = HeaderFields {
+            payload_type: rtx.payload_type,
+            ssrc: rtx.ssrc,
+            sequence: rtx.sequence,
+        };
+        let original = (origin.own as u16).to_be_bytes();
+        self.write(
+            packet,
+            header,
+            &original,
+            &origin.shift,
+            stamps.as_mut(),
+            outlet,
+        )
+    }
+
+    fn send(
+        &self,
+        packet: &Packet,
+        own: u64,
+        shift: &Shift,
+        stamps: Option<&mut Stamps<'_>>,
+        outlet: &mut impl Outlet,
+    ) {
         let header = HeaderFields {
             payload_type: self.payload_type,
             ssrc: self.ssrc,
             sequence: own,
         };
-        self.write(packet, header, &[], shift, outlet);
+        self.write(packet, header, &[], shift, stamps, outlet);
     }
 
     /// Writes a packet: our header, the extensions under the subscriber's ids, `prefix`, the payload.
@@ -233,11 +307,17 @@ impl Rewriter {
         header: HeaderFields,
         prefix: &[u8],
         shift: &Shift,
+        stamps: Option<&mut Stamps<'_>>,
         outlet: &mut impl Outlet,
-    ) {
-        let extensions = ExtensionBlock::of(&packet.extensions, &self.extensions, shift.frame);
+    ) -> usize {
+        let stamped = self.transport_sequence.filter(|_| stamps.is_some());
+        let mut extensions =
+            ExtensionBlock::of(&packet.extensions, &self.extensions, shift.frame, stamped);
         let header_len = header::FIXED_LEN + extensions.len();
         let len = header_len + prefix.len() + packet.payload.len();
+        if let (Some(_), Some(stamps)) = (stamped, stamps) {
+            extensions.stamp(stamps.next(len));
+        }
         let timestamp = packet.timestamp.wrapping_add(shift.timestamp);
         outlet.send(len, header_len, header.sequence, |buffer| {
             buffer[0] = if extensions.is_empty() { 0x80 } else { 0x90 };
@@ -255,6 +335,7 @@ impl Rewriter {
                 counters.shift(payload, shift.picture, shift.base_layer);
             }
         });
+        len
     }
 }
 
@@ -269,20 +350,24 @@ struct HeaderFields {
 struct ExtensionBlock {
     buffer: [u8; Self::CAPACITY],
     len: usize,
+    /// Where the transport-wide number stands, 0 for nowhere.
+    stamp_at: usize,
 }
 
 impl ExtensionBlock {
     /// The values in their two-byte form, the block's own head, and padding to a word.
-    const CAPACITY: usize = ExtensionValues::CAPACITY + 8;
+    const CAPACITY: usize = ExtensionValues::CAPACITY + 12;
 
     /// The values that the subscriber has ids for. One-byte form where ids and lengths allow it.
     /// `frame` is added to the frame number of a dependency descriptor.
-    fn of(values: &ExtensionValues, ids: &ExtensionMap, frame: u16) -> Self {
+    /// `stamped` is the id of a transport-wide number, for which it leaves room.
+    fn of(values: &ExtensionValues, ids: &ExtensionMap, frame: u16, stamped: Option<u8>) -> Self {
         let mut block = Self {
             buffer: [0; Self::CAPACITY],
             len: 0,
+            stamp_at: 0,
         };
-        if values.is_empty() {
+        if values.is_empty() && stamped.is_none() {
             return block;
         }
         let known = || {
@@ -290,11 +375,11 @@ impl ExtensionBlock {
                 .iter()
                 .filter_map(|(extension, value)| ids.id(extension).map(|id| (id, value, extension)))
         };
-        if known().next().is_none() {
+        if stamped.is_none() && known().next().is_none() {
             return block;
         }
-        let two_byte =
-            known().any(|(id, value, _)| id > 14 || value.is_empty() || value.len() > 16);
+        let two_byte = stamped.is_some_and(|id| id > 14)
+            || known().any(|(id, value, _)| id > 14 || value.is_empty() || value.len() > 16);
         let mut len = 4;
         for (id, value, extension) in known() {
             if two_byte {
@@ -311,11 +396,29 @@ impl ExtensionBlock {
             }
             len += value.len();
         }
+        if let Some(id) = stamped {
+            if two_byte {
+                block.buffer[len..len + 2].copy_from_slice(&[id, 2]);
+                len += 2;
+            } else {
+                block.buffer[len] = id << 4 | 1;
+                len += 1;
+            }
+            block.stamp_at = len;
+            len += 2;
+        }
         block.len = len.next_multiple_of(4);
         let profile: u16 = if two_byte { 0x1000 } else { 0xBEDE };
         block.buffer[..2].copy_from_slice(&profile.to_be_bytes());
         block.buffer[2..4].copy_from_slice(&((block.len / 4 - 1) as u16).to_be_bytes());
         block
+    }
+
+    /// Writes the transport-wide number, where there is room for one.
+    fn stamp(&mut self, number: u16) {
+        if self.stamp_at > 0 {
+            self.buffer[self.stamp_at..self.stamp_at + 2].copy_from_slice(&number.to_be_bytes());
+        }
     }
 
     fn is_empty(&self) -> bool {
