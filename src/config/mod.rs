@@ -25,7 +25,7 @@ pub use http::{Compatibility, IceLogin, IceServer, LenientPatch, Whep};
 pub use layer::Layer;
 pub use secret::Secret;
 pub use settings::{
-    Auth, CorsOrigins, Hls, Http, Limits, Log, LogFormat, Media, RetransmissionPackets,
+    Auth, Bandwidth, CorsOrigins, Hls, Http, Limits, Log, LogFormat, Media, RetransmissionPackets,
     SecondPublisher, Settings, StreamAuth, Streams,
 };
 pub use tls::{Authority, PlainHttp, Tls, TlsAcme, TlsMode};

@@ -58,6 +58,13 @@ impl From<&Settings> for Raw {
                     video: number(media.retransmission_packets.video),
                     audio: number(media.retransmission_packets.audio),
                 },
+                bandwidth: raw::Bandwidth {
+                    enabled: Some(media.bandwidth.enabled.into()),
+                    probing: Some(media.bandwidth.probing.into()),
+                    start_kbps: number(media.bandwidth.start_kbps),
+                    floor_kbps: number(media.bandwidth.floor_kbps),
+                    ceiling_kbps: number(media.bandwidth.ceiling_kbps),
+                },
             },
             auth: raw::Auth {
                 publish_token: hidden(auth.publish_token.as_ref()),

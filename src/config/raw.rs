@@ -34,6 +34,11 @@ pub(super) const KEYS: &[&str] = &[
     "media.keyframe_request_interval",
     "media.retransmission_packets.video",
     "media.retransmission_packets.audio",
+    "media.bandwidth.enabled",
+    "media.bandwidth.probing",
+    "media.bandwidth.start_kbps",
+    "media.bandwidth.floor_kbps",
+    "media.bandwidth.ceiling_kbps",
     "auth.publish_token",
     "auth.play_token",
     "auth.allow_query_token",
@@ -133,6 +138,17 @@ pub(super) struct Media {
     pub(super) shards: Option<Value>,
     pub(super) keyframe_request_interval: Option<Value>,
     pub(super) retransmission_packets: RetransmissionPackets,
+    pub(super) bandwidth: Bandwidth,
+}
+
+#[derive(Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Bandwidth {
+    pub(super) enabled: Option<Value>,
+    pub(super) probing: Option<Value>,
+    pub(super) start_kbps: Option<Value>,
+    pub(super) floor_kbps: Option<Value>,
+    pub(super) ceiling_kbps: Option<Value>,
 }
 
 #[derive(Default, Deserialize, Serialize)]

@@ -66,6 +66,23 @@ pub struct Media {
     pub keyframe_request_interval: Duration,
     /// What is kept for retransmission.
     pub retransmission_packets: RetransmissionPackets,
+    /// How the layers of viewers follow what their links carry.
+    pub bandwidth: Bandwidth,
+}
+
+/// How the layers of viewers follow what their links carry. In kbit/s.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bandwidth {
+    /// Whether at all.
+    pub enabled: bool,
+    /// Whether more may be sent for a moment than the media has, to find out what a link carries.
+    pub probing: bool,
+    /// What is believed of a link at first.
+    pub start_kbps: usize,
+    /// What every link is believed to carry.
+    pub floor_kbps: usize,
+    /// Beyond this nothing is looked for.
+    pub ceiling_kbps: usize,
 }
 
 /// How many packets of a track can be sent again. Powers of two.

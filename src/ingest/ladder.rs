@@ -225,14 +225,6 @@ impl Ladder {
     /// Tells who watches the figures, if they are other ones.
     fn report(&mut self, layers: &[Layer], events: &mut VecDeque<Event>) {
         let ranked = self.ranked(layers);
-        // Who chooses layers for viewers goes by their bitrates, roughly.
-        let is_far = |one: u64, other: u64| one.abs_diff(other) > other / 8;
-        let mut both = ranked.iter().zip(self.told.iter());
-        if both.any(|(now, then)| is_far(now.status.bitrate, then.status.bitrate)) {
-            self.told = Arc::clone(&ranked);
-            let (track, layers) = (self.track, Arc::clone(&ranked));
-            push_event(events, Event::Layers { track, layers });
-        }
         let is_near = |one: u64, other: u64| one.abs_diff(other) <= other / 20;
         let is_known = ranked.len() == self.reported.len()
             && ranked.iter().zip(self.reported.iter()).all(|(now, then)| {

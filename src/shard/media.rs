@@ -136,6 +136,8 @@ impl State {
                     self.set_layers(now, key, track, &layers);
                 }
                 ingest::Event::LayerReport { track, layers } => {
+                    // What viewers get goes by the bitrates.
+                    self.set_layers(now, key, track, &layers);
                     let layers = layers.iter().map(|layer| layer.status.clone()).collect();
                     // The receiver is gone only while the process ends.
                     let _ = self.events.send(Event::Layers {

@@ -105,7 +105,7 @@ fn a_link_that_falls_and_recovers_gets_the_right_layer_each_time() {
 fn a_steady_link_between_two_layers_sees_no_switches() {
     for rate in [350_000, 900_000, 1_200_000, 1_500_000, 1_900_000] {
         let mut world = world(7, rate);
-        world.run(seconds(8));
+        world.run(seconds(10));
         let from = world.now;
         let expected = if rate < 560_000 { LOW } else { MIDDLE };
         world.run(seconds(60));

@@ -315,7 +315,8 @@ impl Gateway {
                     let track = &mut self.tracks[usize::from(track.0)];
                     track.layers[usize::from(layer.0)].clock = Some(clock);
                 }
-                ingest::Event::Layers { track, layers } => {
+                ingest::Event::Layers { track, layers }
+                | ingest::Event::LayerReport { track, layers } => {
                     for subscriber in &mut self.subscribers {
                         subscriber.set_layers(track, &layers);
                     }

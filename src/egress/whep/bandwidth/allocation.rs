@@ -2,9 +2,9 @@
 
 use crate::stream::{LayerId, RankedLayer};
 
-/// A layer is kept while this share of the budget suffices for it, and taken when this much more than
-/// it needs is there, in percent: headers and encryption are part of it.
-const KEEP: u64 = 100;
+/// A layer is kept while there is this much of its bitrate, which a keyframe makes look larger, and
+/// taken when there is this much, in percent: headers and encryption are part of it.
+const KEEP: u64 = 85;
 const TAKE: u64 = 120;
 
 /// After a step down, the first step up waits so long, in microseconds; twice as long where the step

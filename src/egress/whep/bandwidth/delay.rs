@@ -65,6 +65,8 @@ pub(super) struct Delays {
     base: Base,
     /// Of the newest group's first packet, in microseconds.
     queueing: i64,
+    /// That of the groups before it.
+    earlier: [i64; 3],
     /// In how many groups, one after another, it was longer each time.
     rises: u32,
 }
@@ -103,6 +105,7 @@ impl Default for Delays {
             usage: Usage::Normal,
             base: Base::default(),
             queueing: 0,
+            earlier: [0; 3],
             rises: 0,
         }
     }
@@ -123,6 +126,11 @@ impl Delays {
     /// second. A single keyframe makes it grow once.
     pub(super) fn is_rising(&self) -> bool {
         self.queueing > LONG && self.rises >= 2
+    }
+
+    /// The queue is shorter than it was three groups ago: what fits was found already.
+    pub(super) fn is_draining(&self) -> bool {
+        self.queueing < self.earlier[2]
     }
 
     /// A packet sent at `sent` arrived at `arrived`.
@@ -147,6 +155,8 @@ impl Delays {
             true => self.rises.saturating_add(1),
             false => 0,
         };
+        self.earlier.rotate_right(1);
+        self.earlier[0] = self.queueing;
         self.queueing = above;
         if let Some(before) = self.before.replace(finished) {
             let sent = (finished.last_sent - before.last_sent) as f64 / 1_000.0;

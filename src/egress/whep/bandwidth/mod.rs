@@ -43,8 +43,8 @@ const PROBED: i64 = 150_000;
 /// A probe begins so long after the estimate went down at the earliest.
 const CALM_TIME: i64 = 1_000_000;
 
-/// A probe strives for what is needed and a tenth, by steps of at most this factor.
-const STEP: u64 = 2;
+/// A probe strives for what is needed and a tenth, by steps of at most so many halves.
+const STEP: u64 = 3;
 
 /// No probe is less, in bit/s.
 const LEAST_PROBE: u64 = 300_000;
@@ -205,7 +205,7 @@ impl Bandwidth {
             let is_probed = !self.prober.is_idle();
             let patient = if is_probed { PROBED } else { CALM };
             self.prober.stop(now, self.round_trip);
-            if self.delays.queueing() < patient {
+            if self.delays.queueing() < patient || self.delays.is_draining() {
                 usage = Usage::Under;
             }
         }
@@ -299,15 +299,17 @@ impl Bandwidth {
     fn advance_probe(&mut self) {
         let now = self.now;
         match self.prober.poll_outcome(now) {
-            Some(Outcome::Proven(bitrate)) => self.rate.prove(bitrate),
-            Some(Outcome::Failed) | None => {}
+            Some(Outcome::Proven(bitrate) | Outcome::Failed(Some(bitrate))) => {
+                self.rate.prove(bitrate);
+            }
+            Some(Outcome::Failed(None)) | None => {}
         }
         if let Some(needed) = self.missing()
             && self.prober.is_idle()
             && now >= self.prober_from()
         {
             if self.delays.queueing() < CALM && !self.rate.is_lossy() {
-                let most = (STEP * self.rate.current()).max(LEAST_PROBE);
+                let most = (self.rate.current() * STEP / 2).max(LEAST_PROBE);
                 let target = (needed + needed / 10).min(most);
                 self.prober.begin(now, target.min(self.config.ceiling));
             } else {

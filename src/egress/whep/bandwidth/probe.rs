@@ -3,7 +3,7 @@
 //! Only such proof lets the estimate grow beyond what the current layer needs.
 
 /// How long a probe lasts, in microseconds, and the least that it sends.
-const DURATION: i64 = 120_000;
+const DURATION: i64 = 200_000;
 const LEAST_BYTES: u64 = 6_000;
 
 /// The time between two looks at what is due.
@@ -75,8 +75,8 @@ struct Span {
 pub(super) enum Outcome {
     /// So much arrived, as fast as it was sent.
     Proven(u64),
-    /// It did not.
-    Failed,
+    /// It did not; what arrived is a measure of the way, where enough did.
+    Failed(Option<u64>),
 }
 
 impl Default for Prober {
@@ -213,7 +213,7 @@ impl Prober {
                 self.backoff = FIRST_BACKOFF;
                 self.not_before = now;
             }
-            Outcome::Failed => {
+            Outcome::Failed(_) => {
                 self.failed += 1;
                 self.not_before = now + self.backoff;
                 self.backoff = (2 * self.backoff).min(LONGEST_BACKOFF);
@@ -231,10 +231,11 @@ impl Result {
         let arrived = self.arrived.rate_without(self.arrived.first.1);
         match (sent, arrived) {
             // Arriving faster than they were sent, packets prove what was sent and no more.
-            (Some(sent), Some(arrived)) if enough && 10 * arrived >= 9 * sent => {
+            (Some(sent), Some(arrived)) if enough && 20 * arrived >= 17 * sent => {
                 Outcome::Proven(sent.min(arrived).min(2 * target))
             }
-            _ => Outcome::Failed,
+            (_, Some(arrived)) if enough => Outcome::Failed(Some(9 * arrived / 10)),
+            _ => Outcome::Failed(None),
         }
     }
 }
@@ -304,7 +305,10 @@ mod tests {
     #[test]
     fn a_probe_that_fails_is_not_repeated_soon() {
         let (mut prober, outcome) = probe(700_000);
-        assert_eq!(outcome, Some(Outcome::Failed));
+        assert!(
+            matches!(outcome, Some(Outcome::Failed(Some(500_000..=700_000)))),
+            "{outcome:?}"
+        );
         let first = prober.not_before();
         prober.begin(first, 1_000_000);
         prober.handle_sent(first, 1);
