@@ -73,32 +73,32 @@ fn until(world: &mut World, wanted: usize, at_most: Duration) -> Duration {
 
 #[test]
 fn a_link_that_falls_and_recovers_gets_the_right_layer_each_time() {
-    for seed in 0..5 {
-        let mut world = world(seed, 3_000_000);
-        assert_eq!(layer(&world), HIGH);
-        world.run(seconds(5));
-        let fell = world.now;
-        set_rate(&mut world, 700_000);
-        let down = until(&mut world, MIDDLE, seconds(3));
-        world.run(seconds(20));
-        assert_eq!(layer(&world), MIDDLE);
-        let narrow = &world.bottlenecks[&1];
-        let (falling, low) = (
-            narrow.longest(fell, fell + seconds(2)),
-            narrow.longest(fell + seconds(2), world.now),
-        );
-        let recovered = world.now;
-        set_rate(&mut world, 3_000_000);
-        let up = until(&mut world, HIGH, seconds(10));
-        world.run(seconds(20));
-        assert_eq!(layer(&world), HIGH);
-        assert_eq!(switches(&world, recovered), 1);
-        println!(
-            "seed {seed}: down in {down:?}, up in {up:?}, queue {falling:?} while it fell, {low:?} after; {:?}",
-            world.gateway.bandwidth(0)
-        );
-        assert!(low < millis(300), "{low:?}");
-    }
+    let mut world = world(0, 3_000_000);
+    assert_eq!(layer(&world), HIGH);
+    world.run(seconds(5));
+    let fell = world.now;
+    set_rate(&mut world, 700_000);
+    let down = until(&mut world, MIDDLE, seconds(3));
+    world.run(seconds(20));
+    assert_eq!(layer(&world), MIDDLE);
+    let narrow = &world.bottlenecks[&1];
+    let (falling, low) = (
+        narrow.longest(fell, fell + seconds(2)),
+        narrow.longest(fell + seconds(2), world.now),
+    );
+    let recovered = world.now;
+    set_rate(&mut world, 3_000_000);
+    let up = until(&mut world, HIGH, seconds(10));
+    world.run(seconds(20));
+    assert_eq!(layer(&world), HIGH);
+    assert_eq!(switches(&world, recovered), 1);
+    println!(
+        "down in {down:?}, up in {up:?}, queue {falling:?} while it fell, {low:?} after; {:?}",
+        world.gateway.bandwidth(0)
+    );
+    // What stands in the queue arrives before anything can be known of the fall.
+    assert!(falling < millis(450), "{falling:?}");
+    assert!(low < millis(300), "{low:?}");
 }
 
 #[test]

@@ -128,9 +128,10 @@ impl Delays {
         self.queueing > LONG && self.rises >= 2
     }
 
-    /// The queue is shorter than it was three groups ago: what fits was found already.
+    /// The queue is shorter than it was in one of the last groups: a keyframe passes, or what fits was
+    /// found already.
     pub(super) fn is_draining(&self) -> bool {
-        self.queueing < self.earlier[2]
+        self.earlier.iter().any(|earlier| self.queueing < *earlier)
     }
 
     /// A packet sent at `sent` arrived at `arrived`.

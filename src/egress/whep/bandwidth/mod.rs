@@ -37,6 +37,9 @@ const SILENCE_STEP: i64 = 1_000_000;
 const CALM: i64 = 30_000;
 const FLOOD: i64 = 50_000;
 
+/// So long after the estimate went down, layers that were left are not repeated.
+const FLOODED_TIME: i64 = 3_000_000;
+
 /// The queue that a probe may make.
 const PROBED: i64 = 150_000;
 
@@ -369,9 +372,11 @@ pub(super) struct Stamps<'a> {
 }
 
 impl Stamps<'_> {
-    /// Whether what is sent now piles up.
+    /// Whether what is sent piles up or did so just now.
     pub(super) fn is_flooded(&self) -> bool {
-        self.bandwidth.is_flooded()
+        let bandwidth = &*self.bandwidth;
+        let lowered = bandwidth.rate.decreased();
+        bandwidth.is_flooded() || lowered.is_some_and(|at| bandwidth.now - at < FLOODED_TIME)
     }
 
     /// The number of a packet of so many bytes that leaves now.
