@@ -6,6 +6,7 @@
 mod adaptation;
 mod bandwidth;
 mod choice;
+mod extension_block;
 mod forwarder;
 mod outlet;
 mod pleas;
