@@ -5,6 +5,7 @@
 //! logged before the settings are whole. What depends on the machine comes in as a [`Host`].
 
 mod auth;
+mod bandwidth;
 mod duration;
 mod endpoint;
 mod environment;

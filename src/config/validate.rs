@@ -9,20 +9,16 @@ use tracing_subscriber::EnvFilter;
 
 use super::raw::{self, Raw};
 use super::settings::{
-    Bandwidth, Hls, Limits, Log, LogFormat, Media, RetransmissionPackets, SecondPublisher,
-    Settings, Streams,
+    Hls, Limits, Log, LogFormat, Media, RetransmissionPackets, SecondPublisher, Settings, Streams,
 };
 use super::value::{flag, invalid, parsed, power_of_two, time, whole, words};
-use super::{Endpoint, Error, Host, auth, http, tls};
+use super::{Endpoint, Error, Host, auth, bandwidth, http, tls};
 
 pub(super) const ADDRESS_AND_PORT: &str =
     "an address and a port, such as [::]:8080 or 0.0.0.0:8080";
 const DEFAULT_PORT: u16 = 8080;
 /// The first character of a session's ufrag names its shard, and there are 64 ice-chars (RFC 8839,
 /// section 5.4).
-/// What links may be believed to carry.
-const BANDWIDTH_KBPS: std::ops::RangeInclusive<usize> = 10..=1_000_000;
-
 const SHARDS: RangeInclusive<usize> = 1..=64;
 /// An answer lists all addresses, and clients exist that refuse an answer over 8,192 bytes.
 const MAX_ADDRESSES: usize = 8;
@@ -103,18 +99,7 @@ fn media(raw: raw::Media, http: SocketAddr, host: &Host) -> Result<Media, Error>
                 RETRANSMISSION_PACKETS,
             )?,
         },
-        bandwidth: bandwidth(raw.bandwidth)?,
-    })
-}
-
-fn bandwidth(raw: raw::Bandwidth) -> Result<Bandwidth, Error> {
-    let kbps = |key, value, default| whole(key, value, default, BANDWIDTH_KBPS);
-    Ok(Bandwidth {
-        enabled: flag("media.bandwidth.enabled", raw.enabled, true)?,
-        probing: flag("media.bandwidth.probing", raw.probing, true)?,
-        start_kbps: kbps("media.bandwidth.start_kbps", raw.start_kbps, 3_000)?,
-        floor_kbps: kbps("media.bandwidth.floor_kbps", raw.floor_kbps, 50)?,
-        ceiling_kbps: kbps("media.bandwidth.ceiling_kbps", raw.ceiling_kbps, 100_000)?,
+        bandwidth: bandwidth::bandwidth(raw.bandwidth)?,
     })
 }
 

@@ -4,15 +4,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::network::Dice;
+use super::outlet::outlet;
 use super::{VIDEO, agreed};
 use crate::egress::SenderClock;
-use crate::egress::whep::{BandwidthStatus, Outlet, Subscriber};
+use crate::egress::whep::{BandwidthStatus, Subscriber};
 use crate::ingest::{self, Ingested, Publisher};
 use crate::sdp::{DtlsRole, Fingerprint, IceCredentials, SubscriberSpec};
 use crate::stream::{
     LayerChoice, LayerId, LayersByTrack, Packet, RankedLayer, Recycler, Ring, TrackId,
 };
-use crate::transport::srtp::Outbound;
 use crate::transport::{self, Config, Event, Identity, Path, Received, Timeouts, Transport};
 
 /// Session 0 is the publisher's.
@@ -371,40 +371,6 @@ fn tracks(layers: usize) -> Vec<Track> {
         ranked: Arc::new([]),
     };
     vec![track(1024, layers), track(256, 1)]
-}
-
-/// Seals packets and queues them.
-struct Sealed<'a> {
-    session: usize,
-    to: Path,
-    srtp: &'a mut Outbound,
-    outbox: &'a mut Vec<(usize, Path, Vec<u8>)>,
-}
-
-fn outlet<'a>(
-    session: usize,
-    transport: &'a mut Transport,
-    outbox: &'a mut Vec<(usize, Path, Vec<u8>)>,
-) -> Option<Sealed<'a>> {
-    let to = transport.path()?;
-    let srtp = transport.outbound()?;
-    Some(Sealed {
-        session,
-        to,
-        srtp,
-        outbox,
-    })
-}
-
-impl Outlet for Sealed<'_> {
-    fn send(&mut self, len: usize, header_len: usize, index: u64, write: impl FnOnce(&mut [u8])) {
-        let mut packet = vec![0; len + self.srtp.overhead()];
-        write(&mut packet[..len]);
-        self.srtp
-            .protect_rtp(&mut packet, header_len, len, index)
-            .unwrap();
-        self.outbox.push((self.session, self.to, packet));
-    }
 }
 
 fn credentials(session: usize, generation: &str) -> IceCredentials {

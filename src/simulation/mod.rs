@@ -22,6 +22,7 @@ mod bandwidth;
 mod layers;
 mod link;
 mod network;
+mod outlet;
 mod publisher;
 mod stream;
 mod tests;
