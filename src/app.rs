@@ -19,8 +19,9 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
-use crate::config::{Secret, Settings};
+use crate::config::{self, Secret, Settings};
 use crate::egress::hls::{Library, LibrarySettings};
+use crate::egress::whep::BandwidthConfig;
 use crate::front::{Front, Tls, TlsError};
 use crate::http::{self, AppState, OriginsError, PlainHttp, Rules, Token, TokenError, Tokens};
 use crate::media::publish::SlateSettings;
@@ -248,6 +249,7 @@ fn shard_config(settings: &Settings, listen: SocketAddr) -> shard::Config {
     shard::Config {
         listen,
         shards: settings.media.shards,
+        bandwidth: bandwidth_config(settings.media.bandwidth),
         video_ring: packets.video,
         audio_ring: packets.audio,
         keyframe_cache: KeyframeCache {
@@ -264,6 +266,17 @@ fn shard_config(settings: &Settings, listen: SocketAddr) -> shard::Config {
             keyframe_request_interval: settings.media.keyframe_request_interval,
             ..ingest::Config::default()
         },
+    }
+}
+
+fn bandwidth_config(settings: config::Bandwidth) -> BandwidthConfig {
+    let bits = |kbps: usize| 1_000 * kbps as u64;
+    BandwidthConfig {
+        enabled: settings.enabled,
+        probing: settings.probing,
+        start: bits(settings.start_kbps),
+        floor: bits(settings.floor_kbps),
+        ceiling: bits(settings.ceiling_kbps),
     }
 }
 

@@ -59,6 +59,7 @@ impl Stage {
     pub(crate) fn start(rings: Rings) -> Self {
         let (events_to, events) = mpsc::unbounded_channel();
         let config = Config {
+            bandwidth: tidegate::egress::whep::BandwidthConfig::default(),
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             shards: 1,
             video_ring: rings.video,

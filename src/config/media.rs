@@ -9,7 +9,7 @@ use toml::Value;
 use super::settings::{Media, RetransmissionPackets};
 use super::validate::ADDRESS_AND_PORT;
 use super::value::{flag, invalid, parsed, power_of_two, time, whole, words};
-use super::{Endpoint, Error, Host, raw};
+use super::{Endpoint, Error, Host, bandwidth, raw};
 
 /// The first character of a session's ufrag names its shard, and there are 64 ice-chars (RFC 8839,
 /// section 5.4).
@@ -60,6 +60,7 @@ pub(super) fn media(raw: raw::Media, http: SocketAddr, host: &Host) -> Result<Me
                 RETRANSMISSION_PACKETS,
             )?,
         },
+        bandwidth: bandwidth::bandwidth(raw.bandwidth)?,
         keyframe_cache_bytes: whole(
             "media.keyframe_cache_bytes",
             raw.keyframe_cache_bytes,

@@ -5,6 +5,7 @@
 //! logged before the settings are whole. What depends on the machine comes in as a [`Host`].
 
 mod auth;
+mod bandwidth;
 mod duration;
 mod endpoint;
 mod environment;
@@ -28,8 +29,8 @@ pub use http::{Compatibility, IceLogin, IceServer, LenientPatch, Whep};
 pub use layer::Layer;
 pub use secret::Secret;
 pub use settings::{
-    Auth, CorsOrigins, Hls, Http, Limits, Log, LogFormat, Media, RetransmissionPackets, Settings,
-    StreamAuth,
+    Auth, Bandwidth, CorsOrigins, Hls, Http, Limits, Log, LogFormat, Media, RetransmissionPackets,
+    Settings, StreamAuth,
 };
 pub use streams::{SecondPublisher, StreamRules, Streams};
 pub use tls::{Authority, PlainHttp, Tls, TlsAcme, TlsMode};

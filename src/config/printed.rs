@@ -61,6 +61,13 @@ impl From<&Settings> for Raw {
                 keyframe_cache_bytes: number(media.keyframe_cache_bytes),
                 keyframe_cache_age: time(media.keyframe_cache_age),
                 catch_up_bitrate: number(media.catch_up_bitrate as usize),
+                bandwidth: raw::Bandwidth {
+                    enabled: Some(media.bandwidth.enabled.into()),
+                    probing: Some(media.bandwidth.probing.into()),
+                    start_kbps: number(media.bandwidth.start_kbps),
+                    floor_kbps: number(media.bandwidth.floor_kbps),
+                    ceiling_kbps: number(media.bandwidth.ceiling_kbps),
+                },
             },
             auth: raw::Auth {
                 publish_token: hidden(auth.publish_token.as_ref()),

@@ -37,6 +37,11 @@ pub(super) const KEYS: &[&str] = &[
     "media.keyframe_cache_bytes",
     "media.keyframe_cache_age",
     "media.catch_up_bitrate",
+    "media.bandwidth.enabled",
+    "media.bandwidth.probing",
+    "media.bandwidth.start_kbps",
+    "media.bandwidth.floor_kbps",
+    "media.bandwidth.ceiling_kbps",
     "auth.publish_token",
     "auth.play_token",
     "auth.allow_query_token",
@@ -150,6 +155,17 @@ pub(super) struct Media {
     pub(super) keyframe_cache_bytes: Option<Value>,
     pub(super) keyframe_cache_age: Option<Value>,
     pub(super) catch_up_bitrate: Option<Value>,
+    pub(super) bandwidth: Bandwidth,
+}
+
+#[derive(Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Bandwidth {
+    pub(super) enabled: Option<Value>,
+    pub(super) probing: Option<Value>,
+    pub(super) start_kbps: Option<Value>,
+    pub(super) floor_kbps: Option<Value>,
+    pub(super) ceiling_kbps: Option<Value>,
 }
 
 #[derive(Default, Deserialize, Serialize)]

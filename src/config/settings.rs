@@ -74,6 +74,23 @@ pub struct Media {
     pub keyframe_cache_age: Duration,
     /// How fast those viewers get it, in bit/s; never less than three times as fast as it was made.
     pub catch_up_bitrate: u64,
+    /// How the layers of viewers follow what their links carry.
+    pub bandwidth: Bandwidth,
+}
+
+/// How the layers of viewers follow what their links carry. In kbit/s.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bandwidth {
+    /// Whether at all.
+    pub enabled: bool,
+    /// Whether more may be sent for a moment than the media has, to find out what a link carries.
+    pub probing: bool,
+    /// What is believed of a link at first.
+    pub start_kbps: usize,
+    /// What every link is believed to carry.
+    pub floor_kbps: usize,
+    /// Beyond this nothing is looked for.
+    pub ceiling_kbps: usize,
 }
 
 /// How many packets of a track can be sent again. Powers of two.

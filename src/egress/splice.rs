@@ -33,6 +33,8 @@ pub struct Splice {
     /// What is followed, or will be from its next keyframe on.
     target: LayerId,
     current: Option<Segment>,
+    /// Nothing of the current source goes on any more.
+    is_held: bool,
     /// Oldest first. Nothing is allocated before the first switch.
     earlier: VecDeque<Segment>,
     /// Of the newest packet, as it left; before the first one, where the line begins.
@@ -109,6 +111,7 @@ impl Splice {
             clock_rate,
             target: LayerId::default(),
             current: None,
+            is_held: false,
             earlier: VecDeque::new(),
             newest: Newest {
                 sequence: first_sequence.wrapping_sub(1),
@@ -133,7 +136,13 @@ impl Splice {
 
     /// Whether nothing goes on before the target begins a picture.
     pub fn waits_for_keyframe(&self) -> bool {
-        self.kind == MediaKind::Video && self.current() != Some(self.target)
+        let goes_on = self.current() == Some(self.target) && !self.is_held;
+        self.kind == MediaKind::Video && !goes_on
+    }
+
+    /// The highest number of the current source so far.
+    pub fn newest(&self) -> Option<u64> {
+        self.current.map(|segment| segment.highest)
     }
 
     /// What is added to the source's timestamps of the present.
@@ -146,12 +155,18 @@ impl Splice {
         self.target = layer;
     }
 
+    /// Sends nothing more before the next keyframe of what is followed.
+    pub fn hold(&mut self) {
+        self.is_held = true;
+    }
+
     /// The source is gone. The line goes on with the first keyframe of whatever comes next, whose
     /// numbers and timestamps need have nothing to do with those before; nor need its clock
     /// have the same rate.
     pub fn rebind(&mut self, clock_rate: Option<u32>) {
         self.clock_rate = clock_rate.unwrap_or(self.clock_rate);
         self.target = LayerId::default();
+        self.is_held = false;
         self.earlier.clear();
         if let Some(segment) = self.current.take() {
             self.newest.sequence = segment.highest;
@@ -169,7 +184,7 @@ impl Splice {
     ) -> Passed {
         let mut packets = packets.into_iter();
         let mut passed = Passed::default();
-        if self.current() != Some(layer) {
+        if self.is_held || self.current() != Some(layer) {
             if self.target != layer {
                 return passed;
             }
@@ -259,6 +274,7 @@ impl Splice {
         by_clock: u32,
         send: &mut impl FnMut(&Packet, u64, &Shift),
     ) {
+        self.is_held = false;
         if let Some(before) = self.current.take() {
             self.newest.sequence = before.highest;
             if self.earlier.len() == MAX_EARLIER {

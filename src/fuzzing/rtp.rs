@@ -44,6 +44,7 @@ pub(super) fn rtcp(data: &[u8]) {
     read_feedback(data, |feedback| {
         found += match feedback {
             ReceiverFeedback::Nack { lost, .. } => lost.iter().count(),
+            ReceiverFeedback::TransportWide(feedback) => feedback.statuses().count(),
             ReceiverFeedback::Report(_) | ReceiverFeedback::KeyframeRequest { .. } => 1,
         }
     });

@@ -20,7 +20,7 @@ mod reports;
 mod source;
 mod stats;
 mod timeline;
-mod transport_cc;
+pub(crate) mod transport_cc;
 
 use std::collections::VecDeque;
 use std::sync::Arc;

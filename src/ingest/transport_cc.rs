@@ -30,7 +30,7 @@ const TICKS_PER_REFERENCE: u64 = 256;
 
 /// The arrivals of one transport.
 #[derive(Debug)]
-pub(super) struct Arrivals {
+pub(crate) struct Arrivals {
     epoch: Instant,
     interval: Duration,
     unwrapper: Unwrapper,
@@ -44,7 +44,7 @@ pub(super) struct Arrivals {
 }
 
 impl Arrivals {
-    pub(super) fn new(epoch: Instant, interval: Duration) -> Self {
+    pub(crate) fn new(epoch: Instant, interval: Duration) -> Self {
         Self {
             epoch,
             interval,
@@ -58,7 +58,7 @@ impl Arrivals {
     }
 
     /// A packet with this transport-wide number came.
-    pub(super) fn record(&mut self, now: Instant, number: u16, media_ssrc: u32) {
+    pub(crate) fn record(&mut self, now: Instant, number: u16, media_ssrc: u32) {
         let before = self.unwrapper.highest();
         let number = self.unwrapper.unwrap(number);
         match before {
@@ -92,12 +92,12 @@ impl Arrivals {
     }
 
     /// When feedback is due.
-    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         self.due
     }
 
     /// The next feedback that is due; several when one has no room for all.
-    pub(super) fn poll_feedback(
+    pub(crate) fn poll_feedback(
         &mut self,
         now: Instant,
         sender_ssrc: u32,

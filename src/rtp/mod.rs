@@ -9,6 +9,7 @@ pub(crate) mod picture;
 mod picture_size;
 pub mod rtcp;
 pub mod sequence;
+pub mod transport_feedback;
 pub mod vp8;
 
 pub use codec::{Codec, MediaKind};

@@ -3,6 +3,8 @@
 //! A reader over compound packets that allocates nothing, because every viewer sends some each
 //! second, and writers for what the server sends. What publishers need stands in [`crate::ingest`].
 
+use super::transport_feedback::TransportFeedback;
+
 /// RTCP packet types (IANA registry "RTCP Control Packet Types").
 mod packet_type {
     pub(super) const SENDER_REPORT: u8 = 200;
@@ -13,6 +15,7 @@ mod packet_type {
 }
 
 const FORMAT_NACK: u8 = 1;
+const FORMAT_TRANSPORT_WIDE: u8 = 15;
 const FORMAT_PLI: u8 = 1;
 const FORMAT_FIR: u8 = 4;
 
@@ -28,6 +31,8 @@ pub enum ReceiverFeedback<'a> {
         /// Which ones.
         lost: NackList<'a>,
     },
+    /// When packets of the whole transport arrived.
+    TransportWide(TransportFeedback<'a>),
     /// The receiver needs a keyframe: PLI or FIR.
     KeyframeRequest {
         /// The source that is asked for.
@@ -92,6 +97,12 @@ pub fn read_feedback<'a>(compound: &'a [u8], mut found: impl FnMut(ReceiverFeedb
                         ssrc,
                         lost: NackList(&packet[12..]),
                     });
+                }
+            }
+            (packet_type::TRANSPORT_FEEDBACK, FORMAT_TRANSPORT_WIDE) => {
+                let body = packet.get(12..).unwrap_or_default();
+                if let Some(feedback) = TransportFeedback::parse(body) {
+                    found(ReceiverFeedback::TransportWide(feedback));
                 }
             }
             (packet_type::PAYLOAD_FEEDBACK, FORMAT_PLI) => {

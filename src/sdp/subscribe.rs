@@ -3,7 +3,9 @@
 //!
 //! An m-line for which the stream has no track is answered `inactive`; one whose codecs don't fit
 //! the track refuses the whole offer. What a subscriber can't use of a packet on the way to it is
-//! not negotiated: neither `mid`, since SSRCs are announced, nor `transport-cc`, for now.
+//! not negotiated: `mid`, for one, since SSRCs are announced. Transport-wide numbers are agreed on
+//! with everyone who offers them, since a stream may get layers at any time; packets carry them only
+//! while there is something to choose.
 
 use super::answer::{self, Accepted, Local, SectionAnswer};
 use super::codec_choice;
@@ -14,6 +16,7 @@ use super::payload_format::PayloadFormat;
 use super::refusal::{MediaKinds, Refusal};
 use super::session::{Feedback, SubscribedTrack, SubscriberSpec};
 use super::writer::{FormatAnswer, MediaAnswer};
+use crate::rtp::{Extension, ExtensionMap, MediaKind};
 use crate::stream::TrackInfo;
 
 /// Accepts a subscriber of a stream with `tracks`. `next_ssrc` gives SSRCs that this session
@@ -79,7 +82,7 @@ fn accept_section<'a>(
     let format = codec_choice::for_subscriber(&section.formats, track, leniency)
         .ok_or_else(|| Refusal::codec_not_received(track, &section.formats))?;
     let answered = answer_format(section, format);
-    let (extensions, ids) = answer::extensions(section, is_extension_wanted);
+    let (extensions, ids) = extensions(section);
     let (rtx_payload_type, feedback) = (answered.rtx_payload_type, answered.feedback);
     let ssrc = next_ssrc();
     let rtx_ssrc = rtx_payload_type.map(|_| next_ssrc());
@@ -116,14 +119,34 @@ pub(super) fn answer_format<'a>(
         fmtp: format.fmtp.clone(),
         rtx_payload_type: section.rtx_of(format.payload_type),
         feedback: Feedback {
-            transport_cc: false,
+            transport_cc: format.feedback.transport_cc && takes_numbers(section),
             ..format.feedback
         },
     }
 }
 
+/// The extensions that are answered, and their ids.
+pub(super) fn extensions(section: &MediaSection) -> (Vec<ExtensionOffer>, ExtensionMap) {
+    answer::extensions(section, |offer| match offer.extension {
+        Extension::TransportSequenceNumber => takes_numbers(section),
+        _ => is_extension_wanted(offer),
+    })
+}
+
+/// Whether packets of the m-line may carry transport-wide numbers: of video alone, since only video has
+/// layers, and where the subscriber would both take them and tell of them.
+fn takes_numbers(section: &MediaSection) -> bool {
+    let offered = section.extension(Extension::TransportSequenceNumber);
+    section.kind == Some(MediaKind::Video)
+        && offered.is_some_and(|offer| offer.direction.is_none_or(Direction::receives))
+        && section
+            .formats
+            .iter()
+            .any(|format| format.feedback.transport_cc)
+}
+
 /// Whether we have the extension to give and the subscriber would take it.
-pub(super) fn is_extension_wanted(offer: &ExtensionOffer) -> bool {
+fn is_extension_wanted(offer: &ExtensionOffer) -> bool {
     let is_received = offer.direction.is_none_or(Direction::receives);
     answer::is_forwarded(offer.extension) && is_received
 }

@@ -107,7 +107,7 @@ fn accept_section<'a>(
             accepted: CodecList::of(codec_choice::allowed(kind, policy)),
         });
     }
-    let (extensions, ids) = answer::extensions(section, subscribe::is_extension_wanted);
+    let (extensions, ids) = subscribe::extensions(section);
     let rtx_payload_types: Vec<_> = formats.iter().map(|one| one.rtx_payload_type).collect();
     let ssrc = next_ssrc();
     let rtx_ssrc = rtx_payload_types

@@ -89,6 +89,7 @@ impl State {
         for (track, layer) in wanted.iter() {
             self.request_keyframe(now, key, track, layer);
         }
+        self.adapt(now, slot);
     }
 
     /// What a publisher's state has to say: RTCP for the publisher, and its clock.
@@ -142,6 +143,8 @@ impl State {
                     self.set_layers(now, key, track, &layers);
                 }
                 ingest::Event::LayerReport { track, layers } => {
+                    // What viewers get goes by the bitrates.
+                    self.set_layers(now, key, track, &layers);
                     let layers = layers.iter().map(|layer| layer.status.clone()).collect();
                     // The receiver is gone only while the process ends.
                     let _ = self.events.send(Event::Layers {

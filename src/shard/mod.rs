@@ -12,6 +12,7 @@
 //! | `state` | all that the thread owns; sessions from their opening to their end |
 //! | `routing` | whose a datagram is |
 //! | `media` | the way of media: publisher, fan-out, reports |
+//! | `adaptation` | layers that follow what links carry |
 //! | `layers` | the layers of tracks with simulcast: who takes which |
 //! | `hls_tap` | the way of media to the HLS branch |
 //! | `subscriptions` | who gets a stream, and what they ask for |
@@ -33,6 +34,7 @@
 
 pub mod event_loop;
 
+mod adaptation;
 mod batch;
 mod catch_up;
 mod clocks;
@@ -162,6 +164,8 @@ pub struct Config {
     pub tcp: TcpLimits,
     /// How publishers are treated.
     pub ingest: crate::ingest::Config,
+    /// How viewers get the layers that their links carry.
+    pub bandwidth: crate::egress::whep::BandwidthConfig,
 }
 
 /// The running shards.

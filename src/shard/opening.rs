@@ -51,10 +51,9 @@ impl State {
                 cname,
             } => {
                 self.enter_stream(stream, origin, &tracks);
-                (
-                    stream,
-                    Media::Subscriber(Subscriber::new(&spec, &cname, rand::random)),
-                )
+                let mut subscriber = Subscriber::new(&spec, &cname, rand::random);
+                subscriber.set_bandwidth(&self.config.bandwidth);
+                (stream, Media::Subscriber(subscriber))
             }
         };
         let session = Session {

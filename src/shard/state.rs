@@ -117,7 +117,10 @@ impl State {
             }
             match &mut session.media {
                 Media::Publisher(publisher) => publisher.handle_timeout(now),
-                Media::Subscriber(_) => self.send_reports(now, slot),
+                Media::Subscriber(_) => {
+                    self.send_reports(now, slot);
+                    self.adapt(now, slot);
+                }
             }
             self.settle(now, slot);
         }

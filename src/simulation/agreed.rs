@@ -2,7 +2,7 @@
 
 use super::{
     AUDIO, AUDIO_PAYLOAD_TYPE, REPAIRED_RID_EXTENSION, RID_EXTENSION, RIDS, RTX_PAYLOAD_TYPE,
-    VIDEO, VIDEO_PAYLOAD_TYPE,
+    TRANSPORT_EXTENSION, VIDEO, VIDEO_PAYLOAD_TYPE,
 };
 use crate::rtp::{Codec, Extension, ExtensionMap};
 use crate::sdp::{
@@ -29,6 +29,8 @@ pub(super) fn publisher(rtx: bool, layers: usize) -> PublisherSpec {
 
 /// A viewer, with the SSRCs of video, its retransmissions and audio.
 pub(super) fn subscriber(ssrcs: [u32; 3], rtx: bool) -> SubscriberSpec {
+    let mut extensions = ExtensionMap::default();
+    extensions.set(Extension::TransportSequenceNumber, TRANSPORT_EXTENSION);
     let track = |track, codec: Codec, payload_type, ssrc, rtx: Option<(u8, u32)>| SubscribedTrack {
         track,
         kind: codec.kind(),
@@ -38,8 +40,11 @@ pub(super) fn subscriber(ssrcs: [u32; 3], rtx: bool) -> SubscriberSpec {
         rtx_payload_type: rtx.map(|(payload_type, _)| payload_type),
         ssrc,
         rtx_ssrc: rtx.map(|(_, ssrc)| ssrc),
-        extensions: ExtensionMap::default(),
-        feedback: FEEDBACK,
+        extensions,
+        feedback: Feedback {
+            transport_cc: true,
+            ..FEEDBACK
+        },
     };
     let repair = rtx.then_some((RTX_PAYLOAD_TYPE, ssrcs[1]));
     SubscriberSpec {

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::gateway::{Gateway, Track, outlet};
+use super::gateway::{Gateway, Track};
+use super::outlet::outlet;
 use crate::egress::SenderClock;
 use crate::stream::{KeyframeCache, LayerId, Ring, TrackId};
 

@@ -4,16 +4,16 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::network::Dice;
+use super::outlet::outlet;
 use super::{VIDEO, agreed, catch_up};
 use crate::egress::SenderClock;
-use crate::egress::whep::{Outlet, Subscriber};
+use crate::egress::whep::{BandwidthStatus, Subscriber};
 use crate::ingest::{self, Ingested, Publisher};
 use crate::sdp::{DtlsRole, Fingerprint, IceCredentials, SubscriberSpec};
 use crate::stream::{
     KeyframeCache, LayerChoice, LayerId, LayersByTrack, Packet, RankedLayer, Recycler, Ring,
     TrackId,
 };
-use crate::transport::srtp::Outbound;
 use crate::transport::{self, Config, Event, Identity, Path, Received, Timeouts, Transport};
 
 /// Session 0 is the publisher's.
@@ -168,6 +168,7 @@ impl Gateway {
             self.transports[session].handle_timeout(now);
             if session > 0 {
                 self.report(now, session);
+                self.adapt(now, session);
             }
             self.settle(now, session);
         }
@@ -224,7 +225,31 @@ impl Gateway {
         };
         let wanted = self.subscribers[session - 1].handle_rtcp(now, bytes, ring, &mut outlet);
         self.ask_for(now, &wanted);
+        self.adapt(now, session);
         self.drain_publisher(now);
+    }
+
+    fn adapt(&mut self, now: Instant, session: usize) {
+        let Some(mut outlet) = outlet(session, &mut self.transports[session], &mut self.outbox)
+        else {
+            return;
+        };
+        let tracks = &self.tracks;
+        let ring = |track: TrackId, layer: LayerId| {
+            let track = tracks.get(usize::from(track.0))?;
+            Some(&track.layers.get(usize::from(layer.0))?.ring)
+        };
+        let ranked = |track: TrackId| Some(&*tracks.get(usize::from(track.0))?.ranked);
+        let subscriber = &mut self.subscribers[session - 1];
+        if subscriber.adapt(now, ranked, ring, &mut outlet) {
+            let waiting = subscriber.waiting_for_keyframe();
+            self.ask_for(now, &waiting);
+        }
+    }
+
+    /// What is known of a viewer's link.
+    pub(super) fn bandwidth(&self, viewer: usize) -> Option<BandwidthStatus> {
+        self.subscribers[viewer].bandwidth()
     }
 
     fn report(&mut self, now: Instant, session: usize) {
@@ -293,7 +318,8 @@ impl Gateway {
                     let track = &mut self.tracks[usize::from(track.0)];
                     track.layers[usize::from(layer.0)].clock = Some(clock);
                 }
-                ingest::Event::Layers { track, layers } => {
+                ingest::Event::Layers { track, layers }
+                | ingest::Event::LayerReport { track, layers } => {
                     for subscriber in &mut self.subscribers {
                         subscriber.set_layers(track, &layers);
                     }
@@ -351,40 +377,6 @@ fn tracks(layers: usize) -> Vec<Track> {
         track(1024, catch_up::CACHE, layers),
         track(256, KeyframeCache::OFF, 1),
     ]
-}
-
-/// Seals packets and queues them.
-pub(super) struct Sealed<'a> {
-    session: usize,
-    to: Path,
-    srtp: &'a mut Outbound,
-    outbox: &'a mut Vec<(usize, Path, Vec<u8>)>,
-}
-
-pub(super) fn outlet<'a>(
-    session: usize,
-    transport: &'a mut Transport,
-    outbox: &'a mut Vec<(usize, Path, Vec<u8>)>,
-) -> Option<Sealed<'a>> {
-    let to = transport.path()?;
-    let srtp = transport.outbound()?;
-    Some(Sealed {
-        session,
-        to,
-        srtp,
-        outbox,
-    })
-}
-
-impl Outlet for Sealed<'_> {
-    fn send(&mut self, len: usize, header_len: usize, index: u64, write: impl FnOnce(&mut [u8])) {
-        let mut packet = vec![0; len + self.srtp.overhead()];
-        write(&mut packet[..len]);
-        self.srtp
-            .protect_rtp(&mut packet, header_len, len, index)
-            .unwrap();
-        self.outbox.push((self.session, self.to, packet));
-    }
 }
 
 fn credentials(session: usize, generation: &str) -> IceCredentials {

@@ -6,6 +6,7 @@
 //!
 //! | file | what it holds |
 //! |---|---|
+//! | `link` | links with a bottleneck and its queue |
 //! | `network` | links that lose, delay, swap and double datagrams |
 //! | `agreed` | what SDP would have agreed on |
 //! | `stream` | connections in the place of links |
@@ -13,13 +14,16 @@
 //! | `publisher` | a peer that sends video and audio and answers NACKs |
 //! | `viewer` | a peer that receives, asks again, and keeps account |
 //! | `world` | all of them together in one time |
-//! | `tests`, `layers` | what viewers get in every weather, and of every layer |
+//! | `tests`, `layers`, `bandwidth` | what viewers get in every weather, of every layer, over every link |
 
 mod agreed;
 mod catch_up;
 mod gateway;
+mod bandwidth;
 mod layers;
+mod link;
 mod network;
+mod outlet;
 mod publisher;
 mod stream;
 mod tests;
@@ -51,11 +55,21 @@ const KEEPING: Duration = Duration::from_secs(1);
 /// A datagram of a peer, or for one, with what it goes by.
 type Datagram = (Path, Vec<u8>);
 
+/// Packets with this bit in their id are as large as those of a real stream.
+const LARGE: u32 = 1 << 23;
+/// The header extension id of transport-wide numbers.
+const TRANSPORT_EXTENSION: u8 = 5;
+
 /// The payload of packet `id` of a track: no two are alike.
 fn payload(first: u8, id: u32) -> Vec<u8> {
     let mut payload = vec![first];
     payload.extend_from_slice(&id.to_be_bytes());
-    payload.resize(40 + id as usize % 50, id as u8);
+    let len = match (id & LARGE, id >> 24) {
+        (0, _) => 40 + id as usize % 50,
+        (_, 2) => 600,
+        _ => 1_000,
+    };
+    payload.resize(len, id as u8);
     payload
 }
 

@@ -11,8 +11,8 @@ use rtc::rtcp::transport_feedbacks::transport_layer_nack::TransportLayerNack;
 use super::gateway::Peer;
 use super::network::Dice;
 use super::{
-    AUDIO, AUDIO_PAYLOAD_TYPE, CHECKING, Datagram, KEEPING, REPAIRED_RID_EXTENSION, RID_EXTENSION,
-    RIDS, RTX_PAYLOAD_TYPE, VIDEO, VIDEO_PAYLOAD_TYPE, payload,
+    AUDIO, AUDIO_PAYLOAD_TYPE, CHECKING, Datagram, KEEPING, LARGE, REPAIRED_RID_EXTENSION,
+    RID_EXTENSION, RIDS, RTX_PAYLOAD_TYPE, VIDEO, VIDEO_PAYLOAD_TYPE, payload,
 };
 use crate::sdp::IceCredentials;
 use crate::stream::TrackId;
@@ -48,6 +48,8 @@ pub(super) struct PublishingPeer {
     sources: Vec<Source>,
     /// What was sent, by track and number.
     pub(super) sent: BTreeMap<(TrackId, u32), Sent>,
+    /// Every frame is as large as the one before: see [`Self::be_steady`].
+    is_steady: bool,
     /// Counts packets that were sent again.
     pub(super) repeated: u64,
 }
@@ -120,7 +122,25 @@ impl PublishingPeer {
             next_audio: now,
             sources,
             sent: BTreeMap::new(),
+            is_steady: false,
             repeated: 0,
+        }
+    }
+
+    /// From now on the layers have about 2000, 500 and 150 kbit/s, and keyframes are four times as large
+    /// as other frames.
+    pub(super) fn be_steady(&mut self) {
+        self.is_steady = true;
+        let video = self.sources.len() - 1;
+        for source in &mut self.sources[..video] {
+            source.next_id |= LARGE;
+        }
+    }
+
+    /// Sends sound alone, or pictures again.
+    pub(super) fn mute_video(&mut self, is_muted: bool) {
+        for layer in 0..self.sources.len() - 1 {
+            self.pause(layer, is_muted);
         }
     }
 
@@ -292,7 +312,9 @@ impl PublishingPeer {
         let source = &mut self.sources[layer];
         if !source.is_paused {
             let keyframe = std::mem::take(&mut source.keyframe_wanted);
+            let steady = if layer == 0 { 8 } else { 3 - layer as u32 };
             let count = match keyframe {
+                _ if self.is_steady => steady * if keyframe { 4 } else { 1 },
                 true => KEYFRAME,
                 false => source.weight * (1 + dice.below(FRAME)),
             };

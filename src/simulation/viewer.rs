@@ -13,9 +13,10 @@ use rtc::rtcp::transport_feedbacks::transport_layer_nack::{
 
 use super::gateway::{Admission, Peer};
 use super::{
-    AUDIO, AUDIO_PAYLOAD_TYPE, CHECKING, Datagram, KEEPING, RTX_PAYLOAD_TYPE, VIDEO,
-    VIDEO_PAYLOAD_TYPE, id_of,
+    AUDIO, AUDIO_PAYLOAD_TYPE, CHECKING, Datagram, KEEPING, RTX_PAYLOAD_TYPE, TRANSPORT_EXTENSION,
+    VIDEO, VIDEO_PAYLOAD_TYPE, id_of,
 };
+use crate::ingest::transport_cc::Arrivals;
 use crate::rtp::Header;
 use crate::rtp::sequence::Unwrapper;
 use crate::sdp::IceCredentials;
@@ -43,6 +44,10 @@ pub(super) struct WatchingPeer {
     /// When a keyframe is asked for by mistake, to disturb.
     pub(super) next_request: Option<Instant>,
     rtx_ssrc: u32,
+    /// Transport-wide feedback.
+    pub(super) arrivals: Arrivals,
+    /// It is not sent.
+    pub(super) is_mute: bool,
 }
 
 /// What came of one track.
@@ -106,6 +111,8 @@ impl WatchingPeer {
             reports: Vec::new(),
             next_request: None,
             rtx_ssrc: admission.ssrcs[1],
+            arrivals: Arrivals::new(now, Duration::from_millis(50)),
+            is_mute: false,
         }
     }
 
@@ -134,6 +141,7 @@ impl WatchingPeer {
             self.peer.poll_timeout(),
             asking,
             self.next_request,
+            self.arrivals.poll_timeout(),
         ]
         .into_iter()
         .flatten()
@@ -141,6 +149,11 @@ impl WatchingPeer {
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant) {
+        while let Some(feedback) = self.arrivals.poll_feedback(now, 1) {
+            if !self.is_mute && self.peer.is_connected() {
+                self.send_rtcp(Box::new(feedback));
+            }
+        }
         if self.next_check <= now {
             self.next_check = now + if self.connected { KEEPING } else { CHECKING };
             let check = self.peer.check(Check {
@@ -212,6 +225,12 @@ impl WatchingPeer {
 
     fn handle_rtp(&mut self, now: Instant, packet: &[u8]) {
         let header = Header::parse(packet).unwrap();
+        for (id, value) in header.extensions(packet) {
+            if let (TRANSPORT_EXTENSION, [high, low]) = (id, value) {
+                let number = u16::from_be_bytes([*high, *low]);
+                self.arrivals.record(now, number, header.ssrc);
+            }
+        }
         let mut payload = header.payload(packet).unwrap();
         let mut number = header.sequence_number;
         let (track, is_repair) = match header.payload_type {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::gateway::{Gateway, Peer};
+use super::link::Bottleneck;
 use super::network::{Dice, Link, Weather};
 use super::publisher::{PublishingPeer, Sent};
 use super::stream::Stream;
@@ -25,6 +26,8 @@ pub(super) struct World {
     down: Vec<Link>,
     /// The connections of peers that go by TCP, by session: up and down.
     connections: BTreeMap<usize, [Stream; 2]>,
+    /// Narrow ways to viewers, by session: they come before the link.
+    pub(super) bottlenecks: BTreeMap<usize, Bottleneck>,
     opened: u32,
     rtx: bool,
     layers: usize,
@@ -52,6 +55,7 @@ impl World {
             up: vec![Link::new(Weather::FAIR)],
             down: vec![Link::new(Weather::FAIR)],
             connections: BTreeMap::new(),
+            bottlenecks: BTreeMap::new(),
             opened: 0,
             rtx,
             layers,
@@ -99,6 +103,12 @@ impl World {
     /// How many datagrams were lost on all links.
     pub(super) fn lost(&self) -> u64 {
         self.up.iter().chain(&self.down).map(|link| link.lost).sum()
+    }
+
+    /// The way to a viewer carries so many bit/s, with so much room in its queue.
+    pub(super) fn narrow(&mut self, viewer: usize, rate: u64, queue_bytes: usize) {
+        let narrow = Bottleneck::new(self.now, rate, queue_bytes);
+        self.bottlenecks.insert(viewer + 1, narrow);
     }
 
     pub(super) fn restart_ice(&mut self, viewer: usize) {
@@ -169,10 +179,12 @@ impl World {
             let links = self.up.iter().chain(&self.down).filter_map(Link::next);
             let streams = self.connections.values().flatten().filter_map(Stream::next);
             let peers = self.viewers.iter().filter_map(WatchingPeer::poll_timeout);
+            let narrow = self.bottlenecks.values().filter_map(Bottleneck::next);
             let others = [self.gateway.poll_timeout(), self.publisher.poll_timeout()];
             let next = links
                 .chain(streams)
                 .chain(peers)
+                .chain(narrow)
                 .chain(others.into_iter().flatten())
                 .min();
             let Some(next) = next.filter(|next| *next <= end) else {
@@ -189,7 +201,10 @@ impl World {
         let (now, dice) = (self.now, &mut self.dice);
         for (session, to, datagram) in self.gateway.outbox.drain(..) {
             match (to.connection(), self.connections.get_mut(&session)) {
-                (None, _) => self.down[session].send(now, dice, (to, datagram)),
+                (None, _) => match self.bottlenecks.get_mut(&session) {
+                    Some(narrow) => narrow.send(now, (to, datagram)),
+                    None => self.down[session].send(now, dice, (to, datagram)),
+                },
                 (Some(_), Some([_, down])) if down.path == to => down.send(now, dice, &datagram),
                 // It was closed meanwhile.
                 (Some(_), _) => {}
@@ -210,6 +225,11 @@ impl World {
 
     fn step(&mut self) {
         let now = self.now;
+        for (session, narrow) in &mut self.bottlenecks {
+            while let Some(datagram) = narrow.receive(now) {
+                self.down[*session].send(now, &mut self.dice, datagram);
+            }
+        }
         for (session, link) in self.up.iter_mut().enumerate() {
             while let Some((from, datagram)) = link.receive(now) {
                 self.gateway.handle_datagram(now, session, from, datagram);

@@ -21,6 +21,14 @@ impl Choice {
         self.limit = bitrate;
     }
 
+    /// The layer that the viewer would have if its link carried everything; none where it named one, or
+    /// where nothing comes.
+    pub(super) fn best(&self, layers: &[RankedLayer]) -> Option<LayerId> {
+        self.named(layers)
+            .is_none()
+            .then(|| self.within(layers, None))?
+    }
+
     /// The layer to take, `layers` being the best first; none where nothing comes of any, so that
     /// nothing speaks for another one than before.
     ///
@@ -28,18 +36,25 @@ impl Choice {
     /// picture that is too large is better than none. A layer that was asked for by name counts as the
     /// best as long as it is active; while it pauses, the next below stands in.
     pub(super) fn of(&self, layers: &[RankedLayer]) -> Option<LayerId> {
+        if let Some(named) = self.named(layers) {
+            let below = layers[named..].iter().find(|layer| layer.is_active);
+            let least = || layers.iter().rfind(|layer| layer.is_active);
+            return below.or_else(least).map(|layer| layer.id);
+        }
+        self.within(layers, self.limit)
+    }
+
+    /// Where the layer is that the viewer asked for by name.
+    fn named(&self, layers: &[RankedLayer]) -> Option<usize> {
+        let rid = self.wanted.as_deref()?.rid.as_deref()?;
+        layers
+            .iter()
+            .position(|layer| layer.status.encoding_id == rid)
+    }
+
+    fn within(&self, layers: &[RankedLayer], limit: Option<u64>) -> Option<LayerId> {
         let active = || layers.iter().filter(|layer| layer.is_active);
         let wanted = self.wanted.as_deref();
-        let named = wanted.and_then(|wanted| wanted.rid.as_deref());
-        let named = named.and_then(|rid| {
-            layers
-                .iter()
-                .position(|layer| layer.status.encoding_id == rid)
-        });
-        if let Some(named) = named {
-            let below = layers[named..].iter().find(|layer| layer.is_active);
-            return below.or_else(|| active().next_back()).map(|layer| layer.id);
-        }
         let fits = |size: Option<u32>, most: Option<u32>| match (size, most) {
             (Some(size), Some(most)) => size <= most,
             _ => true,
@@ -50,7 +65,7 @@ impl Choice {
             let status = &layer.status;
             fits(status.width, width)
                 && fits(status.height, height)
-                && self.limit.is_none_or(|limit| status.bitrate <= limit)
+                && limit.is_none_or(|limit| status.bitrate <= limit)
         };
         let best = active().find(suits).or_else(|| active().next_back());
         best.map(|layer| layer.id)

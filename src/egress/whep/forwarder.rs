@@ -3,15 +3,16 @@
 
 use std::time::Instant;
 
+use super::bandwidth::Stamps;
 use super::catch_up::CatchUp;
 use super::choice::Choice;
 use super::extension_block::ExtensionBlock;
 use super::outlet::Outlet;
 use super::pleas::Pleas;
-use super::retransmission::Retransmitter;
+use super::retransmission::{Retransmitter, Rtx};
 use crate::egress::SenderClock;
-use crate::egress::splice::{Passed, Shift, Splice};
-use crate::rtp::{ExtensionMap, header};
+use crate::egress::splice::{Origin, Passed, Shift, Splice};
+use crate::rtp::{Extension, ExtensionMap, header};
 use crate::sdp::SubscribedTrack;
 use crate::stream::{LayerChoice, LayerId, Packet, RankedLayer, Ring, TrackId};
 
@@ -37,6 +38,8 @@ struct Rewriter {
     extensions: ExtensionMap,
     payload_type: u8,
     ssrc: u32,
+    /// The extension id of transport-wide numbers, where packets may carry them.
+    transport_sequence: Option<u8>,
 }
 
 /// What a forwarder sent, and what its receiver said of it.
@@ -134,6 +137,41 @@ impl Forwarder {
         }
     }
 
+    /// Whether its packets can carry transport-wide numbers.
+    pub(super) fn can_be_measured(&self) -> bool {
+        self.track.is_some() && self.rewriter.transport_sequence.is_some()
+    }
+
+    /// Sends nothing more of the layer that is being left.
+    pub(super) fn hold(&mut self) {
+        self.splice.hold();
+    }
+
+    /// Repeats the packet `back` before the newest over RTX, which a receiver that has it drops.
+    /// Returns the bytes of it, 0 when there is none.
+    pub(super) fn pad<'r>(
+        &mut self,
+        back: u64,
+        ring: impl Fn(LayerId) -> Option<&'r Ring>,
+        stamps: Stamps<'_>,
+        outlet: &mut impl Outlet,
+    ) -> usize {
+        let newest = self.splice.newest();
+        let found = newest
+            .and_then(|newest| {
+                self.splice
+                    .origin((newest as u16).wrapping_sub(back as u16))
+            })
+            .and_then(|origin| Some((origin, ring(origin.layer)?.get(origin.source)?)));
+        match found.map(|found| (found, self.retransmitter.next())) {
+            Some(((origin, packet), Some(rtx))) => {
+                self.rewriter
+                    .repeat(packet, rtx, &origin, Some(stamps), outlet)
+            }
+            _ => 0,
+        }
+    }
+
     pub(super) fn splice(&self) -> &Splice {
         &self.splice
     }
@@ -171,6 +209,7 @@ impl Forwarder {
         now: Instant,
         ring: impl Fn(LayerId) -> Option<&'r Ring>,
         clock: impl Fn(LayerId) -> Option<SenderClock>,
+        mut stamps: Option<Stamps<'_>>,
         outlet: &mut impl Outlet,
     ) -> Passed {
         let Some(mut catch_up) = self.catch_up.take() else {
@@ -182,7 +221,7 @@ impl Forwarder {
         let (rewriter, mut bytes) = (&self.rewriter, 0);
         let (passed, rest) =
             catch_up.step(now, ring, &mut self.splice, clock, |packet, own, shift| {
-                rewriter.send(packet, own, shift, outlet);
+                rewriter.send(packet, own, shift, stamps.as_mut(), outlet);
                 bytes += packet.payload.len() as u64;
             });
         if rest {
@@ -214,11 +253,12 @@ impl Forwarder {
         layer: LayerId,
         packets: impl IntoIterator<Item = &'a Packet>,
         clock: impl Fn(LayerId) -> Option<SenderClock>,
+        mut stamps: Option<Stamps<'_>>,
         outlet: &mut impl Outlet,
     ) -> Passed {
         let (rewriter, mut bytes) = (&self.rewriter, 0);
         let send = |packet: &Packet, own, shift: &Shift| {
-            rewriter.send(packet, own, shift, outlet);
+            rewriter.send(packet, own, shift, stamps.as_mut(), outlet);
             bytes += packet.payload.len() as u64;
         };
         let passed = match self.catch_up.as_deref() {
@@ -244,12 +284,17 @@ impl Forwarder {
         now: Instant,
         number: u16,
         ring: impl Fn(LayerId) -> Option<&'r Ring>,
+        stamps: Option<Stamps<'_>>,
         outlet: &mut impl Outlet,
     ) -> bool {
         let found = self.splice.origin(number).and_then(|origin| {
             let packet = ring(origin.layer)?.get(origin.source)?;
             Some((origin, packet))
         });
+        // On a full way nothing is repeated of a layer that is left: its next keyframe comes sooner.
+        let is_flooded = stamps.as_ref().is_some_and(Stamps::is_flooded);
+        let is_left = |origin: &Origin| is_flooded && origin.layer != self.splice.target();
+        let found = found.filter(|(origin, _)| !is_left(origin));
         let Some((origin, packet)) =
             found.filter(|(origin, _)| self.retransmitter.may_repeat(now, origin.own))
         else {
@@ -259,21 +304,13 @@ impl Forwarder {
         self.tally.retransmissions += 1;
         match self.retransmitter.next() {
             Some(rtx) => {
-                let header = HeaderFields {
-                    payload_type: rtx.payload_type,
-                    ssrc: rtx.ssrc,
-                    sequence: rtx.sequence,
-                };
-                let original = (origin.own as u16).to_be_bytes();
-                let shift = origin.shifts.of(packet);
-                self.rewriter
-                    .write(packet, header, &original, &shift, outlet);
+                self.rewriter.repeat(packet, rtx, &origin, stamps, outlet);
             }
             // The very same packet again: the same bytes at the same index, so that nothing new is
             // encrypted under an index that was used before.
             None => {
                 let shift = origin.shifts.of(packet);
-                self.rewriter.send(packet, origin.own, &shift, outlet);
+                self.rewriter.send(packet, origin.own, &shift, None, outlet);
             }
         }
         true
@@ -284,18 +321,49 @@ impl Rewriter {
     fn new(track: &SubscribedTrack, ssrc: u32) -> Self {
         Self {
             extensions: track.extensions,
+            // Without RTX the very same bytes are repeated, and so would be the number.
+            transport_sequence: track
+                .extensions
+                .id(Extension::TransportSequenceNumber)
+                .filter(|_| track.feedback.transport_cc && track.rtx_ssrc.is_some()),
             payload_type: track.payload_type,
             ssrc,
         }
     }
 
-    fn send(&self, packet: &Packet, own: u64, shift: &Shift, outlet: &mut impl Outlet) {
+    /// Sends `packet` again over RTX. Returns the bytes of it.
+    fn repeat(
+        &self,
+        packet: &Packet,
+        rtx: Rtx,
+        origin: &Origin,
+        mut stamps: Option<Stamps<'_>>,
+        outlet: &mut impl Outlet,
+    ) -> usize {
+        let header = HeaderFields {
+            payload_type: rtx.payload_type,
+            ssrc: rtx.ssrc,
+            sequence: rtx.sequence,
+        };
+        let original = (origin.own as u16).to_be_bytes();
+        let shift = origin.shifts.of(packet);
+        self.write(packet, header, &original, &shift, stamps.as_mut(), outlet)
+    }
+
+    fn send(
+        &self,
+        packet: &Packet,
+        own: u64,
+        shift: &Shift,
+        stamps: Option<&mut Stamps<'_>>,
+        outlet: &mut impl Outlet,
+    ) {
         let header = HeaderFields {
             payload_type: self.payload_type,
             ssrc: self.ssrc,
             sequence: own,
         };
-        self.write(packet, header, &[], shift, outlet);
+        self.write(packet, header, &[], shift, stamps, outlet);
     }
 
     /// Writes a packet: our header, the extensions under the subscriber's ids, `prefix`, the payload.
@@ -305,11 +373,17 @@ impl Rewriter {
         header: HeaderFields,
         prefix: &[u8],
         shift: &Shift,
+        stamps: Option<&mut Stamps<'_>>,
         outlet: &mut impl Outlet,
-    ) {
-        let extensions = ExtensionBlock::of(&packet.extensions, &self.extensions, shift.frame);
+    ) -> usize {
+        let stamped = self.transport_sequence.filter(|_| stamps.is_some());
+        let mut extensions =
+            ExtensionBlock::of(&packet.extensions, &self.extensions, shift.frame, stamped);
         let header_len = header::FIXED_LEN + extensions.len();
         let len = header_len + prefix.len() + packet.payload.len();
+        if let (Some(_), Some(stamps)) = (stamped, stamps) {
+            extensions.stamp(stamps.next(len));
+        }
         let timestamp = packet.timestamp.wrapping_add(shift.timestamp);
         outlet.send(len, header_len, header.sequence, |buffer| {
             buffer[0] = if extensions.is_empty() { 0x80 } else { 0x90 };
@@ -327,6 +401,7 @@ impl Rewriter {
                 counters.shift(payload, shift.picture, shift.base_layer);
             }
         });
+        len
     }
 }
 

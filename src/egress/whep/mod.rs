@@ -3,6 +3,8 @@
 //! Pure. Where packets go is an [`Outlet`], which seals and sends them; what it wants from the
 //! publisher comes out of [`Subscriber::handle_rtcp`].
 
+mod adaptation;
+mod bandwidth;
 mod catch_up;
 mod choice;
 mod extension_block;
@@ -14,9 +16,11 @@ mod wall_clock;
 
 use std::time::{Duration, Instant};
 
+pub use bandwidth::{BandwidthConfig, BandwidthStatus};
 pub use forwarder::Tally;
 pub use outlet::Outlet;
 
+use adaptation::Adaptation;
 use forwarder::Forwarder;
 use retransmission::Budget;
 use wall_clock::WallClock;
@@ -47,6 +51,7 @@ pub struct Subscriber {
     /// What the viewer asked for, for m-lines that have nothing to choose from yet: the last for each,
     /// and one for all of them first.
     choices: Vec<LayerChoice>,
+    adaptation: Adaptation,
 }
 
 impl Subscriber {
@@ -64,6 +69,7 @@ impl Subscriber {
             wall: WallClock::default(),
             cname: cname.into(),
             choices: Vec::new(),
+            adaptation: Adaptation::default(),
         }
     }
 
@@ -97,7 +103,7 @@ impl Subscriber {
     pub fn set_layers(&mut self, track: TrackId, layers: &[RankedLayer]) {
         for forwarder in &mut self.forwarders {
             if forwarder.track() == Some(track) {
-                forwarder.choose(layers);
+                self.adaptation.adapt(forwarder, layers);
             }
         }
     }
@@ -114,7 +120,7 @@ impl Subscriber {
                 continue;
             }
             if let Some(layers) = forwarder.track().and_then(&layers) {
-                forwarder.choose(layers);
+                self.adaptation.adapt(forwarder, layers);
             }
         }
     }
@@ -129,17 +135,6 @@ impl Subscriber {
             self.choices.remove(0);
         }
         self.choices.push(choice.clone());
-    }
-
-    /// No layer of `track` above this bitrate (bit/s), unless the viewer asked for it by name; none
-    /// lifts the limit. For whoever estimates what the way to the viewer carries; it takes effect with
-    /// the next [`Self::set_layers`].
-    pub fn limit_bitrate(&mut self, track: TrackId, bitrate: Option<u64>) {
-        for forwarder in &mut self.forwarders {
-            if forwarder.track() == Some(track) {
-                forwarder.choice_mut().limit(bitrate);
-            }
-        }
     }
 
     /// The publisher was replaced by another, or the viewer waited for one. M-lines (told by their
@@ -191,7 +186,9 @@ impl Subscriber {
         else {
             return false;
         };
-        let passed = forwarder.forward(layer, packets, clock, outlet);
+        let active = self.adaptation.active();
+        let stamps = active.map(|bandwidth| bandwidth.stamps(now));
+        let passed = forwarder.forward(layer, packets, clock, stamps, outlet);
         self.budget.earn(passed.packets);
         // Each source that begins is reported at once: players align audio and video by the reports.
         if passed.switched {
@@ -246,7 +243,9 @@ impl Subscriber {
                 continue;
             };
             let (ring, clock) = (|layer| ring(track, layer), |layer| clock(track, layer));
-            let passed = forwarder.catch_up(now, ring, clock, outlet);
+            let stamps = self.adaptation.active();
+            let stamps = stamps.map(|bandwidth| bandwidth.stamps(now));
+            let passed = forwarder.catch_up(now, ring, clock, stamps, outlet);
             self.budget.earn(passed.packets);
             switched |= passed.switched;
         }
@@ -267,6 +266,7 @@ impl Subscriber {
     ) -> LayersByTrack {
         let mut wanted = LayersByTrack::default();
         let (forwarders, budget) = (&mut self.forwarders, &mut self.budget);
+        let adaptation = &mut self.adaptation;
         let find = |forwarders: &[Forwarder], ssrc| {
             forwarders
                 .iter()
@@ -286,9 +286,16 @@ impl Subscriber {
                         forwarder.tally_mut().retransmissions_refused += 1;
                         continue;
                     }
-                    if !forwarder.retransmit(now, number, |layer| ring(track, layer), outlet) {
+                    let stamps = adaptation.active().map(|bandwidth| bandwidth.stamps(now));
+                    let ring = |layer| ring(track, layer);
+                    if !forwarder.retransmit(now, number, ring, stamps, outlet) {
                         budget.refund();
                     }
+                }
+            }
+            ReceiverFeedback::TransportWide(feedback) => {
+                if let Some(bandwidth) = adaptation.active() {
+                    bandwidth.handle_feedback(now, feedback);
                 }
             }
             ReceiverFeedback::KeyframeRequest { ssrc } => {
@@ -319,7 +326,8 @@ impl Subscriber {
 
     /// When [`Self::handle_timeout`] is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.report_at
+        let adapting = self.adaptation.poll_timeout();
+        self.report_at.into_iter().chain(adapting).min()
     }
 
     /// Writes the sender reports that are due into `compound`, by the publisher's `clocks`. Returns whether there are some.

@@ -344,9 +344,6 @@ fn a_viewer_follows_the_layers_of_its_track() {
     assert_eq!(all(subscriber.needs()), [0]);
     subscriber.select(&LayerChoice::default(), |_| Some(&present));
     assert_eq!(all(subscriber.needs()), [0, 1]);
-    subscriber.limit_bitrate(VIDEO, Some(500));
-    subscriber.set_layers(VIDEO, &present);
-    assert_eq!(all(subscriber.needs()), [0]);
 }
 
 #[test]

@@ -1,0 +1,43 @@
+//! Viewers' layers follow what their links carry: after feedback and at their deadlines.
+
+use std::time::Instant;
+
+use super::batch::SealedOutlet;
+use super::session::{Media, Session};
+use super::state::State;
+
+impl State {
+    /// Lets a subscriber send the padding that is due and choose its layers anew.
+    pub(super) fn adapt(&mut self, now: Instant, slot: usize) {
+        let Some(session) = self.sessions.get_mut(slot) else {
+            return;
+        };
+        let Media::Subscriber(subscriber) = &mut session.media else {
+            return;
+        };
+        if !subscriber.is_adapting() {
+            return;
+        }
+        let Some((srtp, to)) = Session::outbound(&mut session.transport) else {
+            return;
+        };
+        let mut outlet = SealedOutlet {
+            batch: &mut self.batch,
+            wire: &mut self.wire,
+            srtp,
+            to,
+            counters: self.shards[usize::from(self.id.0)].counters(),
+        };
+        let key = session.stream;
+        let stream = self.streams.get(&key);
+        let ranked = |track| Some(&*stream?.track(track)?.ranked);
+        let ring = |track, layer| Some(&stream?.layer(track, layer)?.ring);
+        let changed = subscriber.adapt(now, ranked, ring, &mut outlet);
+        outlet.flush();
+        if changed {
+            let waiting = subscriber.waiting_for_keyframe();
+            self.ask_for(now, key, &waiting);
+            self.count_needs(key);
+        }
+    }
+}
