@@ -375,8 +375,9 @@ impl Stamps<'_> {
     /// Whether a layer was left just now because the way did not carry it.
     pub(super) fn has_fled(&self) -> bool {
         let bandwidth = &*self.bandwidth;
-        let lowered = bandwidth.allocation.lowered;
-        lowered.is_some_and(|at| bandwidth.now - at < FLED_TIME)
+        let newest = bandwidth.allocation.lowered.max(bandwidth.rate.decreased());
+        let is_new = newest.is_some_and(|at| bandwidth.now - at < FLED_TIME);
+        bandwidth.allocation.lowered.is_some() && (is_new || bandwidth.is_flooded())
     }
 
     /// The number of a packet of so many bytes that leaves now.
