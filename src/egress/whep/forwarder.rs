@@ -292,8 +292,8 @@ impl Forwarder {
             Some((origin, packet))
         });
         // On a full way nothing is repeated of a layer that is left: its next keyframe comes sooner.
-        let is_flooded = stamps.as_ref().is_some_and(Stamps::is_flooded);
-        let is_left = |origin: &Origin| is_flooded && origin.layer != self.splice.target();
+        let has_fled = stamps.as_ref().is_some_and(Stamps::has_fled);
+        let is_left = |origin: &Origin| has_fled && origin.layer != self.splice.target();
         let found = found.filter(|(origin, _)| !is_left(origin));
         let Some((origin, packet)) =
             found.filter(|(origin, _)| self.retransmitter.may_repeat(now, origin.own))

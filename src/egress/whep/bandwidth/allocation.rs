@@ -21,6 +21,8 @@ pub(super) struct Allocation {
     up_from: i64,
     patience: i64,
     raised: Option<i64>,
+    /// When the newest step down was made.
+    pub(super) lowered: Option<i64>,
     pub(super) ups: u64,
     pub(super) downs: u64,
 }
@@ -42,6 +44,7 @@ impl Default for Allocation {
             up_from: 0,
             patience: FIRST_PATIENCE,
             raised: None,
+            lowered: None,
             ups: 0,
             downs: 0,
         }
@@ -100,6 +103,7 @@ impl Allocation {
 
     fn lower(&mut self, now: i64) {
         self.downs += 1;
+        self.lowered = Some(now);
         let lasted = self.raised.take().is_none_or(|at| now - at >= LASTING);
         self.patience = if lasted {
             FIRST_PATIENCE

@@ -37,8 +37,8 @@ const SILENCE_STEP: i64 = 1_000_000;
 const CALM: i64 = 30_000;
 const FLOOD: i64 = 50_000;
 
-/// So long after the estimate went down, layers that were left are not repeated.
-const FLOODED_TIME: i64 = 3_000_000;
+/// So long after a step down, what was left is not repeated.
+const FLED_TIME: i64 = 3_000_000;
 
 /// The queue that a probe may make.
 const PROBED: i64 = 150_000;
@@ -372,11 +372,12 @@ pub(super) struct Stamps<'a> {
 }
 
 impl Stamps<'_> {
-    /// Whether what is sent piles up or did so just now.
-    pub(super) fn is_flooded(&self) -> bool {
+    /// Whether a layer was left just now because the way did not carry it.
+    pub(super) fn has_fled(&self) -> bool {
         let bandwidth = &*self.bandwidth;
-        let lowered = bandwidth.rate.decreased();
-        bandwidth.is_flooded() || lowered.is_some_and(|at| bandwidth.now - at < FLOODED_TIME)
+        let newest = bandwidth.allocation.lowered.max(bandwidth.rate.decreased());
+        let is_new = newest.is_some_and(|at| bandwidth.now - at < FLED_TIME);
+        bandwidth.allocation.lowered.is_some() && (is_new || bandwidth.is_flooded())
     }
 
     /// The number of a packet of so many bytes that leaves now.
