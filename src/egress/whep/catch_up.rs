@@ -13,9 +13,13 @@ use crate::stream::{LayerId, Packet, Ring, Start};
 /// The time between two portions.
 const INTERVAL: Duration = Duration::from_millis(2);
 
-/// However slow the way is said to be, the present is reached: the past is sent so many times faster
-/// than it was made.
-const LEAST_SPEED: u64 = 3;
+/// However slow it may be, the present is reached: the past is sent so many times faster than it was made, in
+/// hundredths; over a link whose limit is known, not much faster.
+const LEAST_SPEED: u64 = 300;
+const LEAST_SPEED_OF_KNOWN: u64 = 125;
+
+/// A link whose limit is known, or soon will be, is not filled with the past for longer than this.
+const MOST_OF_KNOWN: Duration = Duration::from_millis(250);
 
 /// What may go at once beside the keyframe, in bytes.
 const BURST: u64 = 16 * 1024;
@@ -23,6 +27,35 @@ const BURST: u64 = 16 * 1024;
 /// A keyframe that is older than this is better followed by a new one soon: a player has to decode all
 /// that came after it before it shows the present.
 const OLD: Duration = Duration::from_secs(4);
+
+/// How fast somebody gets the past.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    /// bit/s
+    bitrate: u64,
+    /// So many hundredths of the speed at which it was made, at least: or the present is never reached.
+    least: u64,
+    /// Bytes: more of the past is not worth having, and a new keyframe is waited for.
+    most: u64,
+}
+
+impl Pace {
+    /// At `wanted` bit/s, and no faster than a link is `believed` to carry.
+    pub(super) fn new(wanted: u64, believed: Option<u64>) -> Self {
+        match believed {
+            None => Self {
+                bitrate: wanted,
+                least: LEAST_SPEED,
+                most: u64::MAX,
+            },
+            Some(believed) => Self {
+                bitrate: wanted.min(believed),
+                least: LEAST_SPEED_OF_KNOWN,
+                most: believed / 8 * MOST_OF_KNOWN.as_millis() as u64 / 1000,
+            },
+        }
+    }
+}
 
 /// Somebody who catches up with one layer.
 #[derive(Debug)]
@@ -40,10 +73,12 @@ pub(super) struct CatchUp {
 }
 
 impl CatchUp {
-    /// From the keyframe that `ring` begins with, at `pace` bit/s or so many that the present is reached; none
-    /// when there is no such keyframe.
-    pub(super) fn new(now: Instant, layer: LayerId, ring: &Ring, pace: u64) -> Option<Self> {
+    /// From the keyframe that `ring` begins with; none when there is no such keyframe.
+    pub(super) fn new(now: Instant, layer: LayerId, ring: &Ring, pace: Pace) -> Option<Self> {
         let start = ring.start()?;
+        if start.bytes as u64 > pace.most {
+            return None;
+        }
         let packets = start.sequence..=ring.newest()?;
         let age = now.saturating_duration_since(start.received);
         let made = start.bytes as u64 * 1000 / (age.as_millis() as u64).max(100);
@@ -62,7 +97,7 @@ impl CatchUp {
         Some(Self {
             layer,
             next: None,
-            rate: (pace / 8).max(made * LEAST_SPEED),
+            rate: (pace.bitrate / 8).max(made * pace.least / 100),
             allowance: keyframe + BURST,
             counted: now,
             wants_keyframe: has_holes || age > OLD,
@@ -215,7 +250,7 @@ mod tests {
         }
 
         fn begin(&self, pace: u64) -> Option<CatchUp> {
-            CatchUp::new(self.now, LAYER, &self.ring, pace)
+            CatchUp::new(self.now, LAYER, &self.ring, Pace::new(pace, None))
         }
 
         /// Until all is sent, with more pictures coming.

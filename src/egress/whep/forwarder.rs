@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use super::bandwidth::Stamps;
-use super::catch_up::CatchUp;
+use super::catch_up::{CatchUp, Pace};
 use super::choice::Choice;
 use super::extension_block::ExtensionBlock;
 use super::outlet::Outlet;
@@ -186,7 +186,7 @@ impl Forwarder {
     pub(super) fn begin_catch_up<'r>(
         &mut self,
         now: Instant,
-        pace: u64,
+        pace: Pace,
         ring: impl Fn(LayerId) -> Option<&'r Ring>,
     ) -> Option<&CatchUp> {
         // One that shows a picture waits for the next keyframe of another layer rather than seeing the past.

@@ -21,6 +21,7 @@ pub use forwarder::Tally;
 pub use outlet::Outlet;
 
 use adaptation::Adaptation;
+use catch_up::Pace;
 use forwarder::Forwarder;
 use retransmission::Budget;
 use wall_clock::WallClock;
@@ -207,6 +208,12 @@ impl Subscriber {
         ring: impl Fn(TrackId, LayerId) -> Option<&'r Ring>,
     ) -> LayersByTrack {
         let mut wanted = LayersByTrack::default();
+        // A link that is known is not sent more than it carries.
+        let believed = self
+            .adaptation
+            .active()
+            .map(|bandwidth| bandwidth.believed());
+        let pace = Pace::new(pace, believed);
         for forwarder in &mut self.forwarders {
             let Some(track) = forwarder.track() else {
                 continue;

@@ -157,6 +157,11 @@ impl Bandwidth {
         }
     }
 
+    /// What the link is believed to carry, in bit/s, before feedback too.
+    pub(super) fn believed(&self) -> u64 {
+        self.status().estimate.unwrap_or(self.config.start)
+    }
+
     /// The numbers of packets that are sent now.
     pub(super) fn stamps(&mut self, now: Instant) -> Stamps<'_> {
         self.advance(now);
