@@ -2,6 +2,7 @@
 
 pub mod hls;
 pub mod publish;
+pub mod thumbnail;
 
 use std::sync::OnceLock;
 
