@@ -7,6 +7,7 @@
 mod names;
 mod ports;
 mod streams;
+mod thumbnails;
 
 pub use ports::Addresses;
 pub(crate) use ports::entrances;
@@ -17,6 +18,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use thumbnails::Stills;
 use tokio::sync::{mpsc, watch};
 
 use crate::config::{self, Secret, Settings};
@@ -25,7 +27,7 @@ use crate::egress::whep::BandwidthConfig;
 use crate::front::{Front, Tls, TlsError};
 use crate::http::{self, AppState, OriginsError, PlainHttp, Rules, Token, TokenError, Tokens};
 use crate::media::publish::SlateSettings;
-use crate::media::{self, HlsSettings, MediaError};
+use crate::media::{self, HlsSettings, MediaError, Transcodes};
 use crate::network::{self, Announcement, Candidates, Found, Listening, Search};
 use crate::rtp::Codec;
 use crate::sdp::{CodecPolicy, Leniency};
@@ -141,9 +143,11 @@ impl App {
             shards.handles(),
             from_shards,
         );
+        let stills = Stills::new(gateway.clone(), settings.thumbnails.clone());
         let state = AppState {
             gateway,
             hls: Arc::new(library.clone()),
+            thumbnails: Arc::new(stills),
             tokens: Arc::new(tokens),
             settings: Arc::new(http_settings),
         };
@@ -345,6 +349,9 @@ fn hls_settings(settings: &Settings) -> HlsSettings {
     HlsSettings {
         segment_target: settings.hls.segment_duration,
         part_target: settings.hls.part_duration,
+        aac: settings.hls.aac,
+        layers: u8::try_from(settings.hls.layers).unwrap_or(u8::MAX),
+        transcodes: Transcodes::new(settings.hls.vp8_transcodes),
         ..HlsSettings::default()
     }
 }

@@ -48,5 +48,13 @@ pub(super) fn hls(raw: raw::Hls) -> Result<Hls, Error> {
             default.linger,
             Duration::ZERO..=Duration::from_secs(3_600),
         )?,
+        aac: flag("hls.aac", raw.aac, default.aac)?,
+        layers: whole("hls.layers", raw.layers, default.layers, 1..=4)?,
+        vp8_transcodes: whole(
+            "hls.vp8_transcodes",
+            raw.vp8_transcodes,
+            default.vp8_transcodes,
+            0..=1000,
+        )?,
     })
 }

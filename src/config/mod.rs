@@ -18,6 +18,7 @@ mod printed;
 mod raw;
 mod secret;
 mod settings;
+mod thumbnails;
 mod streams;
 mod tls;
 mod validate;
@@ -30,7 +31,7 @@ pub use layer::Layer;
 pub use secret::Secret;
 pub use settings::{
     Auth, Bandwidth, CorsOrigins, Hls, Http, Limits, Log, LogFormat, Media, RetransmissionPackets,
-    Settings, StreamAuth,
+    Settings, StreamAuth, Thumbnails,
 };
 pub use streams::{SecondPublisher, StreamRules, Streams};
 pub use tls::{Authority, PlainHttp, Tls, TlsAcme, TlsMode};

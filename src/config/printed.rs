@@ -26,6 +26,7 @@ impl From<&Settings> for Raw {
             streams,
             limits,
             hls,
+            thumbnails,
             http,
             whep,
             ice_servers,
@@ -113,6 +114,15 @@ impl From<&Settings> for Raw {
                 url_secret: hidden(hls.url_secret.as_ref()),
                 window: number(hls.window),
                 linger: time(hls.linger),
+                aac: Some(hls.aac.into()),
+                layers: number(hls.layers),
+                vp8_transcodes: number(hls.vp8_transcodes),
+            },
+            thumbnails: raw::Thumbnails {
+                enabled: Some(thumbnails.enabled.into()),
+                size: number(thumbnails.size),
+                refresh: time(thumbnails.refresh),
+                at_once: number(thumbnails.at_once),
             },
             http: raw::Http {
                 cors_origins: list(&origins),

@@ -87,6 +87,13 @@ pub(super) const KEYS: &[&str] = &[
     "hls.url_secret",
     "hls.window",
     "hls.linger",
+    "hls.aac",
+    "hls.layers",
+    "hls.vp8_transcodes",
+    "thumbnails.enabled",
+    "thumbnails.size",
+    "thumbnails.refresh",
+    "thumbnails.at_once",
     "http.cors_origins",
     "http.trusted_proxies",
     "whep.counter_offer",
@@ -110,6 +117,7 @@ pub(super) struct Raw {
     pub(super) streams: Streams,
     pub(super) limits: Limits,
     pub(super) hls: Hls,
+    pub(super) thumbnails: Thumbnails,
     pub(super) http: Http,
     pub(super) whep: Whep,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -262,6 +270,18 @@ pub(super) struct Hls {
     pub(super) url_secret: Option<Value>,
     pub(super) window: Option<Value>,
     pub(super) linger: Option<Value>,
+    pub(super) aac: Option<Value>,
+    pub(super) layers: Option<Value>,
+    pub(super) vp8_transcodes: Option<Value>,
+}
+
+#[derive(Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Thumbnails {
+    pub(super) enabled: Option<Value>,
+    pub(super) size: Option<Value>,
+    pub(super) refresh: Option<Value>,
+    pub(super) at_once: Option<Value>,
 }
 
 #[derive(Default, Deserialize, Serialize)]

@@ -32,6 +32,8 @@ pub struct Settings {
     pub limits: Limits,
     /// The HLS branch.
     pub hls: Hls,
+    /// Still pictures of what is live.
+    pub thumbnails: Thumbnails,
     /// The HTTP side.
     pub http: Http,
     /// What WHEP offers beyond the answer to an offer.
@@ -202,6 +204,25 @@ pub struct Hls {
     pub url_secret: Option<Secret>,
     /// How long a playlist stays after the broadcast has ended.
     pub linger: Duration,
+    /// Whether sound is there in AAC as well, made while somebody asks for it.
+    pub aac: bool,
+    /// How many layers of a simulcast can be chosen.
+    pub layers: usize,
+    /// How many VP8 streams may be encoded anew as H264 at once.
+    pub vp8_transcodes: usize,
+}
+
+/// Still pictures of what is live.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Thumbnails {
+    /// Whether there are any.
+    pub enabled: bool,
+    /// The longer side, in pixels.
+    pub size: usize,
+    /// How long a picture is good.
+    pub refresh: Duration,
+    /// How many are made at once.
+    pub at_once: usize,
 }
 
 /// The HTTP side.
@@ -326,6 +347,20 @@ impl Default for Hls {
             waiting_requests: 20_000,
             url_secret: None,
             linger: Duration::from_secs(30),
+            aac: true,
+            layers: 4,
+            vp8_transcodes: 0,
+        }
+    }
+}
+
+impl Default for Thumbnails {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            size: 640,
+            refresh: Duration::from_secs(5),
+            at_once: 2,
         }
     }
 }

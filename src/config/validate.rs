@@ -10,7 +10,7 @@ use tracing_subscriber::EnvFilter;
 use super::raw::{self, Raw};
 use super::settings::{Limits, Log, LogFormat, Settings};
 use super::value::{flag, invalid, parsed, time, whole};
-use super::{Error, Host, auth, hls, http, media, streams, tls};
+use super::{Error, Host, auth, hls, http, media, streams, thumbnails, tls};
 
 pub(super) const ADDRESS_AND_PORT: &str =
     "an address and a port, such as [::]:8080 or 0.0.0.0:8080";
@@ -31,6 +31,7 @@ pub(super) fn validate(raw: Raw, host: &Host) -> Result<Settings, Error> {
         streams: streams::streams(raw.streams)?,
         limits: limits(raw.limits)?,
         hls: hls::hls(raw.hls)?,
+        thumbnails: thumbnails::thumbnails(raw.thumbnails)?,
         http: http::http(raw.http)?,
         whep: http::whep(raw.whep)?,
         ice_servers: http::ice_servers(raw.ice_servers)?,

@@ -49,6 +49,18 @@ pub enum CreateError {
     ShuttingDown,
 }
 
+/// Why there is no still picture of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StillError {
+    /// Nobody publishes it.
+    #[error("nobody publishes this stream now")]
+    Offline,
+    /// It has no video track.
+    #[error("this stream has no picture")]
+    NoPicture,
+}
+
 /// When a viewer of a stream that nobody publishes may try again.
 const RETRY_OFFLINE: Duration = Duration::from_secs(2);
 

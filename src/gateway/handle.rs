@@ -1,13 +1,15 @@
 //! The handle to the control plane, and what it sends to the task behind it.
 
+use std::sync::Arc;
+
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
     Client, CreateError, Created, Events, IfMatch, LayerChoice, Patched, Rank, SessionError,
-    SessionId, SessionKind, StreamStatus,
+    SessionId, SessionKind, StillError, StreamStatus,
 };
 use crate::sdp;
-use crate::stream::StreamName;
+use crate::stream::{Packet, Still, StreamName, TrackInfo};
 
 /// A handle to the control plane. Clones lead to the same one.
 #[derive(Clone)]
@@ -27,6 +29,9 @@ impl WeakGateway {
 }
 
 pub(crate) type Reply<T> = oneshot::Sender<T>;
+
+/// What a shard will say of the newest keyframe.
+pub(crate) type PendingStill = oneshot::Receiver<Option<Vec<Arc<Packet>>>>;
 
 /// What the task answers. One variant a method of [`Gateway`].
 pub(crate) enum Request {
@@ -83,6 +88,10 @@ pub(crate) enum Request {
     },
     Drain {
         reply: Reply<()>,
+    },
+    Still {
+        stream: StreamName,
+        reply: Reply<Result<(TrackInfo, PendingStill), StillError>>,
     },
     Streams {
         reply: Reply<Vec<StreamStatus>>,
@@ -311,6 +320,20 @@ impl Gateway {
         self.ask(|reply| Request::Streams { reply })
             .await
             .unwrap_or_default()
+    }
+
+    /// The newest keyframe of a stream; none when there is no whole one yet, and one was asked for.
+    ///
+    /// # Errors
+    ///
+    /// [`StillError`] when there can be none.
+    pub async fn still(&self, stream: StreamName) -> Result<Option<Still>, StillError> {
+        let (track, packets) = self
+            .ask(|reply| Request::Still { stream, reply })
+            .await
+            .unwrap_or(Err(StillError::Offline))?;
+        let packets = packets.await.ok().flatten();
+        Ok(packets.map(|packets| Still { track, packets }))
     }
 
     async fn ask<T>(&self, request: impl FnOnce(Reply<T>) -> Request) -> Option<T> {

@@ -16,6 +16,7 @@
 //! | `limits` | how much is taken, of everybody and of one address (pure) |
 //! | `events` | what viewers are told while they watch |
 //! | `layers` | the layers of a viewer's tracks, in the words of WHEP |
+//! | `still` | where the newest keyframe of a stream is |
 //! | `credentials` | what is drawn at random for a session |
 //! | `slate` | the server's own picture for the time without a publisher |
 //! | `session`, `error` | the names and results of sessions, and why there is none |
@@ -31,6 +32,7 @@ mod limits;
 mod policy;
 mod reception;
 mod session;
+mod still;
 mod slate;
 mod subscription;
 mod task;
@@ -38,7 +40,7 @@ mod task;
 use std::net::IpAddr;
 
 pub use directory::PublisherState;
-pub use error::{CreateError, SessionError};
+pub use error::{CreateError, SessionError, StillError};
 #[cfg(test)]
 pub(crate) use events::Teller;
 pub use events::{Events, StreamEvent};

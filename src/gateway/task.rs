@@ -197,6 +197,9 @@ impl Task {
                 self.directory.send_away(url);
                 let _ = reply.send(());
             }
+            Request::Still { stream, reply } => {
+                let _ = reply.send(self.still(&stream));
+            }
             Request::Streams { reply } => {
                 let _ = reply.send(self.directory.streams());
             }

@@ -35,6 +35,7 @@ mod settings;
 mod streams;
 #[cfg(test)]
 mod tests;
+mod thumbnail;
 mod write_deadline;
 
 pub use auth::{Rules, Token, TokenError, Tokens};
@@ -45,6 +46,7 @@ pub use plain::PlainHttp;
 pub use rate::Rate;
 pub use serve::serve;
 pub use settings::Settings;
+pub use thumbnail::{Thumbnail, ThumbnailError, Thumbnails};
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -71,6 +73,8 @@ pub struct AppState {
     pub gateway: Gateway,
     /// Where segments and playlists come from.
     pub hls: Arc<dyn HlsSource>,
+    /// Where still pictures come from.
+    pub thumbnails: Arc<dyn Thumbnails>,
     /// Who may publish and play.
     pub tokens: Arc<Tokens>,
     /// The rest of what can be configured.
@@ -109,6 +113,7 @@ pub fn router(state: AppState) -> Router {
         .merge(sessions)
         .merge(hls::routes())
         .merge(streams::routes())
+        .merge(thumbnail::routes())
         .merge(pages::routes())
         .route("/healthz", get(|| async { "ok\n" }))
         .method_not_allowed_fallback(body::method_not_allowed)

@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use super::auth::Denied;
 use super::rate::TooMany;
+use super::thumbnail::ThumbnailError;
 use crate::gateway::{CreateError, SessionError};
 use crate::sdp;
 use crate::stream::{StreamName, StreamNameError};
@@ -78,6 +79,7 @@ pub(super) enum Problem {
         size: usize,
     },
     NoAsset,
+    Thumbnail(ThumbnailError),
 }
 
 /// The members of RFC 9457, section 3.1.
@@ -111,6 +113,7 @@ impl IntoResponse for Problem {
 impl Problem {
     fn status(&self) -> StatusCode {
         match self {
+            Self::Thumbnail(error) => error.status(),
             Self::NoHost
             | Self::Path
             | Self::Name(_)
@@ -250,6 +253,7 @@ impl Problem {
                 format!("the range begins after the end of the file, which has {size} bytes")
             }
             Self::NoAsset => "there is no such file".into(),
+            Self::Thumbnail(error) => error.to_string(),
         }
     }
 
@@ -272,6 +276,7 @@ impl Problem {
                 retry_after: at, ..
             }) => retry_after(at.as_secs()),
             Self::HlsOffline(_) => retry_after(2),
+            Self::Thumbnail(error) => error.retry_after().and_then(retry_after),
             Self::HlsNotYet
             | Self::HlsTooLate(_)
             | Self::HlsBusy

@@ -9,7 +9,9 @@ use serde::Serialize;
 
 use super::AppState;
 use super::auth::presented;
+use super::hls::HlsSource;
 use super::problem::Problem;
+use crate::egress::hls::{Answered, Directives, File, Resource};
 use crate::gateway::{Priority, PublisherState, PublisherStatus, Rank, StreamStatus};
 
 /// The route of the list.
@@ -23,6 +25,9 @@ struct Stream {
     tracks: Vec<Track>,
     subscribers: usize,
     publishers: Vec<Publisher>,
+    /// Why the stream is not in HLS, where that will not change.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    no_hls: Option<String>,
 }
 
 /// One of the publishers; without a priority it is the slate.
@@ -52,6 +57,21 @@ impl From<StreamStatus> for Stream {
             tracks: tracks.collect(),
             subscribers: status.subscribers,
             publishers: status.publishers.iter().map(Publisher::from).collect(),
+            no_hls: None,
+        }
+    }
+}
+
+impl Stream {
+    fn of(status: StreamStatus, hls: &dyn HlsSource) -> Self {
+        let answer = hls.ask(&status.name, File::Index, Directives::default());
+        let no_hls = match answer.map(|answer| answer.answered) {
+            Some(Answered::Now(Resource::Unavailable(reason))) => Some(reason),
+            _ => None,
+        };
+        Self {
+            no_hls,
+            ..status.into()
         }
     }
 }
@@ -83,6 +103,7 @@ async fn list(State(state): State<AppState>, request: Request) -> Response {
     }
     let streams = state.gateway.streams().await;
     let mine = |status: &StreamStatus| play.check(&status.name, &presented).is_ok();
-    let streams: Vec<Stream> = streams.into_iter().filter(mine).map(Stream::from).collect();
+    let mine = streams.into_iter().filter(mine);
+    let streams: Vec<Stream> = mine.map(|status| Stream::of(status, &*state.hls)).collect();
     ([(header::CACHE_CONTROL, "no-store")], Json(streams)).into_response()
 }

@@ -1,25 +1,35 @@
 //! The HLS branch of a stream: RTP packets in, segments in the [`Library`] out.
 //!
 //! One worker thread a stream does all of it: order, depayload (GStreamer where it must), cut, store.
-//! The shard that feeds it never waits: [`HlsFeed`] is a bounded queue.
+//! The shard that feeds it never waits: [`HlsFeed`] is a bounded queue. It wakes the worker once a frame, as
+//! waking it for every packet would cost more than all else that the branch does.
 
+mod aac;
+mod assembly;
 mod chain;
 mod formats;
+mod inbox;
 mod keyframes;
-mod rtp;
+mod selection;
+mod description;
+mod frame;
 mod supervisor;
 mod track;
+mod transcodes;
 mod worker;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
-use crate::egress::hls::Library;
 use crate::egress::hls::store::Recording;
+use crate::egress::hls::{Library, RenditionId};
+use crate::rtp::{Codec, MediaKind};
 use crate::stream::{Packet, StreamName, TrackId, TrackInfo};
+pub(super) use frame::{rtp as rtp_packet, rtp_caps};
+use inbox::{Input, MANY, Shared, Wake};
+pub use transcodes::Transcodes;
 
 /// What a branch aims at.
 #[derive(Clone, Debug)]
@@ -30,6 +40,12 @@ pub struct HlsSettings {
     pub part_target: Duration,
     /// How long a missing packet is waited for.
     pub reorder_patience: Duration,
+    /// Whether there is AAC beside Opus, made while somebody asks for it.
+    pub aac: bool,
+    /// How many layers of a simulcast are renditions at most; with 1 it is the best one only.
+    pub layers: u8,
+    /// How many streams may be encoded anew at once.
+    pub transcodes: Transcodes,
 }
 
 impl Default for HlsSettings {
@@ -38,6 +54,9 @@ impl Default for HlsSettings {
             segment_target: Duration::from_secs(2),
             part_target: Duration::from_millis(500),
             reorder_patience: Duration::from_millis(250),
+            aac: true,
+            layers: RenditionId::LAYERS,
+            transcodes: Transcodes::new(0),
         }
     }
 }
@@ -62,32 +81,35 @@ impl HlsBranch {
             .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap_or_default();
         let recording = EndOnDrop(library.record(&stream, unix.as_secs()));
-        let (inputs, queue) = sync_channel(QUEUE);
         let shared = Arc::new(Shared::default());
-        let wake = Wake {
-            inputs: inputs.clone(),
-            shared: Arc::clone(&shared),
+        let feed = Arc::clone(&shared);
+        let video = tracks.iter().find(|track| track.kind() == MediaKind::Video);
+        let layers = match video {
+            // Encoding anew is dear: the best one is enough.
+            Some(video) if video.codec == Codec::Vp8 => 1,
+            _ => settings.layers.clamp(1, RenditionId::LAYERS),
         };
-        let feed_shared = Arc::clone(&shared);
+        let video = video.map(|track| track.id);
         let name = format!("hls-{stream}");
         let start = worker::Start {
             settings,
             stream,
             tracks,
             keyframes: Box::new(keyframes),
-            wake,
+            wake: Wake(Arc::clone(&shared)),
         };
         let worker = std::thread::Builder::new()
             .name(name.chars().take(15).collect())
             .spawn(move || {
-                worker::run(start, recording, &queue, &shared);
+                worker::run(start, recording, &shared);
             });
         if let Err(error) = &worker {
             tracing::error!(%error, "no thread for HLS; raise the limit of threads");
         }
         HlsFeed {
-            inputs,
-            shared: feed_shared,
+            shared: feed,
+            video,
+            layers,
             worker: worker.ok(),
         }
     }
@@ -96,29 +118,43 @@ impl HlsBranch {
 /// Where the shard puts the packets of a publisher. Dropping it ends the branch: the playlists end.
 #[derive(Debug)]
 pub struct HlsFeed {
-    inputs: SyncSender<Input>,
     shared: Arc<Shared>,
+    /// Its packets make up frames; those of sound are frames.
+    video: Option<TrackId>,
+    layers: u8,
     worker: Option<JoinHandle<()>>,
 }
 
 impl HlsFeed {
     /// Gives a packet to the branch. Never blocks and allocates nothing; false when the queue was full and
     /// the packet is lost for HLS.
-    pub fn push(&self, packet: &Arc<Packet>) -> bool {
-        let taken = self
-            .inputs
-            .try_send(Input::Packet(Arc::clone(packet)))
-            .is_ok();
+    pub fn push(&self, line: Line, packet: &Arc<Packet>) -> bool {
+        let queue = &self.shared.inputs;
+        let taken = queue.push(Input::Packet(line, Arc::clone(packet))).is_ok();
         if !taken {
             self.shared.overflow.fetch_add(1, Ordering::Relaxed);
+        }
+        let whole = packet.marker || Some(packet.track) != self.video;
+        if whole || !taken || queue.len() > MANY {
+            self.shared.ring();
         }
         taken
     }
 
     /// Tells of a sender report of the publisher: its RTP timestamp and NTP time of the same instant.
-    pub fn sender_report(&self, track: TrackId, rtp: u32, ntp: u64) {
+    pub fn sender_report(&self, track: TrackId, line: Line, rtp: u32, ntp: u64) {
         // The next report is as good, if the queue is full.
-        let _ = self.inputs.try_send(Input::Report { track, rtp, ntp });
+        let _ = self.shared.inputs.push(Input::Report {
+            track,
+            line,
+            rtp,
+            ntp,
+        });
+    }
+
+    /// How many layers of a simulcast the branch takes at most.
+    pub fn layers(&self) -> u8 {
+        self.layers
     }
 
     /// How many packets found the queue full.
@@ -141,53 +177,17 @@ impl HlsFeed {
 impl Drop for HlsFeed {
     fn drop(&mut self) {
         self.shared.ended.store(true, Ordering::Release);
-        // A full queue wakes the worker as well.
-        let _ = self.inputs.try_send(Input::Wake);
+        self.shared.ring();
     }
 }
 
-/// Packets that wait for the worker at most: about a second of a heavy stream.
-const QUEUE: usize = 2048;
+/// Packets of a track with one numbering and clock: all of them, or those of one layer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Line(pub u8);
 
-#[derive(Debug)]
-enum Input {
-    Packet(Arc<Packet>),
-    Report {
-        track: TrackId,
-        rtp: u32,
-        ntp: u64,
-    },
-    /// Something else than a packet is to be looked at.
-    Wake,
-    #[cfg(test)]
-    BreakDown,
-}
-
-#[derive(Debug, Default)]
-struct Shared {
-    /// The feed was dropped.
-    ended: AtomicBool,
-    overflow: AtomicU64,
-    /// A wake-up is in the queue.
-    woken: AtomicBool,
-}
-
-/// Wakes the worker from a thread of GStreamer, without waiting.
-#[derive(Clone, Debug)]
-struct Wake {
-    inputs: SyncSender<Input>,
-    shared: Arc<Shared>,
-}
-
-impl Wake {
-    fn wake(&self) {
-        if !self.shared.woken.swap(true, Ordering::AcqRel)
-            && self.inputs.try_send(Input::Wake).is_err()
-        {
-            // The queue is full, so the worker is awake.
-            self.shared.woken.store(false, Ordering::Release);
-        }
-    }
+impl Line {
+    /// The track, or the best layer of it: whatever that is, as one.
+    pub const MAIN: Self = Self(0);
 }
 
 /// Ends the playlists however the worker ends.
@@ -201,4 +201,4 @@ impl Drop for EndOnDrop {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -2,10 +2,11 @@
 
 pub mod hls;
 pub mod publish;
+pub mod thumbnail;
 
 use std::sync::OnceLock;
 
-pub use hls::{HlsBranch, HlsFeed, HlsSettings};
+pub use hls::{HlsBranch, HlsFeed, HlsSettings, Line, Transcodes};
 
 /// GStreamer can't be used.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -25,6 +26,30 @@ pub enum MediaError {
         name: &'static str,
         /// What GStreamer says.
         reason: String,
+    },
+    /// None of the encoders is there that a pipeline can use.
+    #[error(
+        "the pipeline `{name}` needs an encoder, and GStreamer has neither `{}` nor `{}`; install one of them (plugins bad, ugly, libav)",
+        elements[0], elements[1]
+    )]
+    NoEncoder {
+        /// Its file in `pipelines/`, without the ending.
+        name: &'static str,
+        /// The encoders, the preferred one first.
+        elements: [&'static str; 2],
+    },
+    /// VP8 would have to be encoded anew, and that is not allowed.
+    #[error(
+        "no HLS player takes VP8; publish H264, watch by WHEP, or let the server encode it anew (`hls.vp8_transcodes`)"
+    )]
+    Vp8,
+    /// VP8 would have to be encoded anew, and no more streams may be.
+    #[error(
+        "no HLS player takes VP8, and {limit} streams are encoded anew already; publish H264, watch by WHEP, or raise `hls.vp8_transcodes`"
+    )]
+    TooManyTranscodes {
+        /// As many as may be.
+        limit: usize,
     },
     /// A pipeline has stopped.
     #[error("the pipeline `{name}` failed ({reason})")]

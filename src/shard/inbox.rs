@@ -8,6 +8,7 @@ use std::{fmt, io};
 
 use crossbeam_queue::{ArrayQueue, SegQueue};
 
+use super::stills::StillReply;
 use super::{Counters, SessionKey, ShardId, StreamKey};
 use crate::egress::SenderClock;
 use crate::media::HlsFeed;
@@ -53,6 +54,8 @@ pub enum Message {
     RequestKeyframe(StreamKey, TrackId, LayerId),
     /// The HLS branch needs a keyframe. To the publisher's shard.
     RequestHlsKeyframe(StreamKey, TrackId),
+    /// Somebody wants the newest keyframe of a track. To the publisher's shard.
+    Still(StreamKey, TrackId, StillReply),
     /// The publisher's clock of a layer. From the publisher's shard.
     Clock(StreamKey, TrackId, LayerId, SenderClock),
     /// The layers of a track, the best first. From the publisher's shard.

@@ -36,9 +36,8 @@ impl State {
                     shard.send(Message::Layers(key, track, Arc::clone(ranked)));
                 }
             }
-            let turns_to = hls.as_mut().and_then(|hls| hls.set_layers(track, ranked));
-            if let Some(layer) = turns_to {
-                waiting.insert(track, layer);
+            if let Some(hls) = hls {
+                waiting.extend(&hls.set_layers(track, ranked));
             }
         }
         for slot in stream.subscribers.clone() {

@@ -47,6 +47,7 @@ impl State {
             Message::RequestHlsKeyframe(stream, track) => {
                 self.request_hls_keyframe(now, stream, track);
             }
+            Message::Still(stream, track, reply) => self.take_still(now, stream, track, reply),
             Message::Clock(stream, track, layer, clock) => {
                 self.handle_clock(stream, track, layer, clock);
             }

@@ -55,6 +55,7 @@ mod session;
 mod sessions;
 mod socket;
 mod state;
+mod stills;
 mod subscriptions;
 mod timers;
 mod wire;
@@ -72,6 +73,7 @@ pub use counters::{Counters, Snapshot};
 pub use ice_tcp::accept_tcp;
 pub use inbox::{Message, OpenSession, Rebinding, Role, ShardHandle};
 pub use probe::{Buffer, Probe};
+pub use stills::StillReply;
 
 use event_loop::Ended;
 

@@ -225,7 +225,9 @@ impl State {
             ..
         }) = self.streams.get(&key)
         {
-            self.request_keyframe(now, key, track, hls.layer(track));
+            for (track, layer) in hls.layers(track).iter() {
+                self.request_keyframe(now, key, track, layer);
+            }
         }
     }
 

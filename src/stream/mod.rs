@@ -8,6 +8,7 @@ pub mod packet;
 pub mod pattern;
 pub mod recycler;
 pub mod ring;
+pub mod still;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod track;
@@ -20,4 +21,5 @@ pub use packet::{ExtensionValues, Packet};
 pub use pattern::{StreamPattern, StreamPatternError};
 pub use recycler::Recycler;
 pub use ring::{KeyframeCache, Ring, Start};
+pub use still::Still;
 pub use track::{TrackId, TrackInfo};

@@ -104,6 +104,11 @@ impl Ring {
             .filter(|packet| packet.sequence == sequence)
     }
 
+    /// How many numbers it reaches back.
+    pub fn capacity(&self) -> usize {
+        self.slots.len()
+    }
+
     /// The highest number so far.
     pub fn newest(&self) -> Option<u64> {
         self.newest

@@ -133,6 +133,44 @@ for (const codec of ["h264", "vp9", "av1"]) {
   });
 }
 
+test("a browser that sends only VP8 is not in HLS, unless it may be encoded anew", async (t) => {
+  for (const transcodes of [0, 1]) {
+    const gateway = await startGateway(t, { "hls.vp8_transcodes": transcodes, "hls.segment_duration": "1s" });
+    const publisher = await browser.open(t, `${gateway.url}/publish/demo`);
+    await publisher.check("input[value=test]");
+    await publisher.selectOption("#codec", "VP8");
+    await publisher.selectOption("#size", "640x360");
+    await publisher.click("#go");
+    await textBecomes(publisher, "state", /^Live$/);
+    const playlist = `${gateway.url}/hls/demo/index.m3u8`;
+    const thumbnail = await until("there is a still picture", async () => {
+      const response = await fetch(`${gateway.url}/streams/demo/thumbnail.jpg`);
+      return response.ok && response;
+    });
+    assert.equal(thumbnail.headers.get("content-type"), "image/jpeg");
+    const page = await browser.open(t, `${gateway.url}/`);
+    const size = await page.evaluate(async () => {
+      const picture = new Image();
+      picture.src = "/streams/demo/thumbnail.jpg";
+      await picture.decode();
+      return `${picture.naturalWidth}x${picture.naturalHeight}`;
+    });
+    assert.equal(size, "640x360");
+    if (transcodes === 0) {
+      const refused = await until("HLS is refused", async () => {
+        const response = await fetch(playlist);
+        return response.status === 404 && (await response.json()).detail;
+      });
+      assert.match(refused, /VP8.*hls\.vp8_transcodes/);
+      continue;
+    }
+    const viewer = await browser.open(t, `${gateway.url}/watch/demo#way=hls`);
+    await playbackAdvances(viewer, 3);
+    assert.equal(await pictureSize(viewer), "640x360");
+    assert.match(await (await fetch(playlist)).text(), /avc1\./);
+  }
+});
+
 test("the watch page falls back to HLS where UDP does not get through", async (t) => {
   const { gateway } = await startBroadcast(t);
   const page = await browser.open(t);

@@ -6,6 +6,7 @@ import { test } from "node:test";
 import { browserOfFile } from "./support/browser.js";
 import { framesAreDecoded, pictureSize, playbackAdvances, received } from "./support/pages.js";
 import { startGateway, streamIsListed } from "./support/process.js";
+import { startSite } from "./support/site.js";
 import { until } from "./support/wait.js";
 
 const browser = browserOfFile();
@@ -73,6 +74,42 @@ test("HLS goes on with the next layer while the best one pauses", async (t) => {
   await activate(publisher, "h", true);
   await sizeBecomes("1280x720");
   await playbackAdvances(viewer, 2);
+});
+
+test("the layers are variants of HLS, between which a player changes without a gap", async (t) => {
+  const gateway = await startGateway(t, { "hls.segment_duration": "1s" });
+  const publisher = await browser.open(t, `${gateway.url}/publish/demo`);
+  await publishLayers(publisher, "/whip/demo", "H264");
+  await streamIsListed(gateway, "demo");
+  const playlist = `${gateway.url}/hls/demo/index.m3u8`;
+  await until("all layers are listed", async () => {
+    const index = await (await fetch(playlist)).text();
+    return Object.values(HEIGHTS).every((height) => new RegExp(`RESOLUTION=\\d+x${height}\\b`).test(index));
+  });
+  const page = await browser.open(t, await startSite(t));
+  await page.evaluate((playlist) => {
+    const video = document.querySelector("video");
+    window.trouble = [];
+    window.hls = new Hls({ autoStartLoad: false });
+    window.hls.on(Hls.Events.ERROR, (_, { details }) => window.trouble.push(details));
+    window.hls.loadSource(playlist);
+    window.hls.attachMedia(video);
+    return new Promise((resolve) => {
+      window.hls.once(Hls.Events.MANIFEST_PARSED, () => {
+        window.hls.startLoad();
+        resolve(video.play());
+      });
+    });
+  }, playlist);
+  for (const height of [180, 720, 360]) {
+    await page.evaluate((height) => {
+      window.hls.nextLevel = window.hls.levels.findIndex((level) => level.height === height);
+    }, height);
+    await until(`the picture is ${height} high`, async () => (await pictureSize(page)).endsWith(`x${height}`));
+    await playbackAdvances(page, 2);
+  }
+  assert.deepEqual(await page.evaluate(() => window.trouble), []);
+  await page.evaluate(() => window.hls.destroy());
 });
 
 /** Publishes the browser's camera as three layers, from a page of the gateway. */

@@ -14,6 +14,7 @@ mod command_line;
 mod conformance;
 mod fan_out;
 mod front_door;
+mod hls_media;
 mod https;
 mod licences;
 mod ice_tcp;

@@ -28,7 +28,7 @@ fn tidegate(arguments: &[&str]) -> Command {
 }
 
 /// A small broadcast of the test picture and tone.
-fn publish(server: &Server, stream: &str, codec: &str) -> Child {
+pub(crate) fn publish(server: &Server, stream: &str, codec: &str) -> Child {
     let url = server.whip(stream);
     let mut command = tidegate(&["publish", "--url", &url, "--codec", codec]);
     command.args(["--size", "320x180", "--fps", "15", "--bitrate", "300k"]);

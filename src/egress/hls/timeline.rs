@@ -92,6 +92,16 @@ impl TrackClock {
         }
     }
 
+    /// Whether the publisher has told its clock.
+    pub fn is_reported(&self) -> bool {
+        self.report.is_some()
+    }
+
+    /// Whether a packet has come.
+    pub fn has_begun(&self) -> bool {
+        self.last.is_some()
+    }
+
     /// The media time (ns, never negative in practice) of a packet that arrived at `arrival` (ns since 1970).
     ///
     /// A jump of the timestamps by more than [`Self::MAX_JUMP`] against the arrivals is taken out.

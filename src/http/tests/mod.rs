@@ -14,6 +14,7 @@ mod log;
 mod offers;
 mod rate;
 mod session;
+mod thumbnails;
 mod wire;
 
 use std::net::SocketAddr;
@@ -301,6 +302,7 @@ fn app_of(gateway: Gateway, tokens: Tokens, settings: Settings) -> Router {
     router(AppState {
         gateway,
         hls: Arc::new(Library),
+        thumbnails: Arc::new(double::Album),
         tokens: Arc::new(tokens),
         settings: Arc::new(settings),
     })

@@ -1,6 +1,6 @@
 //! One GStreamer pipeline of a track: RTP packets in, samples out.
 //!
-//! What each file in `pipelines/` must hold is its contract: an appsrc `src` and an appsink `sink`.
+//! Packets go in by whole frames: handing each over alone costs more than all that is done with it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,72 +10,8 @@ use gstreamer::prelude::*;
 use gstreamer_app::{AppSink, AppSinkCallbacks, AppSrc};
 
 use super::Wake;
+use super::description::Description;
 use crate::media::MediaError;
-use crate::rtp::Codec;
-
-/// A pipeline description and its name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Description {
-    pub(super) name: &'static str,
-    text: &'static str,
-}
-
-impl Description {
-    /// The one of a codec; none for those that need no GStreamer or can't be carried.
-    pub(super) fn of(codec: Codec) -> Option<Self> {
-        let (name, text) = match codec {
-            Codec::H264 => (
-                "hls-h264",
-                include_str!("../../../pipelines/hls-h264.launch"),
-            ),
-            Codec::H265 => (
-                "hls-h265",
-                include_str!("../../../pipelines/hls-h265.launch"),
-            ),
-            Codec::Vp9 => ("hls-vp9", include_str!("../../../pipelines/hls-vp9.launch")),
-            Codec::Pcmu => (
-                "hls-pcmu",
-                include_str!("../../../pipelines/hls-pcmu.launch"),
-            ),
-            Codec::Pcma => (
-                "hls-pcma",
-                include_str!("../../../pipelines/hls-pcma.launch"),
-            ),
-            Codec::G722 => (
-                "hls-g722",
-                include_str!("../../../pipelines/hls-g722.launch"),
-            ),
-            Codec::Av1 | Codec::Opus | Codec::Vp8 => return None,
-        };
-        Some(Self { name, text })
-    }
-
-    /// Parses it and finds the named elements.
-    fn build(self) -> Result<(gst::Pipeline, AppSrc, AppSink), MediaError> {
-        let name = self.name;
-        let failed = |reason: String| MediaError::Pipeline { name, reason };
-        let lines = self.text.lines().filter(|line| !line.starts_with('#'));
-        let text = lines.collect::<Vec<_>>().join(" ");
-        let flags = gst::ParseFlags::FATAL_ERRORS;
-        let pipeline = gst::parse::launch_full(&text, None, flags)
-            .map_err(|error| failed(error.message().to_owned()))?;
-        let pipeline = pipeline
-            .downcast::<gst::Pipeline>()
-            .map_err(|_| failed("it is no pipeline".into()))?;
-        let named = |element: &str| {
-            pipeline
-                .by_name(element)
-                .ok_or_else(|| failed(format!("it has no `{element}`")))
-        };
-        let src = named("src")?
-            .downcast()
-            .map_err(|_| failed("`src` is no appsrc".into()))?;
-        let sink = named("sink")?
-            .downcast()
-            .map_err(|_| failed("`sink` is no appsink".into()))?;
-        Ok((pipeline, src, sink))
-    }
-}
 
 /// A running pipeline. Dropping it stops it.
 #[derive(Debug)]
@@ -145,19 +81,31 @@ impl Chain {
         Ok(chain)
     }
 
-    /// Gives the pipeline a packet; `time` is its media time in nanoseconds.
-    pub(super) fn push(&self, packet: Vec<u8>, time: i64) -> Result<(), MediaError> {
-        let mut buffer = gst::Buffer::from_mut_slice(packet);
-        if let Some(buffer) = buffer.get_mut() {
-            buffer.set_pts(gst::ClockTime::from_nseconds(time.max(0) as u64));
-        }
+    /// Gives the pipeline the packets of a frame.
+    pub(super) fn push(&self, packets: gst::BufferList) -> Result<(), MediaError> {
         if self.src.current_level_bytes() > LARGEST_BACKLOG {
             return Err(self.failed("it does not take its packets any more"));
         }
         self.src
-            .push_buffer(buffer)
+            .push_buffer_list(packets)
             .map(drop)
             .map_err(|error| self.failed(&error.to_string()))
+    }
+
+    /// Makes the encoder begin the picture of this media time (ns) with a keyframe.
+    pub(super) fn force_keyframe(&self, time: i64) {
+        let time = clock_time(time);
+        let structure = gst::Structure::builder("GstForceKeyUnit")
+            .field("timestamp", time)
+            .field("stream-time", time)
+            .field("running-time", time)
+            .field("all-headers", true)
+            .field("count", 0u32)
+            .build();
+        // Where it fails the next keyframe comes later, as the encoder sees fit.
+        let _ = self
+            .src
+            .send_event(gst::event::CustomDownstream::new(structure));
     }
 
     /// Whether it has more to do than a live pipeline should.
@@ -226,41 +174,15 @@ const LONGEST_BACKLOG: gst::ClockTime = gst::ClockTime::from_mseconds(500);
 /// Bytes that may wait in front of a pipeline.
 const LARGEST_BACKLOG: u64 = 16 << 20;
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_pipeline_file_keeps_its_contract() {
-        crate::media::init().unwrap();
-        let described: Vec<_> = Codec::ALL.into_iter().filter_map(Description::of).collect();
-        let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/pipelines");
-        for file in std::fs::read_dir(directory).unwrap() {
-            let name = file.unwrap().file_name().into_string().unwrap();
-            if name.starts_with("hls-") {
-                let known = described
-                    .iter()
-                    .any(|description| name == format!("{}.launch", description.name));
-                assert!(known, "{name} is used by no codec");
-            }
-        }
-        for description in described {
-            let (pipeline, ..) = description.build().unwrap();
-            pipeline.set_state(gst::State::Null).unwrap();
-        }
+/// A buffer with its media time (ns).
+pub(super) fn buffer(bytes: Vec<u8>, time: i64) -> gst::Buffer {
+    let mut buffer = gst::Buffer::from_mut_slice(bytes);
+    if let Some(buffer) = buffer.get_mut() {
+        buffer.set_pts(clock_time(time));
     }
+    buffer
+}
 
-    #[test]
-    fn a_missing_element_is_named() {
-        crate::media::init().unwrap();
-        let broken = Description {
-            name: "broken",
-            text: "# none\nappsrc name=src ! nosuchelement ! appsink name=sink",
-        };
-        let error = broken.build().unwrap_err().to_string();
-        assert!(
-            error.contains("nosuchelement") && error.contains("broken"),
-            "{error}"
-        );
-    }
+fn clock_time(time: i64) -> gst::ClockTime {
+    gst::ClockTime::from_nseconds(u64::try_from(time).unwrap_or(0))
 }

@@ -13,13 +13,16 @@ use crate::rtp::{Codec, MediaKind};
 #[derive(Debug)]
 pub(super) struct Converter {
     codec: Codec,
+    /// How much later than their time the samples are heard (ns).
+    delay: i64,
     current: Option<(gst::Caps, Arc<Format>)>,
 }
 
 impl Converter {
-    pub(super) fn new(codec: Codec) -> Self {
+    pub(super) fn new(codec: Codec, delay: i64) -> Self {
         Self {
             codec,
+            delay,
             current: None,
         }
     }
@@ -33,7 +36,8 @@ impl Converter {
         let segment = sample
             .segment()
             .and_then(|segment| segment.downcast_ref::<gst::ClockTime>());
-        let running = |time: Option<gst::ClockTime>| running_time(segment?, time?);
+        let delay = self.delay;
+        let running = |time: Option<gst::ClockTime>| Some(running_time(segment?, time?)? - delay);
         let Some(pts) = running(buffer.pts().or(buffer.dts())) else {
             return Ok(None);
         };
@@ -113,7 +117,7 @@ fn read(codec: Codec, caps: &gst::CapsRef) -> Result<Format, FormatError> {
     };
     let (width, height) = (number("width"), number("height"));
     match codec {
-        Codec::H264 => Format::h264(&configuration()?, width, height),
+        Codec::H264 | Codec::Vp8 => Format::h264(&configuration()?, width, height),
         Codec::H265 => Format::h265(&configuration()?, width, height),
         Codec::Vp9 => {
             let profile = structure

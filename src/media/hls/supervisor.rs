@@ -3,13 +3,14 @@
 use std::time::{Duration, Instant};
 
 use super::Wake;
-use super::chain::{Chain, Description};
+use super::chain::Chain;
+use super::description::Description;
 use super::formats::Converter;
-use super::rtp;
+use super::frame::Frame;
 use crate::egress::hls::Sample;
 use crate::media::MediaError;
 use crate::rtp::Codec;
-use crate::stream::{Packet, TrackInfo};
+use crate::stream::Packet;
 
 /// A pipeline and its starts.
 #[derive(Debug)]
@@ -19,6 +20,10 @@ pub(super) struct Supervisor {
     fields: Vec<(&'static str, String)>,
     wake: Wake,
     state: State,
+    /// The pipeline has had a keyframe.
+    begun: bool,
+    /// The packets that came of a frame so far.
+    frame: Frame,
     converter: Converter,
     /// How long to wait after the next failure.
     pause: Duration,
@@ -39,43 +44,79 @@ enum State {
 }
 
 impl Supervisor {
-    /// Starts the pipeline of a track.
+    /// Starts the pipeline of a track; `fields` are added to the caps of its packets.
     ///
     /// An error here is one of the installation; trying again would not help.
     pub(super) fn start(
-        info: &TrackInfo,
+        codec: Codec,
         description: Description,
+        fields: Vec<(&'static str, String)>,
         wake: &Wake,
         now: Instant,
     ) -> Result<Self, MediaError> {
-        let fields = parameter_sets(info);
         let chain = Chain::start(description, &fields, wake)?;
         Ok(Self {
-            codec: info.codec,
+            codec,
             description,
             fields,
             wake: wake.clone(),
             state: State::Running { chain, since: now },
-            converter: Converter::new(info.codec),
+            begun: false,
+            frame: Frame::default(),
+            converter: Converter::new(codec, description.delay()),
             pause: FIRST_PAUSE,
             unanswered: None,
         })
     }
 
-    /// Gives a packet to the pipeline; dropped while that is stopped.
+    /// Gives an RTP packet to the pipeline; dropped while that is stopped. `time` is its media time (ns).
     pub(super) fn push(
         &mut self,
         packet: &Packet,
         time: i64,
         now: Instant,
     ) -> Result<(), MediaError> {
-        let State::Running { chain, .. } = &self.state else {
+        if matches!(self.state, State::Pausing { .. }) {
             return Ok(());
-        };
+        }
         if packet.keyframe {
             self.unanswered.get_or_insert(now);
         }
-        let pushed = chain.push(rtp::packet(packet), time);
+        if !self.frame.continues(packet) {
+            self.flush(now)?;
+        }
+        self.frame.push(packet, time);
+        if self.frame.is_whole() {
+            self.flush(now)?;
+        }
+        Ok(())
+    }
+
+    /// Gives a frame that is no RTP packet to the pipeline, or keeps it for a moment; dropped while that is
+    /// stopped.
+    pub(super) fn push_sample(&mut self, sample: &Sample, now: Instant) -> Result<(), MediaError> {
+        self.frame.push_bytes(&sample.data, sample.pts);
+        self.unanswered.get_or_insert(now);
+        if self.frame.len() < TOGETHER {
+            return Ok(());
+        }
+        self.flush(now)
+    }
+
+    /// Gives what came of a frame to the pipeline.
+    fn flush(&mut self, now: Instant) -> Result<(), MediaError> {
+        let keyframe = self.frame.keyframe();
+        let (State::Running { chain, .. }, Some(packets)) = (&self.state, self.frame.take()) else {
+            return Ok(());
+        };
+        if let Some(time) = keyframe.filter(|_| self.description.encodes()) {
+            // An encoder begins with one anyway. Told so, GStreamer 1.22 takes the time of the first picture
+            // for one that is 1000 hours ahead, and passes over all that is asked for later.
+            if std::mem::replace(&mut self.begun, true) {
+                chain.force_keyframe(time);
+            }
+        }
+        let pushed = chain.push(packets);
         pushed.map_err(|error| self.fail(error, now))
     }
 
@@ -102,7 +143,8 @@ impl Supervisor {
                     Ok(chain) => self.state = State::Running { chain, since: now },
                     Err(error) => return Err(self.fail(error, now)),
                 }
-                self.converter = Converter::new(self.codec);
+                self.begun = false;
+                self.converter = Converter::new(self.codec, self.description.delay());
                 Ok(true)
             }
             State::Pausing { .. } => Ok(false),
@@ -128,7 +170,9 @@ impl Supervisor {
     }
 
     /// Ends the pipeline and gives what it held back. Waits for it, so only for the end of a branch.
-    pub(super) fn finish(&mut self) -> Vec<Sample> {
+    pub(super) fn finish(&mut self, now: Instant) -> Vec<Sample> {
+        // What a frame lacks now will not come; whether it is taken is not important any more.
+        let _ = self.flush(now);
         let State::Running { chain, .. } = &self.state else {
             return Vec::new();
         };
@@ -162,35 +206,16 @@ impl Supervisor {
         };
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
         self.unanswered = None;
+        self.frame = Frame::default();
         error
     }
 }
 
+/// So many frames of sound are handed over together: 100 ms of most publishers.
+const TOGETHER: usize = 5;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// A pipeline that ran for so long has recovered.
 const STEADY: Duration = Duration::from_secs(60);
 /// A keyframe must come out of the pipeline within this time.
 const STALL: Duration = Duration::from_secs(5);
-
-/// Parameter sets that the publisher sends in its SDP only (RFC 6184, section 8.1; RFC 7798, section 7.1).
-fn parameter_sets(info: &TrackInfo) -> Vec<(&'static str, String)> {
-    let names = [
-        "sprop-parameter-sets",
-        "sprop-vps",
-        "sprop-sps",
-        "sprop-pps",
-    ];
-    let pairs = info
-        .fmtp
-        .split(';')
-        .filter_map(|pair| pair.trim().split_once('='));
-    pairs
-        .filter_map(|(key, value)| {
-            let name = names
-                .into_iter()
-                .find(|name| key.eq_ignore_ascii_case(name))?;
-            Some((name, value.trim().to_owned()))
-        })
-        .collect()
-}

@@ -13,7 +13,6 @@ use gstreamer_app::AppSink;
 use super::*;
 use crate::egress::hls::validator::Playlist;
 use crate::egress::hls::{File, LibrarySettings, Resource};
-use crate::rtp::Codec;
 
 const FRAMES: usize = 150;
 const VIDEO: TrackId = TrackId(0);
@@ -130,7 +129,13 @@ fn packets(recordings: Vec<Vec<Recorded>>) -> Vec<Arc<Packet>> {
         .collect()
 }
 
+mod aac;
+mod layers;
+mod supervision;
+mod vp8;
+
 struct Bench {
+    settings: HlsSettings,
     library: Library,
     stream: StreamName,
     asked: Arc<AtomicUsize>,
@@ -140,6 +145,7 @@ impl Bench {
     fn new() -> Self {
         let stream = "test".parse().unwrap();
         Self {
+            settings: HlsSettings::default(),
             library: Library::new(LibrarySettings::default()),
             stream,
             asked: Arc::default(),
@@ -149,7 +155,7 @@ impl Bench {
     fn start(&self, tracks: Vec<TrackInfo>) -> HlsFeed {
         let asked = Arc::clone(&self.asked);
         HlsBranch::start(
-            HlsSettings::default(),
+            self.settings.clone(),
             self.stream.clone(),
             tracks,
             &self.library,
@@ -216,7 +222,7 @@ impl Bench {
 
 fn push(feed: &HlsFeed, packets: &[Arc<Packet>]) {
     for packet in packets {
-        while !feed.push(packet) {
+        while !feed.push(Line::MAIN, packet) {
             std::thread::yield_now();
         }
     }
@@ -425,6 +431,14 @@ fn av1() -> Vec<Recorded> {
     packets
 }
 
+/// The packets of the first picture of [`av1`].
+pub(in crate::media) fn av1_keyframe() -> Vec<Arc<Packet>> {
+    let mut all = packets(vec![av1()]);
+    let first = all[0].timestamp;
+    all.retain(|packet| packet.timestamp == first);
+    all
+}
+
 /// The OBUs of a temporal unit, their size fields taken out.
 fn obus(mut unit: &[u8]) -> Vec<Vec<u8>> {
     let mut obus = Vec::new();
@@ -566,7 +580,7 @@ fn a_broken_pipeline_starts_anew() {
     let feed = bench.start(vec![info(VIDEO, Codec::H264)]);
     let (first, second) = all.split_at(all.len() / 2);
     push(&feed, first);
-    feed.inputs.send(Input::BreakDown).unwrap();
+    feed.break_down(Line::MAIN);
     // The pause after a failure is over when packets come out again.
     let begun = Instant::now();
     let mut rounds = 0;
@@ -576,9 +590,19 @@ fn a_broken_pipeline_starts_anew() {
             "it did not start anew"
         );
         rounds += 1;
-        push(&feed, &again(second, rounds));
+        push(&feed, &again(second, rounds, Duration::from_secs(3)));
     }
     feed.finish();
+}
+
+impl HlsFeed {
+    /// Makes a pipeline report an error once it has what was pushed before.
+    fn break_down(&self, line: Line) {
+        while self.shared.inputs.push(Input::BreakDown(line)).is_err() {
+            std::thread::yield_now();
+        }
+        self.shared.ring();
+    }
 }
 
 trait Within {
@@ -601,13 +625,19 @@ impl Discontinuous for Resource {
     }
 }
 
-/// The packets with later numbers and times, as a publisher that goes on sends them.
-fn again(packets: &[Arc<Packet>], round: u32) -> Vec<Arc<Packet>> {
+/// The packets with later numbers and times, as a publisher that goes on sends them: `length` is that of all.
+fn again(packets: &[Arc<Packet>], round: u32, length: Duration) -> Vec<Arc<Packet>> {
     let copy = |packet: &Arc<Packet>| {
         let mut packet = Packet::clone(packet);
+        let rate = if packet.track == VIDEO {
+            90_000
+        } else {
+            48_000
+        };
         packet.sequence += u64::from(round) * packets.len() as u64;
-        packet.timestamp = packet.timestamp.wrapping_add(round * 3 * 90_000);
-        packet.received += Duration::from_secs(3) * round;
+        let ticks = length.as_millis() as u32 * rate / 1000;
+        packet.timestamp = packet.timestamp.wrapping_add(round * ticks);
+        packet.received += length * round;
         Arc::new(packet)
     };
     packets.iter().map(copy).collect()

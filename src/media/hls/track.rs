@@ -5,13 +5,16 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use super::description::Description;
+use super::frame::parameter_sets;
 use super::supervisor::Supervisor;
+use super::transcodes::Permit;
 use super::worker::ArrivalClock;
-use super::{Wake, chain::Description};
+use super::{HlsSettings, Line, Wake};
 use crate::egress::hls::av1::Depayloader;
 use crate::egress::hls::reorder::{Ordered, Reorder};
 use crate::egress::hls::timeline::TrackClock;
-use crate::egress::hls::{Format, Sample, opus};
+use crate::egress::hls::{Format, RenditionId, Sample, opus};
 use crate::media::MediaError;
 use crate::rtp::Codec;
 use crate::stream::{Packet, TrackInfo};
@@ -20,11 +23,19 @@ use crate::stream::{Packet, TrackInfo};
 #[derive(Debug)]
 pub(super) struct Track {
     pub(super) info: TrackInfo,
+    /// What it becomes.
+    pub(super) rendition: RenditionId,
+    /// Which of the packets of the track are its own.
+    pub(super) line: Line,
     pub(super) clock: TrackClock,
     pub(super) reorder: Reorder,
+    /// A sender report that came before the first packet: its RTP timestamp and NTP time.
+    report: Option<(u32, u64)>,
     depayloader: Kind,
     /// Packets were lost since the last question.
     lossy: bool,
+    /// The right to encode pictures, held while it does.
+    _permit: Option<Permit>,
 }
 
 #[derive(Debug)]
@@ -51,34 +62,57 @@ pub(super) enum Change {
 }
 
 impl Track {
-    /// Starts a track; none when its codec can't be carried.
+    /// Starts a track, or a layer of it.
+    ///
+    /// # Errors
+    ///
+    /// [`MediaError`] when it can't be carried.
     pub(super) fn start(
+        settings: &HlsSettings,
         info: TrackInfo,
-        reorder: Reorder,
+        rendition: RenditionId,
         wake: &Wake,
         now: Instant,
-    ) -> Result<Option<Self>, MediaError> {
-        let depayloader = match (info.codec, Description::of(info.codec)) {
-            (_, Some(description)) => {
-                Kind::Pipeline(Supervisor::start(&info, description, wake, now)?)
+    ) -> Result<Self, MediaError> {
+        let mut permit = None;
+        if info.codec == Codec::Vp8 {
+            permit = Some(settings.transcodes.take()?);
+        }
+        let depayloader = match (info.codec, Description::of(info.codec)?) {
+            (codec, Some(description)) => {
+                let fields = parameter_sets(&info);
+                Kind::Pipeline(Supervisor::start(codec, description, fields, wake, now)?)
             }
-            (Codec::Opus, None) => Kind::Opus {
-                format: Arc::new(Format::opus(info.channels)),
-            },
             (Codec::Av1, None) => Kind::Av1 {
                 depayloader: Depayloader::default(),
                 format: None,
             },
-            _ => return Ok(None),
+            (_, None) => Kind::Opus {
+                format: Arc::new(Format::opus(info.channels)),
+            },
         };
-        let clock = TrackClock::new(info.codec.clock_rate());
-        Ok(Some(Self {
+        Ok(Self {
+            clock: TrackClock::new(info.codec.clock_rate()),
             info,
-            clock,
-            reorder,
+            line: match rendition {
+                RenditionId::Video(layer) => Line(layer),
+                RenditionId::Audio | RenditionId::Aac => Line::MAIN,
+            },
+            rendition,
+            reorder: Reorder::new(settings.reorder_patience),
+            report: None,
             depayloader,
             lossy: false,
-        }))
+            _permit: permit,
+        })
+    }
+
+    /// Takes a sender report: RTP timestamp and NTP time of one instant.
+    pub(super) fn handle_report(&mut self, rtp: u32, ntp: u64) {
+        match self.clock.has_begun() {
+            true => self.clock.handle_report(rtp, ntp),
+            false => self.report = Some((rtp, ntp)),
+        }
     }
 
     /// Takes the packets that are in order now; samples go to `out` as they come.
@@ -86,12 +120,15 @@ impl Track {
         &mut self,
         arrivals: &ArrivalClock,
         now: Instant,
-        out: &mut impl FnMut(Sample),
+        out: &mut Vec<Sample>,
     ) -> Option<Change> {
         while let Some(Ordered { packet, lost }) = self.reorder.poll_packet(now) {
             let time = self
                 .clock
                 .handle_packet(packet.timestamp, arrivals.unix(packet.received));
+            if let Some((rtp, ntp)) = self.report.take() {
+                self.clock.handle_report(rtp, ntp);
+            }
             self.lossy |= lost > 0;
             match &mut self.depayloader {
                 Kind::Opus { format } => out_opus(&packet, time, format, out),
@@ -115,7 +152,7 @@ impl Track {
                     }
                     if let Some(format) = format.clone() {
                         let (keyframe, data) = (unit.keyframe, unit.data);
-                        out(Sample {
+                        out.push(Sample {
                             dts: time,
                             pts: time,
                             duration: AV1_FRAME,
@@ -139,14 +176,14 @@ impl Track {
     pub(super) fn handle_pipeline(
         &mut self,
         now: Instant,
-        out: &mut impl FnMut(Sample),
+        out: &mut Vec<Sample>,
     ) -> Option<Change> {
         let Kind::Pipeline(supervisor) = &mut self.depayloader else {
             return None;
         };
         loop {
             match supervisor.poll_sample(now) {
-                Ok(Some(sample)) => out(sample),
+                Ok(Some(sample)) => out.push(sample),
                 Ok(None) => break,
                 Err(error) => return Some(Change::Failed(error)),
             }
@@ -173,9 +210,9 @@ impl Track {
     }
 
     /// What is still in the pipeline at the end of the branch.
-    pub(super) fn finish(&mut self) -> Vec<Sample> {
+    pub(super) fn finish(&mut self, now: Instant) -> Vec<Sample> {
         match &mut self.depayloader {
-            Kind::Pipeline(supervisor) => supervisor.finish(),
+            Kind::Pipeline(supervisor) => supervisor.finish(now),
             Kind::Opus { .. } | Kind::Av1 { .. } => Vec::new(),
         }
     }
@@ -191,11 +228,11 @@ impl Track {
 /// How long the last picture lasts (ns), as nothing says so.
 const AV1_FRAME: i64 = 33_333_333;
 
-fn out_opus(packet: &Arc<Packet>, time: i64, format: &Arc<Format>, out: &mut impl FnMut(Sample)) {
+fn out_opus(packet: &Arc<Packet>, time: i64, format: &Arc<Format>, out: &mut Vec<Sample>) {
     let Some(samples) = opus::duration(&packet.payload) else {
         return;
     };
-    out(Sample {
+    out.push(Sample {
         dts: time,
         pts: time,
         duration: i64::from(samples) * 1_000_000_000 / 48_000,

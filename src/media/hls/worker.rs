@@ -1,17 +1,16 @@
 //! The thread of a branch: owns everything of it and waits at one queue.
 
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant, SystemTime};
 
+use super::aac::Aac;
+use super::assembly::Assembly;
 use super::keyframes::Keyframes;
+use super::selection::{self, Selection};
 use super::track::{Change, Track};
-use super::{EndOnDrop, HlsSettings, Input, Shared, Wake};
-use crate::egress::hls::reorder::Reorder;
-use crate::egress::hls::segmenter::SegmenterSettings;
-use crate::egress::hls::timeline::Walls;
-use crate::egress::hls::{RenditionId, Sample, Segmenter};
-use crate::rtp::{Codec, MediaKind};
+use super::{EndOnDrop, HlsSettings, Input, Line, Shared, Wake};
+use crate::egress::hls::{RenditionId, Sample};
+use crate::rtp::MediaKind;
 use crate::stream::{StreamName, TrackId, TrackInfo};
 
 /// What a worker begins with.
@@ -24,29 +23,28 @@ pub(super) struct Start {
 }
 
 /// Runs a branch until its feed is dropped.
-pub(super) fn run(start: Start, recording: EndOnDrop, inputs: &Receiver<Input>, shared: &Shared) {
+pub(super) fn run(start: Start, recording: EndOnDrop, shared: &Shared) {
     let mut worker = match Worker::new(start, recording) {
         Ok(worker) => worker,
-        Err(refused) => return wait_for_end(inputs, shared, &refused),
+        Err(refused) => return wait_for_end(shared, &refused),
     };
     let mut ended = false;
     while !ended {
-        let timeout = worker.timeout(Instant::now());
         // Everything that was pushed before the feed was dropped is still taken.
         ended = shared.ended.load(Ordering::Acquire);
-        match inputs.recv_timeout(if ended { Duration::ZERO } else { timeout }) {
-            Ok(input) => {
-                worker.handle(input, shared);
-                let limit = if ended { usize::MAX } else { BATCH };
-                inputs
-                    .try_iter()
-                    .take(limit)
-                    .for_each(|input| worker.handle(input, shared));
-            }
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => ended = true,
+        if !ended {
+            shared.wait(worker.timeout(Instant::now()));
         }
-        worker.handle_timeout(Instant::now());
+        let mut left = if ended { usize::MAX } else { BATCH };
+        while let Some(input) = shared.inputs.pop() {
+            worker.handle(input);
+            left -= 1;
+            if left == 0 {
+                shared.ring();
+                break;
+            }
+        }
+        worker.handle_timeout(Instant::now(), shared.take_pipeline());
     }
     worker.finish();
 }
@@ -78,15 +76,27 @@ impl ArrivalClock {
 }
 
 struct Worker {
+    settings: HlsSettings,
     stream: StreamName,
     arrivals: ArrivalClock,
-    video: Option<Track>,
-    audio: Option<Track>,
-    segmenter: Segmenter,
-    recording: EndOnDrop,
+    wake: Wake,
+    /// The tracks, and the other layers of the picture as they come.
+    tracks: Vec<Track>,
+    /// The picture, for the layers that are still to come.
+    video: Option<TrackInfo>,
+    /// The layers that can't be carried.
+    refused: Vec<Line>,
+    aac: Option<Aac>,
+    assembly: Assembly,
     keyframes: Keyframes,
     /// Video has begun.
     begun: bool,
+    /// When demand and pipelines are looked at next, if nothing wakes the worker before.
+    next_look: Instant,
+    /// Samples went to the segmenter that it has not worked at yet.
+    fed: bool,
+    /// Reused.
+    samples: Vec<Sample>,
 }
 
 impl Worker {
@@ -100,122 +110,137 @@ impl Worker {
             wake,
         } = start;
         let now = Instant::now();
-        let (mut video, mut audio) = (None, None);
-        for kind in [MediaKind::Video, MediaKind::Audio] {
-            let Some(info) = tracks.iter().find(|track| track.kind() == kind) else {
-                continue;
-            };
-            let reorder = Reorder::new(settings.reorder_patience);
-            let reason = match Track::start(info.clone(), reorder, &wake, now) {
-                Ok(Some(track)) => {
-                    *(if kind == MediaKind::Video {
-                        &mut video
-                    } else {
-                        &mut audio
-                    }) = Some(track);
-                    continue;
+        let Selection { tracks, aac } =
+            match selection::select(&settings, &stream, &tracks, &wake, now) {
+                Ok(selection) => selection,
+                Err(reason) => {
+                    recording.0.refuse(&reason);
+                    return Err(recording);
                 }
-                Ok(None) => refusal(info.codec),
-                Err(error) => format!("no HLS for this stream: {error}"),
             };
-            tracing::warn!(%stream, %kind, codec = %info.codec, reason, "track is not in HLS");
-            // A stream whose picture is missing is no stream to watch; sound may be missing.
-            if kind == MediaKind::Video {
-                recording.0.refuse(&reason);
-                return Err(recording);
-            }
+        let video = tracks.iter().find(|track| is_video(track));
+        let video = video.map(|track| track.info.clone());
+        if let Some(aac) = &aac {
+            aac.offer(&recording.0);
         }
-        if audio.is_none() && video.is_none() {
-            recording.0.refuse(
-                "no HLS for this stream: it has no track that HLS can carry; publish H264 and Opus",
-            );
-            return Err(recording);
-        }
-        let segmenter = Segmenter::new(SegmenterSettings {
-            target: settings.segment_target.max(Duration::from_secs(1)),
-            part: settings.part_target,
-            video: video.is_some(),
-            terms: recording.0.terms(),
-        });
-        let keyframes = Keyframes::new(keyframes, video.as_ref().map(|track| track.info.id));
-        let arrivals = ArrivalClock::start();
         Ok(Self {
+            assembly: Assembly::new(&settings, &stream, recording, video.is_some()),
+            keyframes: Keyframes::new(keyframes, video.as_ref().map(|video| video.id)),
+            settings,
             stream,
-            arrivals,
+            arrivals: ArrivalClock::start(),
+            wake,
+            tracks,
             video,
-            audio,
-            segmenter,
-            recording,
-            keyframes,
+            refused: Vec::new(),
+            aac,
             begun: false,
+            next_look: now,
+            fed: false,
+            samples: Vec::new(),
         })
     }
 
-    fn handle(&mut self, input: Input, shared: &Shared) {
+    fn handle(&mut self, input: Input) {
         let now = Instant::now();
         match input {
-            Input::Packet(packet) => {
-                if let Some(track) = self.track(packet.track) {
-                    track.reorder.handle_packet(now, &packet);
-                    let kind = track_kind(self, packet.track);
-                    if kind == MediaKind::Video && !self.begun {
-                        self.begun = true;
-                        if !packet.keyframe {
-                            self.keyframes.want();
-                        }
+            Input::Packet(line, packet) => {
+                let Some(index) = self.track_of(packet.track, line, now) else {
+                    return;
+                };
+                let track = &mut self.tracks[index];
+                if is_video(track) && !self.begun {
+                    self.begun = true;
+                    if !packet.keyframe {
+                        self.keyframes.want();
                     }
-                    self.handle_track(kind, now);
-                    self.hold_back(kind, now);
+                }
+                track.reorder.handle_packet(now, &packet);
+                self.handle_track(index, now);
+                self.hold_back(index, now);
+            }
+            Input::Report {
+                track,
+                line,
+                rtp,
+                ntp,
+            } => {
+                if let Some(index) = self.track_of(track, line, now) {
+                    self.tracks[index].handle_report(rtp, ntp);
                 }
             }
-            Input::Report { track, rtp, ntp } => {
-                if let Some(track) = self.track(track) {
-                    track.clock.handle_report(rtp, ntp);
-                }
-            }
-            Input::Wake => shared.woken.store(false, Ordering::Release),
             #[cfg(test)]
-            Input::BreakDown => {
-                if let Some(track) = &self.video {
+            Input::BreakDown(line) => {
+                if let Some(track) = self.tracks.iter().find(|track| track.line == line) {
                     track.break_down();
                 }
             }
         }
     }
 
+    /// The place of a track, or of a layer of it; a layer of which something comes for the first time is
+    /// added.
+    fn track_of(&mut self, id: TrackId, line: Line, now: Instant) -> Option<usize> {
+        let known = |track: &Track| track.info.id == id && track.line == line;
+        if let Some(index) = self.tracks.iter().position(known) {
+            return Some(index);
+        }
+        let info = self.video.as_ref().filter(|video| video.id == id)?;
+        if line.0 >= self.settings.layers.min(RenditionId::LAYERS) || self.refused.contains(&line) {
+            return None;
+        }
+        let layer = selection::layer(&self.settings, info, line, &self.wake, now);
+        match layer {
+            Ok(layer) => self.tracks.push(layer),
+            Err(error) => {
+                tracing::warn!(stream = %self.stream, layer = line.0, %error, "layer is not in HLS");
+                self.refused.push(line);
+                return None;
+            }
+        }
+        Some(self.tracks.len() - 1)
+    }
+
     /// Waits while a pipeline is slower than its packets come: the queue of the feed takes up what is too much,
     /// and the tracks stay together.
-    fn hold_back(&mut self, kind: MediaKind, now: Instant) {
+    fn hold_back(&mut self, index: usize, now: Instant) {
         for _ in 0..HOLD_BACK_STEPS {
-            if !self.slot(kind).is_some_and(|track| track.is_behind()) {
+            if !self.tracks[index].is_behind() {
                 break;
             }
             std::thread::sleep(HOLD_BACK_STEP);
-            self.handle_pipeline(kind, now);
+            self.handle_pipeline(index, now);
         }
     }
 
-    fn track(&mut self, id: TrackId) -> Option<&mut Track> {
-        [&mut self.video, &mut self.audio]
-            .into_iter()
-            .flatten()
-            .find(|track| track.info.id == id)
-    }
-
-    fn handle_timeout(&mut self, now: Instant) {
-        for kind in [MediaKind::Video, MediaKind::Audio] {
-            if let Some(track) = self.slot(kind) {
-                track.reorder.handle_timeout(now);
+    /// `woken` when a pipeline has something to say.
+    fn handle_timeout(&mut self, now: Instant, woken: bool) {
+        let mut wanted = false;
+        // Asking every pipeline after every packet would cost more than all else.
+        let look = now >= self.next_look;
+        let woken = woken || look;
+        for index in 0..self.tracks.len() {
+            let due = self.tracks[index].reorder.poll_timeout();
+            if due.is_some_and(|due| now >= due) {
+                self.tracks[index].reorder.handle_timeout(now);
+                self.handle_track(index, now);
             }
-            self.handle_track(kind, now);
-            self.handle_pipeline(kind, now);
+            if woken {
+                self.handle_pipeline(index, now);
+            }
+            wanted |= self.tracks[index].poll_keyframe_request();
         }
-        let wanted = self
-            .video
-            .as_mut()
-            .is_some_and(Track::poll_keyframe_request);
-        self.store();
-        if wanted | self.segmenter.poll_keyframe_request() {
+        if look {
+            self.next_look = now + TICK;
+            self.handle_demand(now);
+        }
+        if woken {
+            self.handle_aac(now);
+        }
+        if std::mem::take(&mut self.fed) || look {
+            self.assembly.store();
+        }
+        if wanted | self.assembly.poll_keyframe_request() {
             self.keyframes.want();
         }
         if self.keyframes.handle_timeout(now) {
@@ -226,164 +251,136 @@ impl Worker {
         }
     }
 
+    /// Makes AAC while somebody asks for it.
+    fn handle_demand(&mut self, now: Instant) {
+        let Some(aac) = &mut self.aac else {
+            return;
+        };
+        let is_wanted = self.assembly.is_wanted(RenditionId::Aac, now);
+        if aac.handle_demand(is_wanted, now) {
+            self.assembly.leave(RenditionId::Aac);
+            self.fed = true;
+        }
+    }
+
+    fn handle_aac(&mut self, now: Instant) {
+        let Some(aac) = &mut self.aac else {
+            return;
+        };
+        if aac.handle_pipeline(now, &mut self.samples) {
+            self.assembly.leave(RenditionId::Aac);
+        }
+        self.fed |= !self.samples.is_empty();
+        self.assembly
+            .take(&self.tracks, RenditionId::Aac, &mut self.samples);
+    }
+
     /// Takes what the pipeline of a track has made.
-    fn handle_pipeline(&mut self, kind: MediaKind, now: Instant) {
-        let mut samples = Vec::new();
-        let change = self
-            .slot(kind)
-            .and_then(|track| track.handle_pipeline(now, &mut |sample| samples.push(sample)));
-        self.take(samples);
-        self.handle_change(kind, change, now);
+    fn handle_pipeline(&mut self, index: usize, now: Instant) {
+        let change = self.tracks[index].handle_pipeline(now, &mut self.samples);
+        self.take(index, now);
+        self.handle_change(index, change, now);
     }
 
     /// Moves packets that are in order on.
-    fn handle_track(&mut self, kind: MediaKind, now: Instant) {
-        let mut samples = Vec::new();
-        let arrivals = &self.arrivals;
-        let slot = match kind {
-            MediaKind::Video => &mut self.video,
-            MediaKind::Audio => &mut self.audio,
-        };
-        let change = slot.as_mut().and_then(|track| {
-            track.handle_ordered(arrivals, now, &mut |sample| samples.push(sample))
-        });
-        self.take(samples);
-        self.handle_change(kind, change, now);
+    fn handle_track(&mut self, index: usize, now: Instant) {
+        let change = self.tracks[index].handle_ordered(&self.arrivals, now, &mut self.samples);
+        self.take(index, now);
+        self.handle_change(index, change, now);
     }
 
-    fn take(&mut self, samples: Vec<Sample>) {
-        if samples.is_empty() {
+    fn take(&mut self, index: usize, now: Instant) {
+        if self.samples.is_empty() {
             return;
         }
-        let video = self.video.as_ref().map(|track| (VIDEO, &track.clock));
-        let audio = self
-            .audio
-            .as_ref()
-            .map(|track| (RenditionId::Audio, &track.clock));
-        self.segmenter
-            .handle_walls(Walls::of(video.into_iter().chain(audio)));
-        for sample in samples {
-            if sample.format.kind == MediaKind::Video && sample.keyframe {
+        self.fed = true;
+        let rendition = self.tracks[index].rendition;
+        match rendition {
+            RenditionId::Video(0) if self.samples.iter().any(|sample| sample.keyframe) => {
                 self.keyframes.came();
             }
-            let rendition = match sample.format.kind {
-                MediaKind::Video => VIDEO,
-                MediaKind::Audio => RenditionId::Audio,
-            };
-            self.segmenter.handle_sample(rendition, sample);
-        }
-    }
-
-    fn store(&mut self) {
-        loop {
-            match self.segmenter.poll_part() {
-                Ok(Some(part)) => self.recording.0.push(part),
-                Ok(None) => break,
-                Err(error) => {
-                    tracing::error!(stream = %self.stream, %error, "hls segment");
-                    self.begin_anew();
-                    break;
+            RenditionId::Audio => {
+                if let Some(aac) = &mut self.aac {
+                    aac.handle_samples(&self.samples, now);
                 }
             }
+            RenditionId::Video(_) | RenditionId::Aac => {}
         }
+        self.assembly
+            .take(&self.tracks, rendition, &mut self.samples);
     }
 
-    /// Media is missing from here on.
-    fn begin_anew(&mut self) {
-        if let Err(error) = self.segmenter.handle_discontinuity() {
-            tracing::error!(stream = %self.stream, %error, "hls segment");
-        }
-    }
-
-    fn handle_change(&mut self, kind: MediaKind, change: Option<Change>, now: Instant) {
+    fn handle_change(&mut self, index: usize, change: Option<Change>, now: Instant) {
+        let rendition = self.tracks[index].rendition;
         match change {
             Some(Change::Failed(error)) => {
-                tracing::warn!(stream = %self.stream, %kind, %error, "hls pipeline failed; starting it anew");
-                self.begin_anew();
+                tracing::warn!(stream = %self.stream, %rendition, %error, "hls pipeline failed; starting it anew");
+                match rendition {
+                    // The others go on without it.
+                    RenditionId::Video(1..) => self.assembly.leave(rendition),
+                    _ => self.assembly.begin_anew(),
+                }
             }
             Some(Change::Restarted) => {
-                tracing::info!(stream = %self.stream, %kind, "hls pipeline runs again");
-                self.keyframes.want();
-                self.keyframes.handle_timeout(now);
+                tracing::info!(stream = %self.stream, %rendition, "hls pipeline runs again");
+                if rendition.kind() == MediaKind::Video {
+                    self.keyframes.want();
+                    self.keyframes.handle_timeout(now);
+                }
             }
             None => {}
         }
     }
 
-    fn slot(&mut self, kind: MediaKind) -> Option<&mut Track> {
-        match kind {
-            MediaKind::Video => self.video.as_mut(),
-            MediaKind::Audio => self.audio.as_mut(),
-        }
-    }
-
     fn timeout(&self, now: Instant) -> Duration {
-        let tracks = [&self.video, &self.audio];
-        let gaps = tracks
-            .into_iter()
-            .flatten()
-            .filter_map(|track| track.reorder.poll_timeout());
-        let waits = gaps.map(|at| at.saturating_duration_since(now));
+        let gaps = self.tracks.iter();
+        let waits = gaps
+            .filter_map(|track| track.reorder.poll_timeout())
+            .map(|at| at.saturating_duration_since(now));
         waits.min().map_or(TICK, |wait| wait.min(TICK))
     }
 
     /// Stores what is left; the recording ends when it is dropped.
     fn finish(mut self) {
         let now = Instant::now();
-        for kind in [MediaKind::Video, MediaKind::Audio] {
+        for index in 0..self.tracks.len() {
             // What is missing now will not come.
-            while let Some(deadline) = self
-                .slot(kind)
-                .and_then(|track| track.reorder.poll_timeout())
-            {
-                if let Some(track) = self.slot(kind) {
-                    track.reorder.handle_timeout(deadline);
-                }
-                self.handle_track(kind, now);
+            while let Some(deadline) = self.tracks[index].reorder.poll_timeout() {
+                self.tracks[index].reorder.handle_timeout(deadline);
+                self.handle_track(index, now);
             }
-            let samples = self.slot(kind).map(Track::finish).unwrap_or_default();
-            self.take(samples);
+            self.samples = self.tracks[index].finish(now);
+            self.take(index, now);
         }
-        self.store();
-        self.segmenter.handle_end();
-        self.store();
+        if let Some(aac) = &mut self.aac {
+            self.samples = aac.finish(now);
+            self.assembly.withdraw(aac);
+            self.assembly
+                .take(&self.tracks, RenditionId::Aac, &mut self.samples);
+        }
+        self.assembly.finish();
         tracing::info!(stream = %self.stream, "hls branch ended");
     }
 }
 
-const VIDEO: RenditionId = RenditionId::Video(0);
 /// How often the bus is looked at when nothing else happens.
 const TICK: Duration = Duration::from_millis(250);
 /// How long packets are held back at most, in steps: then a stall is the supervisor's business.
 const HOLD_BACK_STEP: Duration = Duration::from_millis(2);
 const HOLD_BACK_STEPS: usize = 250;
 /// Inputs that are taken before time is looked at.
-const BATCH: usize = 64;
+const BATCH: usize = 256;
+/// How often the queue of a branch that does nothing is emptied, unless it fills before.
+const IDLE: Duration = Duration::from_secs(1);
 
-fn track_kind(worker: &Worker, id: TrackId) -> MediaKind {
-    let video = worker
-        .video
-        .as_ref()
-        .is_some_and(|track| track.info.id == id);
-    if video {
-        MediaKind::Video
-    } else {
-        MediaKind::Audio
-    }
-}
-
-fn refusal(codec: Codec) -> String {
-    format!("no HLS for this stream: no HLS player takes {codec}; publish H264, or watch by WHEP")
+fn is_video(track: &Track) -> bool {
+    track.info.kind() == MediaKind::Video
 }
 
 /// Nothing to do, but the feed's queue must be emptied, and the reason stays until the publisher goes.
-fn wait_for_end(inputs: &Receiver<Input>, shared: &Shared, _refused: &EndOnDrop) {
+fn wait_for_end(shared: &Shared, _refused: &EndOnDrop) {
     while !shared.ended.load(Ordering::Acquire) {
-        if matches!(
-            inputs.recv_timeout(TICK),
-            Err(RecvTimeoutError::Disconnected)
-        ) {
-            break;
-        }
+        shared.wait(IDLE);
+        while shared.inputs.pop().is_some() {}
     }
 }

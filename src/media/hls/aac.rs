@@ -1,0 +1,170 @@
+//! The sound in AAC beside Opus, made while somebody asks for it: Apple's players know no Opus in HLS.
+//!
+//! A frame of AAC begins at the time of the sound that is heard of it, so that both codings are at the same
+//! instant. What was sent of the open segment before somebody asked is coded too: then the rendition begins
+//! with it, and not with the next one.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::Wake;
+use super::description::Description;
+use super::supervisor::Supervisor;
+use crate::egress::hls::store::{Offer, Recording};
+use crate::egress::hls::{RenditionId, Sample};
+use crate::media::MediaError;
+use crate::rtp::Codec;
+use crate::stream::StreamName;
+
+/// The encoder, while it is wanted.
+#[derive(Debug)]
+pub(super) struct Aac {
+    stream: StreamName,
+    description: Description,
+    wake: Wake,
+    running: Option<Supervisor>,
+    /// Something came of it.
+    made: bool,
+    /// The newest Opus packets, oldest first.
+    recent: VecDeque<Sample>,
+    /// No start before, after one that failed.
+    not_before: Option<Instant>,
+}
+
+impl Aac {
+    /// Nothing runs yet.
+    ///
+    /// # Errors
+    ///
+    /// [`MediaError::NoEncoder`].
+    pub(super) fn new(stream: &StreamName, wake: &Wake) -> Result<Self, MediaError> {
+        Ok(Self {
+            stream: stream.clone(),
+            description: Description::aac()?,
+            wake: wake.clone(),
+            running: None,
+            made: false,
+            recent: VecDeque::new(),
+            not_before: None,
+        })
+    }
+
+    /// Lists it in the playlists.
+    pub(super) fn offer(&self, recording: &Recording) {
+        let offer = Offer {
+            codecs: "mp4a.40.2".into(),
+            channels: 2,
+            bits_per_second: BITRATE,
+        };
+        recording.offer(RenditionId::Aac, Some(offer));
+    }
+
+    /// The stream has ended: what was never asked for is not there.
+    pub(super) fn withdraw(&self, recording: &Recording) {
+        if !self.made {
+            recording.offer(RenditionId::Aac, None);
+        }
+    }
+
+    /// Takes Opus packets.
+    pub(super) fn handle_samples(&mut self, samples: &[Sample], now: Instant) {
+        for sample in samples {
+            if self.running.is_some() {
+                self.push(sample, now);
+                continue;
+            }
+            let oldest = sample.pts - KEPT.as_nanos() as i64;
+            while self.recent.len() >= MOST_KEPT
+                || self.recent.front().is_some_and(|one| one.pts < oldest)
+            {
+                self.recent.pop_front();
+            }
+            // A copy, as a packet of the stream is to be used again.
+            let data = Bytes::copy_from_slice(&sample.data);
+            self.recent.push_back(Sample {
+                data,
+                ..sample.clone()
+            });
+        }
+    }
+
+    /// Starts or stops the encoder, as somebody wants it; true when nothing comes of it any more.
+    pub(super) fn handle_demand(&mut self, wanted: bool, now: Instant) -> bool {
+        match (wanted, &self.running) {
+            (true, None) if self.not_before.is_none_or(|at| now >= at) => {
+                let fields = Vec::new();
+                match Supervisor::start(Codec::Opus, self.description, fields, &self.wake, now) {
+                    Ok(running) => {
+                        tracing::debug!(stream = %self.stream, "somebody asks for AAC");
+                        self.running = Some(running);
+                        for sample in std::mem::take(&mut self.recent) {
+                            self.push(&sample, now);
+                        }
+                    }
+                    Err(error) => {
+                        tracing::warn!(stream = %self.stream, %error, "no AAC");
+                        self.not_before = Some(now + PAUSE);
+                    }
+                }
+                false
+            }
+            (false, Some(_)) => {
+                tracing::debug!(stream = %self.stream, "nobody asks for AAC any more");
+                self.running = None;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Takes what the encoder has made; true when it has failed, so that for a while nothing comes.
+    pub(super) fn handle_pipeline(&mut self, now: Instant, out: &mut Vec<Sample>) -> bool {
+        let Some(running) = &mut self.running else {
+            return false;
+        };
+        let result = loop {
+            match running.poll_sample(now) {
+                Ok(Some(sample)) => {
+                    self.made = true;
+                    out.push(sample);
+                }
+                Ok(None) => break running.handle_timeout(now),
+                Err(error) => break Err(error),
+            }
+        };
+        match result {
+            Ok(_) => false,
+            Err(error) => {
+                tracing::warn!(stream = %self.stream, %error, "AAC failed; starting it anew");
+                true
+            }
+        }
+    }
+
+    /// What is still in the encoder at the end.
+    pub(super) fn finish(&mut self, now: Instant) -> Vec<Sample> {
+        let running = self.running.take();
+        let samples = running.map_or_else(Vec::new, |mut running| running.finish(now));
+        self.made |= !samples.is_empty();
+        samples
+    }
+
+    fn push(&mut self, sample: &Sample, now: Instant) {
+        if let Some(running) = &mut self.running
+            && let Err(error) = running.push_sample(sample, now)
+        {
+            tracing::warn!(stream = %self.stream, %error, "AAC failed; starting it anew");
+        }
+    }
+}
+
+/// What `pipelines/hls-encode-aac-*.launch` make, with what a container adds.
+const BITRATE: u64 = 140_000;
+/// As much of the past as is kept: a segment of a usual length, with a late keyframe.
+const KEPT: Duration = Duration::from_secs(4);
+/// The same in packets, of which a publisher can make short ones.
+const MOST_KEPT: usize = 800;
+/// Between two tries to start.
+const PAUSE: Duration = Duration::from_secs(10);

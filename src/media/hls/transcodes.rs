@@ -1,0 +1,74 @@
+//! How many streams are encoded anew at once, for each costs a good part of a core.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::media::MediaError;
+
+/// The number of streams that may be encoded anew. Clones count together.
+#[derive(Clone, Debug)]
+pub struct Transcodes {
+    limit: usize,
+    running: Arc<AtomicUsize>,
+}
+
+impl Transcodes {
+    /// At most so many; with 0 none is.
+    pub fn new(limit: usize) -> Self {
+        Self {
+            limit,
+            running: Arc::default(),
+        }
+    }
+
+    /// How many there are now.
+    pub fn running(&self) -> usize {
+        self.running.load(Ordering::Relaxed)
+    }
+
+    /// The right to encode one stream.
+    pub(super) fn take(&self) -> Result<Permit, MediaError> {
+        let limit = self.limit;
+        if limit == 0 {
+            return Err(MediaError::Vp8);
+        }
+        let taken = self
+            .running
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |running| {
+                Some(running + 1).filter(|running| *running <= limit)
+            });
+        match taken {
+            Ok(_) => Ok(Permit(Arc::clone(&self.running))),
+            Err(_) => Err(MediaError::TooManyTranscodes { limit }),
+        }
+    }
+}
+
+/// A right that goes back when it is dropped.
+#[derive(Debug)]
+pub(super) struct Permit(Arc<AtomicUsize>);
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_right_that_is_given_back_can_be_taken_again() {
+        let transcodes = Transcodes::new(1);
+        let permit = transcodes.take().unwrap();
+        assert!(matches!(
+            transcodes.clone().take(),
+            Err(MediaError::TooManyTranscodes { limit: 1 })
+        ));
+        drop(permit);
+        assert_eq!(transcodes.running(), 0);
+        assert!(transcodes.take().is_ok());
+        assert!(matches!(Transcodes::new(0).take(), Err(MediaError::Vp8)));
+    }
+}

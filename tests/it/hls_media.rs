@@ -1,0 +1,128 @@
+//! What becomes of codecs in HLS, and still pictures, with GStreamer's WebRTC as the publisher.
+
+use std::time::Duration;
+
+use tidegate::config::Settings;
+use tokio::process::Command;
+
+use crate::lifetime::until;
+use crate::pipelines::publish;
+use crate::support::server::Server;
+
+async fn start(change: impl FnOnce(&mut Settings)) -> Server {
+    Server::start(|settings| {
+        settings.hls.enabled = true;
+        settings.hls.segment_duration = Duration::from_secs(1);
+        change(settings);
+    })
+    .await
+}
+
+async fn get(server: &Server, path: &str) -> (u16, String) {
+    let answer = reqwest::get(server.url(path)).await.unwrap();
+    let status = answer.status().as_u16();
+    (status, answer.text().await.unwrap())
+}
+
+/// Waits until there is a playlist, or a reason why there will be none.
+async fn decided(server: &Server, stream: &str) -> (u16, String) {
+    let path = format!("/hls/{stream}/index.m3u8");
+    let begins = format!("nobody publishes {stream}");
+    let mut last = (0, String::new());
+    for _ in 0..600 {
+        last = get(server, &path).await;
+        if last.0 == 200 || (last.0 == 404 && !last.1.contains(&begins)) {
+            return last;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("nothing is known of {stream}: {last:?}");
+}
+
+/// The codecs that FFmpeg finds in a live playlist.
+async fn codecs(server: &Server, path: &str) -> String {
+    let output = Command::new("ffprobe")
+        .args([
+            "-v",
+            "error",
+            "-show_entries",
+            "stream=codec_name",
+            "-of",
+            "csv=p=0",
+        ])
+        .arg(server.url(path))
+        .kill_on_drop(true)
+        .output();
+    let output = tokio::time::timeout(Duration::from_secs(60), output).await;
+    String::from_utf8(output.unwrap().unwrap().stdout).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn vp8_is_not_in_hls_and_says_why_but_has_a_thumbnail() {
+    let server = start(|_| {}).await;
+    let _publisher = publish(&server, "demo", "vp8");
+    let (status, reason) = decided(&server, "demo").await;
+    assert_eq!(status, 404, "{reason}");
+    assert!(
+        reason.contains("VP8") && reason.contains("hls.vp8_transcodes"),
+        "{reason}"
+    );
+    let (_, list) = get(&server, "/streams").await;
+    let list: serde_json::Value = serde_json::from_str(&list).unwrap();
+    let told = list[0]["no_hls"].as_str().unwrap();
+    assert!(told.contains("no HLS player takes VP8"), "{told}");
+    let answer = reqwest::get(server.url("/streams/demo/thumbnail.jpg"))
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), 200);
+    assert_eq!(answer.headers()["content-type"], "image/jpeg");
+    let tag = answer.headers()["etag"].clone();
+    let picture = answer.bytes().await.unwrap();
+    assert!(picture.starts_with(&[0xff, 0xd8, 0xff]), "it is a JPEG");
+    let known = reqwest::Client::new()
+        .get(server.url("/streams/demo/thumbnail.jpg"))
+        .header("if-none-match", tag)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(known.status(), 304, "it is kept for some seconds");
+    let (status, _) = get(&server, "/streams/nobody/thumbnail.jpg").await;
+    assert_eq!(status, 404);
+    server.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn vp8_becomes_h264_where_that_is_allowed() {
+    let server = start(|settings| settings.hls.vp8_transcodes = 1).await;
+    let _publisher = publish(&server, "demo", "vp8");
+    let (status, index) = decided(&server, "demo").await;
+    assert_eq!(status, 200, "{index}");
+    assert!(
+        index.contains("avc1.") && index.contains("RESOLUTION=320x180"),
+        "{index}"
+    );
+    let found = codecs(&server, "/hls/demo/video.m3u8").await;
+    assert!(found.contains("h264"), "{found}");
+    server.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn aac_comes_when_it_is_asked_for() {
+    let server = start(|_| {}).await;
+    let _publisher = publish(&server, "demo", "h264");
+    let (status, index) = decided(&server, "demo").await;
+    assert_eq!(status, 200, "{index}");
+    assert!(
+        index.contains("opus") && index.contains("mp4a.40.2"),
+        "{index}"
+    );
+    until("there is AAC", async || {
+        get(&server, "/hls/demo/aac.m3u8").await.0 == 200
+    })
+    .await;
+    let found = codecs(&server, "/hls/demo/aac.m3u8").await;
+    assert!(found.contains("aac"), "{found}");
+    let found = codecs(&server, "/hls/demo/index.m3u8").await;
+    assert!(found.contains("h264"), "{found}");
+    server.stop().await.unwrap();
+}
