@@ -5,7 +5,14 @@
 //! times hold their own work too. The publisher makes a keyframe every 2 or 10 seconds and never one when asked,
 //! as OBS does. Sessions are made by messages to the shard: HTTP is left out (`sessions` has it).
 
-#[path = "support/mod.rs"]
+#![allow(clippy::print_stdout, reason = "a bench prints its figures")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "what fails in a bench fails the bench, loudly"
+)]
+#![allow(clippy::disallowed_methods, reason = "a bench is about the clock")]
+#![allow(clippy::print_stderr, reason = "and what is wrong with its arguments")]
+
 mod support;
 
 use std::net::{Ipv4Addr, UdpSocket};

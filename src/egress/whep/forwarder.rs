@@ -10,6 +10,7 @@ use super::extension_block::ExtensionBlock;
 use super::outlet::Outlet;
 use super::pleas::Pleas;
 use super::retransmission::{Retransmitter, Rtx};
+use super::tally::Tally;
 use crate::egress::SenderClock;
 use crate::egress::splice::{Origin, Passed, Shift, Splice};
 use crate::rtp::{Extension, ExtensionMap, header};
@@ -40,27 +41,6 @@ struct Rewriter {
     ssrc: u32,
     /// The extension id of transport-wide numbers, where packets may carry them.
     transport_sequence: Option<u8>,
-}
-
-/// What a forwarder sent, and what its receiver said of it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
-    /// Media packets sent, without retransmissions.
-    pub packets: u64,
-    /// Their payload, in bytes.
-    pub bytes: u64,
-    /// Packets sent again.
-    pub retransmissions: u64,
-    /// Packets asked for that the ring holds no longer, or that came too soon after the last try.
-    pub retransmissions_missed: u64,
-    /// Packets asked for beyond what retransmission may cost.
-    pub retransmissions_refused: u64,
-    /// Requests for a keyframe that came too often.
-    pub keyframes_refused: u64,
-    /// Share of packets that the receiver lost of late, in 1/256.
-    pub fraction_lost: u8,
-    /// Packets that the receiver lost since it began.
-    pub cumulative_lost: i32,
 }
 
 impl Forwarder {

@@ -12,13 +12,14 @@ mod forwarder;
 mod outlet;
 mod pleas;
 mod retransmission;
+mod tally;
 mod wall_clock;
 
 use std::time::{Duration, Instant};
 
 pub use bandwidth::{BandwidthConfig, BandwidthStatus};
-pub use forwarder::Tally;
 pub use outlet::Outlet;
+pub use tally::Tally;
 
 use adaptation::Adaptation;
 use catch_up::Pace;
@@ -27,7 +28,7 @@ use retransmission::Budget;
 use wall_clock::WallClock;
 
 use super::SenderClock;
-use crate::rtp::rtcp::{ReceiverFeedback, ReceptionReport, SenderReport, read_feedback};
+use crate::rtp::rtcp::{ReceiverFeedback, SenderReport, read_feedback};
 use crate::sdp::SubscriberSpec;
 use crate::stream::{LayerChoice, LayerId, LayersByTrack, Packet, RankedLayer, Ring, TrackId};
 
@@ -378,13 +379,6 @@ impl Subscriber {
         self.forwarders
             .iter()
             .filter_map(|forwarder| Some((forwarder.track()?, forwarder.tally())))
-    }
-}
-
-impl Tally {
-    fn report(&mut self, report: &ReceptionReport) {
-        self.fraction_lost = report.fraction_lost;
-        self.cumulative_lost = report.cumulative_lost;
     }
 }
 
