@@ -1,7 +1,7 @@
 // A browser in networks that let little through. The machines are network namespaces.
 
 import assert from "node:assert/strict";
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 
@@ -62,10 +62,17 @@ test("where only a relay can be reached the browser plays through it", { skip: r
       tcp sport 8080 accept
     }
   }`);
-  const secret = "a shared secret";
-  router.start("turnserver", "-n", "--no-cli", "--listening-ip=10.77.2.254", "--relay-ip=10.77.1.254",
-    "--use-auth-secret", `--static-auth-secret=${secret}`, "--realm=tidegate", "--no-tls", "--no-dtls",
-    "--log-file=stdout", `--pidfile=${join(net.folder, "turn.pid")}`, `--userdb=${join(net.folder, "turn.db")}`);
+  // The configuration that operators get, with the values that it leaves to them.
+  const secret = "a-shared-secret";
+  const values = { "static-auth-secret": secret, "allowed-peer-ip": "10.77.1.1" };
+  const turn = Object.entries(values).reduce(
+    (text, [key, value]) => text.replace(new RegExp(`^${key}=.*$`, "m"), `${key}=${value}`),
+    readFileSync(new URL("../../deploy/turnserver.conf", import.meta.url), "utf8"),
+  );
+  writeFileSync(join(net.folder, "turnserver.conf"), turn.replace(/^syslog$/m, "log-file=stdout"));
+  router.start("turnserver", "-c", join(net.folder, "turnserver.conf"), "--no-tls", "--no-dtls",
+    "--listening-ip=10.77.2.254", "--relay-ip=10.77.1.254", `--pidfile=${join(net.folder, "turn.pid")}`,
+    `--userdb=${join(net.folder, "turn.db")}`);
   const settings = join(net.folder, "tidegate.toml");
   writeFileSync(settings, `[media]\ntcp = false\n[[ice_servers]]\nurls = ["turn:10.77.2.254:3478?transport=udp"]\nsecret = "${secret}"\n`);
   const options = { on: "0.0.0.0", port: 8080, at: "10.77.1.1", args: ["--demo", "--config", settings], machine: server };
