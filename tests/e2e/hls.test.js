@@ -109,7 +109,8 @@ test("the browser's own player plays from the first playlist on", async (t) => {
     return document.querySelector("video").canPlayType("application/vnd.apple.mpegurl");
   });
   if (!can) return t.skip("this browser has no HLS player of its own");
-  const { playlist } = await startBroadcast(t);
+  // It takes AAC before Opus, and does not begin with a rendition that has only just been asked for.
+  const { playlist } = await startBroadcast(t, [], { ...SHORT, "hls.aac": "false" });
   await page.evaluate((playlist) => {
     const video = document.querySelector("video");
     video.src = playlist;
