@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::batch::SealedOutlet;
-use super::session::{Media, Session};
+use super::session::Media;
 use super::state::State;
 
 impl State {
@@ -18,15 +18,11 @@ impl State {
         if !subscriber.is_adapting() {
             return;
         }
-        let Some((srtp, to)) = Session::outbound(&mut session.transport) else {
+        let counters = self.shards[usize::from(self.id.0)].counters();
+        let (batch, wire) = (&mut self.batch, &mut self.wire);
+        let outlet = SealedOutlet::new(&mut session.transport, batch, wire, counters);
+        let Some(mut outlet) = outlet else {
             return;
-        };
-        let mut outlet = SealedOutlet {
-            batch: &mut self.batch,
-            wire: &mut self.wire,
-            srtp,
-            to,
-            counters: self.shards[usize::from(self.id.0)].counters(),
         };
         let key = session.stream;
         let stream = self.streams.get(&key);

@@ -1,9 +1,10 @@
 //! Runs of packets for one receiver, sent with one call.
 
 use super::counters::Counters;
+use super::session::Session;
 use super::wire::Wire;
 use crate::egress::whep::Outlet;
-use crate::transport::{Path, srtp};
+use crate::transport::{Path, Transport, srtp};
 
 /// The most that one send call may carry: the largest UDP payload.
 const CAPACITY: usize = 65_507;
@@ -69,14 +70,31 @@ impl Batch {
 
 /// The outlet of one subscriber: seals into the batch. Flush it before the next subscriber's turn.
 pub(super) struct SealedOutlet<'a> {
-    pub(super) batch: &'a mut Batch,
-    pub(super) wire: &'a mut Wire,
-    pub(super) srtp: &'a mut srtp::Outbound,
-    pub(super) to: Path,
-    pub(super) counters: &'a Counters,
+    batch: &'a mut Batch,
+    wire: &'a mut Wire,
+    srtp: &'a mut srtp::Outbound,
+    to: Path,
+    counters: &'a Counters,
 }
 
-impl SealedOutlet<'_> {
+impl<'a> SealedOutlet<'a> {
+    /// One to the peer of a transport; none while there is no way to it.
+    pub(super) fn new(
+        transport: &'a mut Transport,
+        batch: &'a mut Batch,
+        wire: &'a mut Wire,
+        counters: &'a Counters,
+    ) -> Option<Self> {
+        let (srtp, to) = Session::outbound(transport)?;
+        Some(Self {
+            batch,
+            wire,
+            srtp,
+            to,
+            counters,
+        })
+    }
+
     pub(super) fn flush(&mut self) {
         self.batch.flush(self.wire, self.to, self.counters);
     }

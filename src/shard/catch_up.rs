@@ -110,15 +110,10 @@ impl State {
             return Some(at);
         }
         let stream = self.streams.get(&session.stream)?;
-        let (srtp, to) = Session::outbound(&mut session.transport)?;
         let counters = self.shards[usize::from(self.id.0)].counters();
-        let mut outlet = SealedOutlet {
-            batch: &mut self.batch,
-            wire: &mut self.wire,
-            srtp,
-            to,
-            counters,
-        };
+        let (batch, wire) = (&mut self.batch, &mut self.wire);
+        let outlet = SealedOutlet::new(&mut session.transport, batch, wire, counters);
+        let mut outlet = outlet?;
         let ring = |track, layer| Some(&stream.layer(track, layer)?.ring);
         let clock = |track, layer| stream.layer(track, layer)?.clock;
         let before = subscriber.poll_timeout();

@@ -72,15 +72,10 @@ impl State {
             Media::Publisher(publisher) => return publisher.handle_rtcp(now, bytes),
             Media::Subscriber(subscriber) => subscriber,
         };
-        let Some((srtp, to)) = Session::outbound(&mut session.transport) else {
+        let (batch, wire) = (&mut self.batch, &mut self.wire);
+        let outlet = SealedOutlet::new(&mut session.transport, batch, wire, counters);
+        let Some(mut outlet) = outlet else {
             return;
-        };
-        let mut outlet = SealedOutlet {
-            batch: &mut self.batch,
-            wire: &mut self.wire,
-            srtp,
-            to,
-            counters,
         };
         let stream = self.streams.get(&key);
         let ring = |track, layer| Some(&stream?.layer(track, layer)?.ring);
@@ -220,15 +215,10 @@ impl State {
             let Media::Subscriber(subscriber) = &mut session.media else {
                 continue;
             };
-            let Some((srtp, to)) = Session::outbound(&mut session.transport) else {
+            let (batch, wire) = (&mut self.batch, &mut self.wire);
+            let outlet = SealedOutlet::new(&mut session.transport, batch, wire, counters);
+            let Some(mut outlet) = outlet else {
                 continue;
-            };
-            let mut outlet = SealedOutlet {
-                batch: &mut self.batch,
-                wire: &mut self.wire,
-                srtp,
-                to,
-                counters,
             };
             let before = subscriber.poll_timeout();
             for (id, track) in stream.in_sending_order() {
