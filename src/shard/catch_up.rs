@@ -2,11 +2,10 @@
 //! shard. A shard that had no use for a layer gets that much of it from the publisher's shard first.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::batch::SealedOutlet;
 use super::inbox::Age;
-use super::local_stream::Source;
 use super::session::{Media, Session};
 use super::state::State;
 use super::{SessionKey, ShardId, StreamKey};
@@ -16,10 +15,13 @@ use crate::stream::LayersByTrack;
 /// Who comes waits for those who watch: so many get a portion before all get what is new.
 const SESSIONS_PER_ROUND: usize = 64;
 
-/// The subscribers that are not up to date, each once.
+/// How long until the next try where there is no way to a subscriber, as between two TCP connections.
+const NO_WAY: Duration = Duration::from_millis(100);
+
+/// The subscribers that are not up to date, each once, with the time of their next turn.
 #[derive(Debug, Default)]
 pub(super) struct CatchingUp {
-    sessions: Vec<SessionKey>,
+    sessions: Vec<(Instant, SessionKey)>,
     next: Option<Instant>,
 }
 
@@ -30,8 +32,8 @@ impl CatchingUp {
     }
 
     fn insert(&mut self, now: Instant, session: SessionKey) {
-        if !self.sessions.contains(&session) {
-            self.sessions.push(session);
+        if !self.sessions.iter().any(|(_, known)| *known == session) {
+            self.sessions.push((now, session));
         }
         self.next = Some(now);
     }
@@ -79,11 +81,19 @@ impl State {
         }
         // Taken out and put back, so that the list keeps its memory.
         let mut sessions = std::mem::take(&mut self.catching_up.sessions);
-        let (mut next, mut index): (Option<Instant>, _) = (None, 0);
-        for _ in 0..SESSIONS_PER_ROUND.min(sessions.len()) {
-            match self.catch_up_one(now, sessions[index]) {
+        let (mut index, mut served) = (0, 0);
+        while index < sessions.len() && served < SESSIONS_PER_ROUND {
+            let (at, session) = sessions[index];
+            let at = match now < at {
+                true => Some(at),
+                false => {
+                    served += 1;
+                    self.catch_up_one(now, session)
+                }
+            };
+            match at {
                 Some(at) => {
-                    next = Some(next.map_or(at, |next| next.min(at)));
+                    sessions[index].0 = at;
                     index += 1;
                 }
                 None => {
@@ -91,40 +101,47 @@ impl State {
                 }
             }
         }
+        let next = sessions.iter().map(|(at, _)| *at).min();
+        // Who had no turn is the first in the next round.
         if index < sessions.len() {
-            next = Some(now);
             sessions.rotate_left(index);
         }
         self.catching_up = CatchingUp { sessions, next };
     }
 
-    /// Sends what is due to one subscriber. Returns when it is next, none when it is up to date or gone.
+    /// Sends a portion to one subscriber. Returns when it gets the next, none when it is up to date or gone.
     fn catch_up_one(&mut self, now: Instant, session: SessionKey) -> Option<Instant> {
         let slot = self.sessions.slot_of_key(session)?;
         let session = self.sessions.get_mut(slot)?;
         let Media::Subscriber(subscriber) = &mut session.media else {
             return None;
         };
-        let at = subscriber.catch_up_at()?;
-        if now < at {
-            return Some(at);
-        }
-        let stream = self.streams.get(&session.stream)?;
+        let key = session.stream;
+        let stream = self.streams.get(&key)?;
+        subscriber.catch_up_at()?;
         let counters = self.shards[usize::from(self.id.0)].counters();
         let (batch, wire) = (&mut self.batch, &mut self.wire);
         let outlet = SealedOutlet::new(&mut session.transport, batch, wire, counters);
-        let mut outlet = outlet?;
+        let Some(mut outlet) = outlet else {
+            return Some(now + NO_WAY);
+        };
         let ring = |track, layer| Some(&stream.layer(track, layer)?.ring);
         let clock = |track, layer| stream.layer(track, layer)?.clock;
         let before = subscriber.poll_timeout();
         subscriber.catch_up(now, ring, clock, &mut outlet);
         outlet.flush();
         let next = subscriber.catch_up_at();
+        // What it was to begin with may have been given up while it waited for its turn.
+        let waiting = match next {
+            None => subscriber.waiting_for_keyframe(),
+            Some(_) => LayersByTrack::default(),
+        };
         if subscriber.poll_timeout() != before {
             let deadline = session.poll_timeout();
             self.timers
                 .schedule(session.key, &mut session.scheduled, deadline);
         }
+        self.ask_for(now, key, &waiting);
         next
     }
 
@@ -170,40 +187,18 @@ impl State {
                 continue;
             };
             for packet in packets {
-                let age = if packet.sequence == last {
-                    Age::LastPast
-                } else {
-                    Age::Past
-                };
+                let is_last = packet.sequence == last;
+                let age = if is_last { Age::LastPast } else { Age::Past };
                 if !handle.push_media(key, Arc::clone(packet), age) {
                     counters.queue_overflow.add(1);
+                    // Nobody begins without it.
+                    if is_last {
+                        without.insert(track, layer);
+                    }
                 }
             }
         }
         handle.wake();
         self.ask_for(now, key, &without);
-    }
-
-    /// Forgets the beginnings of layers that did not come for a time; returns the layers of `needs` that
-    /// the publisher's shard has not been told of.
-    pub(super) fn forget_starts(&mut self, key: StreamKey, needs: &LayersByTrack) -> LayersByTrack {
-        let mut missing = LayersByTrack::default();
-        let Some(stream) = self.streams.get_mut(&key) else {
-            return missing;
-        };
-        let Source::Replica { needs: told, .. } = &stream.source else {
-            return missing;
-        };
-        let told = *told;
-        for (track, layer) in needs
-            .iter()
-            .filter(|(track, layer)| !told.contains(*track, *layer))
-        {
-            missing.insert(track, layer);
-            if let Some(local) = stream.layer_mut(track, layer) {
-                local.ring.forget_start();
-            }
-        }
-        missing
     }
 }

@@ -128,18 +128,26 @@ impl State {
         }
     }
 
-    /// Tells the publisher's shard what is needed here.
-    pub(super) fn tell_needs(&mut self, key: StreamKey, counted: LayersByTrack) {
-        self.forget_starts(key, &counted);
+    /// Tells the publisher's shard what is needed here. Returns what it had not been told of: nothing of that has
+    /// come for a time, so nobody can begin with what is left of it.
+    pub(super) fn tell_needs(&mut self, key: StreamKey, counted: LayersByTrack) -> LayersByTrack {
+        let mut missing = LayersByTrack::default();
         let Some(stream) = self.streams.get_mut(&key) else {
-            return;
+            return missing;
         };
         if let Source::Replica { origin, needs } = &mut stream.source {
+            missing = counted.without(needs);
             *needs = counted;
             if let Some(shard) = self.shards.get(usize::from(origin.0)) {
                 shard.send(Message::Subscribe(key, self.id, counted));
             }
         }
+        for (track, layer) in missing.iter() {
+            if let Some(local) = stream.layer_mut(track, layer) {
+                local.ring.forget_start();
+            }
+        }
+        missing
     }
 
     fn subscriber(&mut self, slot: usize) -> Option<&mut Subscriber> {

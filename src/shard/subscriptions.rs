@@ -32,8 +32,7 @@ impl State {
             return;
         };
         let needs = subscriber.needs();
-        // Of what this shard did not have, the keyframe is on its way, or is asked for there.
-        let missing = self.forget_starts(key, &needs);
+        let mut missing = LayersByTrack::default();
         if let Some(LocalStream {
             source: Source::Replica { needs: told, .. },
             subscribers,
@@ -43,15 +42,11 @@ impl State {
             let mut wanted = *told;
             wanted.extend(&needs);
             if wanted != *told || subscribers.len() == 1 {
-                self.tell_needs(key, wanted);
+                missing = self.tell_needs(key, wanted);
             }
         }
-        let mut wanted = LayersByTrack::default();
-        for (track, layer) in self.begin(now, slot, key).iter() {
-            if !missing.contains(track, layer) {
-                wanted.insert(track, layer);
-            }
-        }
+        // Of what this shard did not have, the keyframe is on its way, or is asked for there.
+        let wanted = self.begin(now, slot, key).without(&missing);
         self.ask_for(now, key, &wanted);
     }
 
@@ -164,13 +159,7 @@ impl State {
         };
         if let Some(target) = targets.iter_mut().find(|target| target.shard == shard) {
             let before = std::mem::replace(&mut target.needs, needs);
-            let mut more = LayersByTrack::default();
-            for (track, layer) in needs.iter() {
-                if !before.contains(track, layer) {
-                    more.insert(track, layer);
-                }
-            }
-            return self.send_past(now, key, shard, &more);
+            return self.send_past(now, key, shard, &needs.without(&before));
         }
         targets.push(Target { shard, needs });
         let Some(handle) = self.shards.get(usize::from(shard.0)) else {

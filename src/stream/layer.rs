@@ -85,6 +85,17 @@ impl LayersByTrack {
         }
     }
 
+    /// Those of its layers that are not in `other`.
+    pub fn without(&self, other: &Self) -> Self {
+        let mut rest = Self::default();
+        for (track, layer) in self.iter() {
+            if !other.contains(track, layer) {
+                rest.insert(track, layer);
+            }
+        }
+        rest
+    }
+
     /// Whether the layer is in it.
     pub fn contains(&self, track: TrackId, layer: LayerId) -> bool {
         self.0

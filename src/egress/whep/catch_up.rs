@@ -333,6 +333,20 @@ mod tests {
     }
 
     #[test]
+    fn one_that_has_had_no_turn_when_the_cache_is_given_up_gets_nothing() {
+        let mut stage = Stage::new();
+        stage.pictures(30);
+        let mut catch_up = stage.begin(1).unwrap();
+        stage.now += CACHE.age;
+        stage.picture(false);
+        assert_eq!(stage.ring.start(), None);
+        let (now, ring) = (stage.now, &stage.ring);
+        let (passed, more) = catch_up.step(now, ring, &mut stage.splice, |_| None, |_, _, _| {});
+        assert_eq!((passed, more), (Passed::default(), false));
+        assert!(stage.splice.waits_for_keyframe());
+    }
+
+    #[test]
     fn a_late_packet_is_sent_on_unless_its_turn_is_still_to_come() {
         let mut stage = Stage::new();
         stage.pictures(60);

@@ -237,15 +237,14 @@ impl Subscriber {
     }
 
     /// Sends as much of the past as may go now. To be called when all that is in the rings has been given to
-    /// [`Self::forward`]. Returns whether a track has begun.
+    /// [`Self::forward`].
     pub fn catch_up<'r>(
         &mut self,
         now: Instant,
         ring: impl Fn(TrackId, LayerId) -> Option<&'r Ring>,
         clock: impl Fn(TrackId, LayerId) -> Option<SenderClock>,
         outlet: &mut impl Outlet,
-    ) -> bool {
-        let mut switched = false;
+    ) {
         for forwarder in &mut self.forwarders {
             let Some(track) = forwarder.track() else {
                 continue;
@@ -255,12 +254,10 @@ impl Subscriber {
             let stamps = stamps.map(|bandwidth| bandwidth.stamps(now));
             let passed = forwarder.catch_up(now, ring, clock, stamps, outlet);
             self.budget.earn(passed.packets);
-            switched |= passed.switched;
+            if passed.switched {
+                self.report_at = Some(now);
+            }
         }
-        if switched {
-            self.report_at = Some(now);
-        }
-        switched
     }
 
     /// Takes decrypted RTCP: answers NACKs out of the rings at once. Returns the layers that it needs a
