@@ -339,7 +339,8 @@ fn library_settings(settings: &Settings) -> LibrarySettings {
         spare: settings.hls.spare_segments,
         hold_back: settings.hls.hold_back,
         waiting: settings.hls.waiting_requests,
-        grace: settings.streams.reconnect_grace,
+        grace: settings.streams.every.reconnect_grace,
+        graces: streams::graces(settings),
         linger: settings.hls.linger,
         ..LibrarySettings::default()
     }

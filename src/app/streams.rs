@@ -1,9 +1,12 @@
 //! The settings of streams, in the words of the control plane.
 
+use std::time::Duration;
+
 use super::Error;
 use crate::config::{self, Settings, StreamRules};
 use crate::gateway::{SecondPublisher, StreamPolicies, StreamPolicy};
 use crate::media::publish::SlateSettings;
+use crate::stream::StreamPattern;
 
 pub(super) fn policies(settings: &Settings) -> StreamPolicies {
     let policy = |rules: &StreamRules| StreamPolicy {
@@ -21,11 +24,19 @@ pub(super) fn policies(settings: &Settings) -> StreamPolicies {
     };
     let some = settings.streams.rules.iter();
     StreamPolicies {
-        every: policy(&settings.streams.common()),
+        every: policy(&settings.streams.every),
         some: some
             .map(|(pattern, rules)| (pattern.clone(), policy(rules)))
             .collect(),
     }
+}
+
+/// How long the playlists of some streams wait for another publisher: as long as their viewers do.
+pub(super) fn graces(settings: &Settings) -> Vec<(StreamPattern, Duration)> {
+    let rules = settings.streams.rules.iter();
+    rules
+        .map(|(pattern, rules)| (pattern.clone(), rules.reconnect_grace))
+        .collect()
 }
 
 /// What slates look like. The file is read once, so that a mistake in its path shows at the start.

@@ -12,18 +12,8 @@ use crate::stream::StreamPattern;
 /// The lifetimes of streams.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Streams {
-    /// Whether viewers may come before the publisher.
-    pub wait_for_publisher: bool,
-    /// How long viewers stay without their publisher; zero: they leave with it.
-    pub reconnect_grace: Duration,
-    /// What a second publisher of a name gets.
-    pub second_publisher: SecondPublisher,
-    /// How long media may be away until another publisher is taken, or the slate.
-    pub stall_after: Duration,
-    /// How long a better publisher must have been there to be taken again.
-    pub return_after: Duration,
-    /// Whether viewers get the slate while there is nothing else.
-    pub slate: bool,
+    /// The rules of streams that have none of their own.
+    pub every: StreamRules,
     /// Other rules for some streams. The first whose pattern matches holds.
     pub rules: Vec<(StreamPattern, StreamRules)>,
     /// A file with the pipeline of the slate's picture; none: the picture that comes with the server.
@@ -33,7 +23,7 @@ pub struct Streams {
     pub drain_url: Option<String>,
 }
 
-/// The rules of some streams, as in [`Streams`].
+/// What is settled for each stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamRules {
     /// Whether viewers may come before the publisher.
@@ -59,20 +49,6 @@ pub enum SecondPublisher {
     Refuse,
     /// It stands by, or the first one does.
     Backup,
-}
-
-impl Streams {
-    /// The rules of streams that have none of their own.
-    pub fn common(&self) -> StreamRules {
-        StreamRules {
-            wait_for_publisher: self.wait_for_publisher,
-            reconnect_grace: self.reconnect_grace,
-            second_publisher: self.second_publisher,
-            stall_after: self.stall_after,
-            return_after: self.return_after,
-            slate: self.slate,
-        }
-    }
 }
 
 impl Default for StreamRules {
@@ -139,12 +115,7 @@ pub(super) fn streams(raw: raw::Streams) -> Result<Streams, Error> {
         }
     };
     Ok(Streams {
-        wait_for_publisher: every.wait_for_publisher,
-        reconnect_grace: every.reconnect_grace,
-        second_publisher: every.second_publisher,
-        stall_after: every.stall_after,
-        return_after: every.return_after,
-        slate: every.slate,
+        every,
         rules: some,
         slate_pipeline,
         drain_url,
@@ -195,7 +166,7 @@ fn rules(table: &str, raw: raw::StreamRules, default: &StreamRules) -> Result<St
 
 impl From<&Streams> for raw::Streams {
     fn from(streams: &Streams) -> Self {
-        let every = raw::StreamRules::from(&streams.common());
+        let every = raw::StreamRules::from(&streams.every);
         let own = |(pattern, rules): &(StreamPattern, StreamRules)| raw::StreamRules {
             name: Some(Value::String(pattern.to_string())),
             ..raw::StreamRules::from(rules)
@@ -262,7 +233,7 @@ mod tests {
             slate = true
         "#;
         let streams = read(text).unwrap();
-        assert_eq!(streams.second_publisher, SecondPublisher::Replace);
+        assert_eq!(streams.every.second_publisher, SecondPublisher::Replace);
         let (pattern, finals) = &streams.rules[0];
         assert_eq!(pattern.to_string(), "final*");
         assert_eq!(finals.second_publisher, SecondPublisher::Backup);

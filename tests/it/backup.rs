@@ -127,9 +127,9 @@ async fn publishers(server: &Server) -> serde_json::Value {
 async fn viewers_are_on_the_backup_while_the_primary_is_away() {
     let server = Server::start(|settings| {
         settings.media.shards = 2;
-        settings.streams.second_publisher = SecondPublisher::Backup;
-        settings.streams.stall_after = Duration::from_millis(300);
-        settings.streams.return_after = Duration::from_secs(1);
+        settings.streams.every.second_publisher = SecondPublisher::Backup;
+        settings.streams.every.stall_after = Duration::from_millis(300);
+        settings.streams.every.return_after = Duration::from_secs(1);
     })
     .await;
     let peer = Peer::publish(&server.whip("demo"), None).await;
@@ -175,7 +175,7 @@ async fn viewers_are_on_the_backup_while_the_primary_is_away() {
 async fn a_slate_fills_the_gap_until_the_publisher_is_back() {
     let server = Server::start(|settings| {
         settings.media.shards = 2;
-        settings.streams.slate = true;
+        settings.streams.every.slate = true;
     })
     .await;
     let peer = Peer::publish(&server.whip("demo"), None).await;

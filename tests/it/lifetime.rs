@@ -39,8 +39,8 @@ async fn is_live(server: &Server, name: &str) -> bool {
 async fn delete_says_goodbye_to_the_peer_and_frees_the_name_at_once() {
     let server = Server::start(|settings| {
         settings.media.shards = 2;
-        settings.streams.reconnect_grace = Duration::ZERO;
-        settings.streams.second_publisher = SecondPublisher::Refuse;
+        settings.streams.every.reconnect_grace = Duration::ZERO;
+        settings.streams.every.second_publisher = SecondPublisher::Refuse;
     })
     .await;
     let mut publisher = Peer::publish(&server.whip("demo"), None).await;
@@ -77,7 +77,7 @@ async fn a_publisher_that_dies_frees_its_stream_within_the_consent_timeout() {
     let server = Server::start(|settings| {
         settings.media.shards = 2;
         settings.limits.consent_timeout = CONSENT;
-        settings.streams.reconnect_grace = Duration::ZERO;
+        settings.streams.every.reconnect_grace = Duration::ZERO;
     })
     .await;
     let publisher = Peer::publish(&server.whip("demo"), None).await;
@@ -97,7 +97,8 @@ async fn a_publisher_that_dies_frees_its_stream_within_the_consent_timeout() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_publisher_that_says_goodbye_in_dtls_frees_its_stream_at_once() {
-    let server = Server::start(|settings| settings.streams.reconnect_grace = Duration::ZERO).await;
+    let server =
+        Server::start(|settings| settings.streams.every.reconnect_grace = Duration::ZERO).await;
     let mut publisher = Peer::publish(&server.whip("demo"), None).await;
     let mut subscriber = Peer::subscribe(&server.whep("demo"), None).await;
     publisher.link.say_goodbye().await;

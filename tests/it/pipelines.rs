@@ -144,7 +144,7 @@ async fn viewer(server: &Server) -> Peer {
 async fn a_publisher_that_is_killed_makes_room_for_the_next() {
     let server = Server::start(|settings| {
         settings.limits.consent_timeout = Duration::from_secs(3);
-        settings.streams.reconnect_grace = Duration::ZERO;
+        settings.streams.every.reconnect_grace = Duration::ZERO;
     })
     .await;
     let mut publisher = publish(&server, "demo", "vp8");

@@ -168,7 +168,7 @@ async fn a_second_publisher_takes_the_viewers_over() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn viewers_leave_when_nobody_comes_back_or_with_what_they_can_not_play() {
     let server = Server::start(|settings| {
-        settings.streams.reconnect_grace = Duration::from_millis(300);
+        settings.streams.every.reconnect_grace = Duration::from_millis(300);
     })
     .await;
     let mut publisher = Peer::publish(&server.whip("demo"), None).await;
@@ -200,7 +200,7 @@ async fn viewers_leave_when_nobody_comes_back_or_with_what_they_can_not_play() {
 async fn a_viewer_that_came_first_begins_when_the_publisher_comes() {
     let server = Server::start(|settings| {
         settings.media.shards = 2;
-        settings.streams.wait_for_publisher = true;
+        settings.streams.every.wait_for_publisher = true;
     })
     .await;
     let mut watching = Vec::new();

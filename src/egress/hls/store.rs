@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use super::rendition::RenditionId;
 use super::segmenter::{Part, Terms};
-use crate::stream::StreamName;
+use crate::stream::{StreamName, StreamPattern};
 
 pub use resource::{Directives, File, Media, MediaFile, Rendered, Resource};
 use state::{Answer, State};
@@ -36,6 +36,8 @@ pub struct LibrarySettings {
     /// How long a stream waits for another publisher before its playlists end. What comes then would
     /// not be played: players take the end for good.
     pub grace: Duration,
+    /// The same for some streams. The first whose pattern matches holds.
+    pub graces: Vec<(StreamPattern, Duration)>,
     /// How long a stream stays after its end.
     pub linger: Duration,
     /// Requests of all streams that may wait for what comes next.
@@ -52,6 +54,7 @@ impl Default for LibrarySettings {
             hold_back: Duration::ZERO,
             max_bytes: 64 << 20,
             grace: Duration::ZERO,
+            graces: Vec::new(),
             linger: Duration::from_secs(30),
             waiting: 20_000,
             demand: Duration::from_secs(30),
@@ -106,8 +109,11 @@ impl Library {
             .cloned()
     }
 
-    fn presentation(&self, first_number: u64) -> Presentation {
+    fn presentation(&self, stream: &StreamName, first_number: u64) -> Presentation {
+        let mut graces = self.settings.graces.iter();
+        let own = graces.find(|(pattern, _)| pattern.matches(stream));
         Presentation {
+            grace: own.map_or(self.settings.grace, |(_, grace)| *grace),
             settings: Arc::clone(&self.settings),
             waiting: Arc::clone(&self.waiting),
             state: Mutex::new(State::new(first_number)),
@@ -127,7 +133,7 @@ impl Library {
         let mut streams = self.streams.write().unwrap_or_else(PoisonError::into_inner);
         let presentation = streams
             .entry(stream.clone())
-            .or_insert_with(|| Arc::new(self.presentation(first_number)));
+            .or_insert_with(|| Arc::new(self.presentation(stream, first_number)));
         let presentation = Arc::clone(presentation);
         // Under the lock of the directory, so that it can't be removed meanwhile.
         let generation = presentation.begin();
@@ -163,6 +169,7 @@ impl Library {
 #[derive(Debug)]
 pub struct Presentation {
     settings: Arc<LibrarySettings>,
+    grace: Duration,
     waiting: waiting::Count,
     state: Mutex<State>,
 }
@@ -220,8 +227,10 @@ impl Presentation {
 
     fn handle_timeout(&self, now: Instant) {
         let mut state = self.lock();
-        let grace = self.settings.grace;
-        if state.abandoned.is_some_and(|since| now >= since + grace) {
+        if state
+            .abandoned
+            .is_some_and(|since| now >= since + self.grace)
+        {
             state.end(now);
             self.wake_all(state);
         }
@@ -303,7 +312,7 @@ impl Recording {
             state.close();
             self.presentation.wake_all(state);
         }
-        if self.presentation.settings.grace.is_zero() {
+        if self.presentation.grace.is_zero() {
             self.presentation.handle_timeout(now);
         }
     }

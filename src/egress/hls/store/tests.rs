@@ -265,6 +265,23 @@ fn a_rendition_that_paused_lists_only_what_is_new() {
 }
 
 #[test]
+fn some_streams_have_a_grace_of_their_own() {
+    let long = Duration::from_secs(60);
+    let library = Library::new(LibrarySettings {
+        graces: vec![(stream().as_str().parse().unwrap(), long)],
+        ..LibrarySettings::default()
+    });
+    let (now, init) = (Instant::now(), init());
+    let recording = library.record(&stream(), FIRST);
+    push_all(&recording, &init, 0..3);
+    recording.end(now);
+    library.handle_timeout(now + long / 2);
+    assert!(!text(&library, "video.m3u8").contains("#EXT-X-ENDLIST"));
+    library.handle_timeout(now + long);
+    assert!(text(&library, "video.m3u8").contains("#EXT-X-ENDLIST"));
+}
+
+#[test]
 fn a_publisher_that_comes_back_within_the_grace_goes_on_with_the_same_playlist() {
     const GRACE: Duration = Duration::from_secs(10);
     let library = Library::new(LibrarySettings {
