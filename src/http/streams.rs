@@ -11,6 +11,7 @@ use super::AppState;
 use super::auth::presented;
 use super::hls::HlsSource;
 use super::problem::Problem;
+use crate::egress::hls::store::Sound;
 use crate::egress::hls::{Answered, Directives, File, Resource};
 use crate::gateway::{Priority, PublisherState, PublisherStatus, Rank, StreamStatus};
 
@@ -64,7 +65,7 @@ impl From<StreamStatus> for Stream {
 
 impl Stream {
     fn of(status: StreamStatus, hls: &dyn HlsSource) -> Self {
-        let answer = hls.ask(&status.name, File::Index, Directives::default());
+        let answer = hls.ask(&status.name, File::Index(Sound::All), Directives::default());
         let no_hls = match answer.map(|answer| answer.answered) {
             Some(Answered::Now(Resource::Unavailable(reason))) => Some(reason),
             _ => None,

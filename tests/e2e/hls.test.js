@@ -103,22 +103,24 @@ test("the watch page plays by HLS with low latency, and goes on with the next pu
   await playbackAdvances(page, 2);
 });
 
-test("the browser's own player plays from the first playlist on", async (t) => {
-  const page = await browser.open(t, await startSite(t));
-  const can = await page.evaluate(() => {
-    return document.querySelector("video").canPlayType("application/vnd.apple.mpegurl");
+// It goes from one variant to another by bandwidth, and fails where that is another coding of the sound.
+for (const index of ["index-audio.m3u8", "index-aac.m3u8"]) {
+  test(`the browser's own player plays ${index} from the first playlist on`, async (t) => {
+    const page = await browser.open(t, await startSite(t));
+    const can = await page.evaluate(() => {
+      return document.querySelector("video").canPlayType("application/vnd.apple.mpegurl");
+    });
+    if (!can) return t.skip("this browser has no HLS player of its own");
+    const { playlist } = await startBroadcast(t);
+    await page.evaluate((playlist) => {
+      const video = document.querySelector("video");
+      video.src = playlist;
+      video.play();
+    }, playlist.replace("index.m3u8", index));
+    await playbackAdvances(page, 4);
+    assert.equal(await pictureSize(page), "640x360");
   });
-  if (!can) return t.skip("this browser has no HLS player of its own");
-  // It takes AAC before Opus, and does not begin with a rendition that has only just been asked for.
-  const { playlist } = await startBroadcast(t, [], { ...SHORT, "hls.aac": "false" });
-  await page.evaluate((playlist) => {
-    const video = document.querySelector("video");
-    video.src = playlist;
-    video.play();
-  }, playlist);
-  await playbackAdvances(page, 4);
-  assert.equal(await pictureSize(page), "640x360");
-});
+}
 
 for (const codec of ["h264", "vp9", "av1"]) {
   test(`ffprobe reads a live ${codec} playlist`, async (t) => {

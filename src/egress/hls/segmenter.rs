@@ -25,8 +25,8 @@ use super::rendition::RenditionId;
 use super::timeline::Walls;
 use crate::rtp::MediaKind;
 
-use epoch::{Epoch, Span};
-use line::{Line, Output};
+use epoch::{End, Epoch, Span};
+use line::{Joined, Line, Output};
 pub use media::{Init, Part, Sample, Terms};
 
 /// What the segmenter aims at.
@@ -105,11 +105,14 @@ impl Clock {
     }
 
     /// Whether what has not come of a segment is given up.
-    fn is_overdue(&self, span: &Span) -> bool {
-        self.ending
-            || span
-                .end
-                .is_some_and(|end| self.horizon - end.time > PATIENCE)
+    fn is_overdue(&self, span: &Span, joined: &Joined) -> bool {
+        let late = |end: End| self.horizon - end.time > PATIENCE;
+        self.ending || (span.end.is_some_and(late) && !self.is_new(joined))
+    }
+
+    /// Whether a rendition joined so lately that what it missed may still be on its way.
+    fn is_new(&self, joined: &Joined) -> bool {
+        self.horizon - joined.since < NEWCOMER
     }
 }
 
@@ -257,8 +260,8 @@ impl Segmenter {
                 .iter()
                 .filter_map(|line| Some(line.joined.as_ref()?.segment));
             let oldest = oldest.min();
-            // The last one stays, for who may still join.
-            while epoch.spans.len() > 1
+            // Some stay, for who may still join and brings what came before it was asked for.
+            while epoch.spans.len() > JOINABLE
                 && epoch
                     .spans
                     .front()
@@ -310,6 +313,10 @@ impl Segmenter {
 const MARGIN: i64 = 1_000_000_000;
 /// So long after a cut, what a rendition has not brought of it is given up.
 const PATIENCE: i64 = 500_000_000;
+/// So long after it joined, a rendition may still bring what came before: an encoder works at it.
+const NEWCOMER: i64 = 3_000_000_000;
+/// Segments that a rendition can join: what players need to begin, and the open one.
+const JOINABLE: usize = 4;
 /// Samples of a rendition that wait for others at most.
 const MOST_WAITING: usize = 4096;
 #[cfg(test)]

@@ -18,7 +18,7 @@ use super::rendition::RenditionId;
 use super::segmenter::{Part, Terms};
 use crate::stream::{StreamName, StreamPattern};
 
-pub use resource::{Directives, File, Media, MediaFile, Rendered, Resource};
+pub use resource::{Directives, File, Media, MediaFile, Rendered, Resource, Sound};
 use state::{Answer, State};
 pub use waiting::Waiting;
 

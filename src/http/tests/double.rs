@@ -310,10 +310,10 @@ impl HlsSource for Library {
         };
         let pieces = ["0123", "456789"].map(|piece| Bytes::from_static(piece.as_bytes()));
         let resource = match (stream.as_str(), file) {
-            ("live", File::Index | File::Playlist(_)) if directives.segment == Some(99) => {
+            ("live", File::Index(_) | File::Playlist(_)) if directives.segment == Some(99) => {
                 Resource::TooFarAhead
             }
-            ("live", File::Index | File::Playlist(_)) => {
+            ("live", File::Index(_) | File::Playlist(_)) => {
                 let rendered = Rendered::new("#EXTM3U\n".repeat(50), "state".into());
                 Resource::Playlist(Arc::new(rendered))
             }

@@ -1,8 +1,8 @@
 //! The sound in AAC beside Opus, made while somebody asks for it: Apple's players know no Opus in HLS.
 //!
 //! A frame of AAC begins at the time of the sound that is heard of it, so that both codings are at the same
-//! instant. What was sent of the open segment before somebody asked is coded too: then the rendition begins
-//! with it, and not with the next one.
+//! instant. What was sent of the open segment and those before it until somebody asked is coded too: so the
+//! rendition has as much from its beginning on as players need to begin.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -29,18 +29,25 @@ pub(super) struct Aac {
     made: bool,
     /// The newest Opus packets, oldest first.
     recent: VecDeque<Sample>,
+    /// The time that they reach back.
+    kept: Duration,
     /// No start before, after one that failed.
     not_before: Option<Instant>,
 }
 
 impl Aac {
-    /// Nothing runs yet.
+    /// Nothing runs yet. Segments are about as long as `segment`.
     ///
     /// # Errors
     ///
     /// [`MediaError::NoEncoder`].
-    pub(super) fn new(stream: &StreamName, wake: &Wake) -> Result<Self, MediaError> {
+    pub(super) fn new(
+        stream: &StreamName,
+        segment: Duration,
+        wake: &Wake,
+    ) -> Result<Self, MediaError> {
         Ok(Self {
+            kept: (KEPT_SEGMENTS * segment).min(MOST_KEPT),
             stream: stream.clone(),
             description: Description::aac()?,
             wake: wake.clone(),
@@ -75,8 +82,8 @@ impl Aac {
                 self.push(sample, now);
                 continue;
             }
-            let oldest = sample.pts - KEPT.as_nanos() as i64;
-            while self.recent.len() >= MOST_KEPT
+            let oldest = sample.pts - self.kept.as_nanos() as i64;
+            while self.recent.len() >= MOST_PACKETS
                 || self.recent.front().is_some_and(|one| one.pts < oldest)
             {
                 self.recent.pop_front();
@@ -162,9 +169,10 @@ impl Aac {
 
 /// What `pipelines/hls-encode-aac-*.launch` make, with what a container adds.
 const BITRATE: u64 = 140_000;
-/// As much of the past as is kept: a segment of a usual length, with a late keyframe.
-const KEPT: Duration = Duration::from_secs(4);
+/// As much of the past as is kept: the segments that players need to begin, and the open one.
+const KEPT_SEGMENTS: u32 = 4;
+const MOST_KEPT: Duration = Duration::from_secs(20);
 /// The same in packets, of which a publisher can make short ones.
-const MOST_KEPT: usize = 800;
+const MOST_PACKETS: usize = 1000;
 /// Between two tries to start.
 const PAUSE: Duration = Duration::from_secs(10);

@@ -58,7 +58,7 @@ pub(super) fn select(
     }
     let is_opus = tracks.iter().any(|track| track.info.codec == Codec::Opus);
     let aac = (settings.aac && is_opus)
-        .then(|| Aac::new(stream, wake))
+        .then(|| Aac::new(stream, settings.segment_target, wake))
         .transpose();
     let aac = aac.unwrap_or_else(|error| {
         tracing::warn!(%stream, %error, "no AAC for Apple's players");

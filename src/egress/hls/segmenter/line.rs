@@ -36,6 +36,8 @@ pub(super) struct Joined {
     pub(super) init: Arc<Init>,
     /// The segment that it is in.
     pub(super) segment: u64,
+    /// The newest instant of any rendition when it joined (wall-clock time).
+    pub(super) since: i64,
     /// Where the samples that it took end, in its media time.
     pub(super) end: i64,
     open: Vec<Sample>,
@@ -60,12 +62,13 @@ impl Line {
         }
     }
 
-    /// Takes part from `segment` on; `start` is where, in its media time.
-    pub(super) fn join(&mut self, init: Arc<Init>, segment: u64, start: i64) {
+    /// Takes part from `segment` on; `start` is where, in its media time, and `since` when.
+    pub(super) fn join(&mut self, init: Arc<Init>, segment: u64, start: i64, since: i64) {
         self.leaving = false;
         self.joined = Some(Joined {
             init,
             segment,
+            since,
             end: start,
             open: Vec::new(),
             start,

@@ -82,7 +82,7 @@ impl Segmenter {
             self.settled = true;
         }
         if let Some(line) = self.lines.get_mut(leader.index()) {
-            line.join(init, number, media);
+            line.join(init, number, media, i64::MIN / 2);
         }
         Ok(true)
     }

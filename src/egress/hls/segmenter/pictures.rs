@@ -17,7 +17,7 @@ pub(super) fn step(
     out: &mut Output<'_>,
 ) -> Result<Step, BoxError> {
     let Some(joined) = &line.joined else {
-        return join(line, epoch);
+        return join(line, epoch, clock);
     };
     let (segment, format) = (joined.segment, Arc::clone(&joined.init.format));
     let Some(span) = epoch.span(segment) else {
@@ -27,7 +27,7 @@ pub(super) fn step(
         return Ok(Step::Wait);
     };
     let leads = line.id == epoch.leader;
-    let overdue = clock.is_overdue(&span) || line.leaving;
+    let overdue = clock.is_overdue(&span, joined) || line.leaving;
     let Some(front) = line.queue.front() else {
         if span.end.is_none() || !(leads || overdue) {
             return Ok(Step::Wait);
@@ -84,7 +84,7 @@ pub(super) fn step(
 }
 
 /// Another layer than the leading one takes part from a keyframe on.
-fn join(line: &mut Line, epoch: &Epoch) -> Result<Step, BoxError> {
+fn join(line: &mut Line, epoch: &Epoch, clock: &Clock) -> Result<Step, BoxError> {
     // Where sound leads, pictures begin an epoch of their own.
     if line.leaving || epoch.leader.kind() == MediaKind::Audio {
         return Ok(Step::Wait);
@@ -103,7 +103,7 @@ fn join(line: &mut Line, epoch: &Epoch) -> Result<Step, BoxError> {
         };
         if epoch.place_picture(line.id, 0, front, span) == Place::Here {
             let (init, start) = (Init::of(&front.format)?, front.dts);
-            line.join(init, span.number, start);
+            line.join(init, span.number, start, clock.horizon);
             return Ok(Step::Again);
         }
     }

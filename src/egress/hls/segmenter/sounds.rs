@@ -17,15 +17,17 @@ pub(super) fn step(
     out: &mut Output<'_>,
 ) -> Result<Step, BoxError> {
     let Some(joined) = &line.joined else {
-        return join(line, epoch);
+        return join(line, epoch, clock);
     };
     let (segment, end, format) = (joined.segment, joined.end, Arc::clone(&joined.init.format));
+    let is_new = clock.is_new(joined);
     let Some(span) = epoch.span(segment) else {
         if epoch.closing || line.leaving {
             line.joined = None;
         }
         return Ok(Step::Wait);
     };
+    let overdue = clock.is_overdue(&span, joined);
     // What was filled with silence is not said again.
     if line
         .queue
@@ -57,8 +59,11 @@ pub(super) fn step(
             let full = span
                 .end
                 .is_some_and(|last| last.time - end - epoch.wall(line.id) < TOLERANCE);
-            if full || (span.end.is_some() && (clock.is_overdue(&span) || line.leaving)) {
+            if full || (span.end.is_some() && (overdue || line.leaving)) {
                 return finish(line, &format, &span, epoch, out);
+            }
+            if is_new {
+                return Ok(Step::Wait);
             }
             fill_late(line, &format, &span, epoch, clock, out)
         }
@@ -150,7 +155,7 @@ fn fill_late(
 }
 
 /// Takes part from the begin of a segment on.
-fn join(line: &mut Line, epoch: &Epoch) -> Result<Step, BoxError> {
+fn join(line: &mut Line, epoch: &Epoch, clock: &Clock) -> Result<Step, BoxError> {
     let wall = epoch.wall(line.id);
     if line.leaving {
         return Ok(Step::Wait);
@@ -181,7 +186,7 @@ fn join(line: &mut Line, epoch: &Epoch) -> Result<Step, BoxError> {
             front.pts
         };
         let init = Init::of(&front.format)?;
-        line.join(init, span.number, start);
+        line.join(init, span.number, start, clock.horizon);
         return Ok(Step::Again);
     }
     Ok(Step::Wait)

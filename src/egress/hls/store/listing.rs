@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::LibrarySettings;
-use super::resource::{Rendered, Resource};
+use super::resource::{Rendered, Resource, Sound};
 use super::state::{State, rounded};
 use crate::egress::hls::playlist::{
     AudioVariant, Bits, MediaList, Multivariant, PlaylistError, VideoVariant,
@@ -87,15 +87,16 @@ impl State {
     }
 
     /// The multivariant playlist.
-    pub(super) fn index(&mut self, settings: &LibrarySettings) -> Resource {
+    pub(super) fn index(&mut self, sound: Sound, settings: &LibrarySettings) -> Resource {
         if self.is_too_young() {
             return Resource::NotYet;
         }
-        if let Some(known) = &self.index {
+        if let Some(known) = &self.indexes[sound as usize] {
             return Resource::Playlist(Arc::clone(known));
         }
-        let all = self.multivariant(settings);
-        if all.videos.is_empty() && all.audios.is_empty() {
+        let all = self.multivariant(sound, settings);
+        let lacks_aac = sound == Sound::Aac && all.audios.is_empty();
+        if lacks_aac || all.videos.is_empty() && all.audios.is_empty() {
             return Resource::NotFound;
         }
         let Some(text) = written(all.write()) else {
@@ -103,14 +104,15 @@ impl State {
         };
         let tag = format!("i{:x}-{:x}", self.first_number, self.changes);
         let rendered = Arc::new(Rendered::new(text, tag));
-        self.index = Some(Arc::clone(&rendered));
+        self.indexes[sound as usize] = Some(Arc::clone(&rendered));
         Resource::Playlist(rendered)
     }
 
     /// The renditions that have the newest segments, and those that would be made.
-    fn multivariant(&self, settings: &LibrarySettings) -> Multivariant {
+    fn multivariant(&self, sound: Sound, settings: &LibrarySettings) -> Multivariant {
         let mut all = Multivariant::default();
-        for id in RenditionId::all() {
+        let listed = |id: &RenditionId| id.kind() == MediaKind::Video || sound.has(*id);
+        for id in RenditionId::all().filter(listed) {
             let shelf = &self.shelves[id.index()];
             let last = shelf.segments.back();
             let current = last.filter(|last| last.number + 2 >= self.next_number);

@@ -10,7 +10,7 @@ use crate::egress::hls::rendition::RenditionId;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum File {
     /// The multivariant playlist.
-    Index,
+    Index(Sound),
     /// The playlist of a rendition.
     Playlist(RenditionId),
     /// An init segment, by the number of the segment that first needed it.
@@ -21,11 +21,40 @@ pub enum File {
     Part(RenditionId, u64, usize),
 }
 
+/// Which codings of the sound a multivariant playlist has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sound {
+    /// All that there are.
+    #[default]
+    All,
+    /// That of [`RenditionId::Audio`] only, for players that can't tell codings from qualities.
+    Published,
+    /// AAC only.
+    Aac,
+}
+
+impl Sound {
+    /// How many there are.
+    pub(super) const COUNT: usize = 3;
+
+    /// Whether a rendition of sound is listed.
+    pub(super) fn has(self, rendition: RenditionId) -> bool {
+        match self {
+            Self::All => true,
+            Self::Published => rendition == RenditionId::Audio,
+            Self::Aac => rendition == RenditionId::Aac,
+        }
+    }
+}
+
 impl File {
     /// The file of a path below the stream's; each file has one spelling.
     pub fn of_path(path: &str) -> Option<Self> {
-        if path == "index.m3u8" {
-            return Some(Self::Index);
+        match path {
+            "index.m3u8" => return Some(Self::Index(Sound::All)),
+            "index-audio.m3u8" => return Some(Self::Index(Sound::Published)),
+            "index-aac.m3u8" => return Some(Self::Index(Sound::Aac)),
+            _ => {}
         }
         if let Some(name) = path.strip_suffix(".m3u8") {
             return RenditionId::of_name(name).map(Self::Playlist);

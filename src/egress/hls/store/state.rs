@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use slab::Slab;
 
-use super::resource::{Directives, File, Rendered, Resource};
+use super::resource::{Directives, File, Rendered, Resource, Sound};
 use super::shelf::Shelf;
 use super::{LibrarySettings, Offer};
 use crate::egress::hls::rendition::RenditionId;
@@ -40,7 +40,8 @@ pub(super) struct State {
     begun: bool,
     /// The newest segments, each with the discontinuities up to it and its own.
     pub(super) cuts: VecDeque<(u64, u64)>,
-    pub(super) index: Option<Arc<Rendered>>,
+    /// By [`Sound`].
+    pub(super) indexes: [Option<Arc<Rendered>>; Sound::COUNT],
     /// Counts changes, to name states.
     pub(super) changes: u64,
 }
@@ -68,7 +69,7 @@ impl State {
             first_number,
             begun: false,
             cuts: VecDeque::new(),
-            index: None,
+            indexes: Default::default(),
             changes: 0,
         }
     }
@@ -93,7 +94,7 @@ impl State {
 
     pub(super) fn set_offer(&mut self, rendition: RenditionId, offer: Option<Offer>) {
         self.offers[rendition.index()] = offer;
-        self.index = None;
+        self.indexes = Default::default();
         self.changes += 1;
     }
 
@@ -105,7 +106,7 @@ impl State {
     }
 
     fn forget_rendered(&mut self) {
-        self.index = None;
+        self.indexes = Default::default();
         for shelf in &mut self.shelves {
             shelf.rendered = [None, None];
         }
@@ -124,7 +125,7 @@ impl State {
         self.promise(part.terms);
         self.changes += 1;
         if part.last {
-            self.index = None;
+            self.indexes = Default::default();
         }
         if let Some(shelf) = self.shelves.get_mut(part.rendition.index()) {
             shelf.push(part, number, discontinuity);
@@ -226,7 +227,7 @@ impl State {
         }
         self.note_begin();
         let media = match file {
-            File::Index => return Answer::Ready(self.index(settings)),
+            File::Index(sound) => return Answer::Ready(self.index(sound, settings)),
             File::Playlist(id) => {
                 self.asked[id.index()] = Some(now);
                 return self.playlist(id, directives, settings);
@@ -259,7 +260,10 @@ impl State {
             return Answer::Ready(Resource::NotYet);
         }
         let shelf = &self.shelves[id.index()];
-        let whole = shelf.run(settings.window).any(|segment| segment.complete);
+        // Players begin with some segments, and one that is only just being made gets them soon.
+        let least = if offered { FIRST_SEGMENTS } else { 1 };
+        let run = shelf.run(settings.window);
+        let whole = run.filter(|segment| segment.complete).take(least).count() == least;
         // One that is made on demand and was not wanted for a while is not there.
         let stale = offered
             && shelf
@@ -328,6 +332,9 @@ fn advance_limit(part_target: Duration) -> usize {
     let millis = part_target.as_millis().max(1) as usize;
     3_000_usize.div_ceil(millis).max(3)
 }
+
+/// Chromium's own player never begins with fewer.
+const FIRST_SEGMENTS: usize = 3;
 
 /// A player of a live stream needs three segments: so many stay, however large they are.
 const LEAST_SEGMENTS: u64 = 4;

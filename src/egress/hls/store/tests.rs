@@ -320,6 +320,12 @@ fn one_that_is_made_on_demand_is_listed_and_waited_for() {
     let recording = library.record(&stream(), FIRST);
     let init = init();
     push_all(&recording, &init, 0..3);
+    for number in 0..3 {
+        recording.push(Part {
+            rendition: AUDIO,
+            ..segment(&init, number, 10)
+        });
+    }
     recording.offer(
         RenditionId::Aac,
         Some(Offer {
@@ -333,6 +339,13 @@ fn one_that_is_made_on_demand_is_listed_and_waited_for() {
         index.contains("aac.m3u8") && index.contains("mp4a.40.2"),
         "{index}"
     );
+    let codings = |path: &str| {
+        let index = text(&library, path);
+        (index.contains("aac.m3u8"), index.contains("audio.m3u8"))
+    };
+    assert_eq!(codings("index.m3u8"), (true, true));
+    assert_eq!(codings("index-audio.m3u8"), (false, true));
+    assert_eq!(codings("index-aac.m3u8"), (true, false));
     assert!(!recording.is_wanted(RenditionId::Aac, now));
     let presentation = library.get(&stream()).unwrap();
     let file = File::Playlist(RenditionId::Aac);
@@ -341,15 +354,20 @@ fn one_that_is_made_on_demand_is_listed_and_waited_for() {
     assert!(recording.is_wanted(RenditionId::Aac, now));
     let demand = LibrarySettings::default().demand;
     assert!(!recording.is_wanted(RenditionId::Aac, now + demand));
-    recording.push(Part {
-        rendition: RenditionId::Aac,
-        ..segment(&init, 3, 10)
-    });
+    // It begins with what came before it was asked for, and is there when players can begin.
+    for number in 0..3 {
+        assert!(is_not_yet(&library, "aac.m3u8"), "{number} segments");
+        recording.push(Part {
+            rendition: RenditionId::Aac,
+            ..segment(&init, number, 10)
+        });
+    }
     let list = text(&library, "aac.m3u8");
     assert!(
-        list.contains(&format!("#EXT-X-MEDIA-SEQUENCE:{}\n", FIRST + 3)),
+        list.contains(&format!("#EXT-X-MEDIA-SEQUENCE:{FIRST}\n")),
         "{list}"
     );
+    assert_eq!(list.matches("#EXTINF").count(), 3);
     // The others go on without it.
     push_all(&recording, &init, 3..7);
     assert!(is_not_yet(&library, "aac.m3u8"));
