@@ -36,8 +36,6 @@ pub(super) struct State {
     /// The first number that no segment has.
     pub(super) next_number: u64,
     pub(super) first_number: u64,
-    /// There has been enough for a player to begin with.
-    begun: bool,
     /// The newest segments, each with the discontinuities up to it and its own.
     pub(super) cuts: VecDeque<(u64, u64)>,
     /// By [`Sound`].
@@ -67,7 +65,6 @@ impl State {
             base: first_number,
             next_number: first_number,
             first_number,
-            begun: false,
             cuts: VecDeque::new(),
             indexes: Default::default(),
             changes: 0,
@@ -190,28 +187,10 @@ impl State {
 
     /// It is live, and has less than a player needs to begin.
     pub(super) fn is_too_young(&self) -> bool {
-        self.ended.is_none() && !self.begun
-    }
-
-    /// Sees whether a player can begin: the lengths of segments are known, and of all renditions the same ones are
-    /// there. Chromium's own player never begins with a rendition that is behind.
-    fn note_begin(&mut self) {
         let settled = self
             .terms
             .is_some_and(|terms| terms.target_duration.is_some());
-        if self.begun || !settled {
-            return;
-        }
-        let from_first = self.shelves.iter().filter(|shelf| {
-            let first = shelf.segments.front();
-            first.is_some_and(|first| first.number == self.first_number)
-        });
-        let mut whole = from_first.map(|shelf| {
-            let whole = shelf.segments.iter().filter(|segment| segment.complete);
-            whole.count()
-        });
-        let first = whole.next();
-        self.begun = whole.all(|other| Some(other) == first);
+        self.ended.is_none() && !settled
     }
 
     /// What a request gets now. `now` is noted for renditions that are made on demand.
@@ -225,7 +204,6 @@ impl State {
         if let Some(reason) = &self.unavailable {
             return Answer::Ready(Resource::Unavailable(reason.clone()));
         }
-        self.note_begin();
         let media = match file {
             File::Index(sound) => return Answer::Ready(self.index(sound, settings)),
             File::Playlist(id) => {
