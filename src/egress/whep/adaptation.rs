@@ -12,7 +12,7 @@ use crate::stream::{LayerId, RankedLayer, Ring, TrackId};
 pub(super) struct Adaptation {
     config: BandwidthConfig,
     /// Made when there is something to choose for the first time.
-    pub(super) bandwidth: Option<Box<Bandwidth>>,
+    bandwidth: Option<Box<Bandwidth>>,
 }
 
 impl Adaptation {
@@ -20,6 +20,13 @@ impl Adaptation {
     pub(super) fn active(&mut self) -> Option<&mut Bandwidth> {
         self.bandwidth
             .as_deref_mut()
+            .filter(|bandwidth| bandwidth.is_active)
+    }
+
+    /// The same to look at.
+    fn current(&self) -> Option<&Bandwidth> {
+        self.bandwidth
+            .as_deref()
             .filter(|bandwidth| bandwidth.is_active)
     }
 
@@ -61,8 +68,7 @@ impl Adaptation {
 impl Subscriber {
     /// Whether there is something to adapt.
     pub fn is_adapting(&self) -> bool {
-        let bandwidth = self.adaptation.bandwidth.as_deref();
-        bandwidth.is_some_and(|bandwidth| bandwidth.is_active)
+        self.adaptation.current().is_some()
     }
 
     /// How it adapts, told before the first packet.
@@ -72,8 +78,7 @@ impl Subscriber {
 
     /// What is known of the way to the viewer; none where there is nothing to choose.
     pub fn bandwidth(&self) -> Option<BandwidthStatus> {
-        let bandwidth = self.adaptation.bandwidth.as_deref()?;
-        bandwidth.is_active.then(|| bandwidth.status())
+        self.adaptation.current().map(Bandwidth::status)
     }
 
     /// After feedback or a timeout: sends the padding that is due, out of the rings, and chooses the
