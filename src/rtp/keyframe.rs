@@ -5,6 +5,7 @@
 //! one answer of `true` for one timestamp; whoever knows the timestamps takes the first.
 
 use super::Codec;
+use super::bits::Bits;
 
 /// Whether a decoder that gets this packet and all later ones can begin to decode.
 ///
@@ -37,6 +38,31 @@ fn h264(payload: &[u8]) -> bool {
         }
         [nal_header, ..] => begins(*nal_header),
     }
+}
+
+/// Whether the picture that begins with this payload of H.264 is predicted from both directions; none
+/// where no slice of a picture begins. Such pictures come after one that is shown later, whatever
+/// their timestamps say: there are senders that stamp them in the order of decoding.
+pub(crate) fn is_h264_b_picture(payload: &[u8]) -> Option<bool> {
+    const SLICE: u8 = 1;
+    const STAP_A: u8 = 24;
+    const FU_A: u8 = 28;
+    let slice = match payload {
+        [indicator, fu_header, slice @ ..] if indicator & 0x1F == FU_A => {
+            (fu_header & 0x9F == 0x80 | SLICE).then_some(slice)
+        }
+        [indicator, units @ ..] if indicator & 0x1F == STAP_A => aggregated(units)
+            .find(|unit| unit[0] & 0x1F == SLICE)
+            .map(|unit| &unit[1..]),
+        [header, slice @ ..] if header & 0x1F == SLICE => Some(slice),
+        _ => None,
+    }?;
+    // Section 7.3.3: first_mb_in_slice is 0 in the first slice, a single bit, and slice_type follows.
+    let mut bits = Bits::new(slice);
+    if bits.golomb()? != 0 {
+        return None;
+    }
+    Some(bits.golomb()? % 5 == 1)
 }
 
 /// RFC 7798, section 4.4, without the DONL fields, which only `sprop-max-don-diff` above 0 brings.
@@ -174,6 +200,24 @@ mod tests {
     }
 
     #[test]
+    fn h264_pictures_tell_their_directions() {
+        // ue(0) and ue(slice_type): 1 is B (010), 6 too (00111), 0 is P (1), 7 is I (0001000).
+        assert_eq!(is_h264_b_picture(&[0x01, 0b1010_0000]), Some(true));
+        assert_eq!(is_h264_b_picture(&[0x01, 0b1001_1100]), Some(true));
+        assert_eq!(is_h264_b_picture(&[0x41, 0b1100_0000]), Some(false));
+        assert_eq!(is_h264_b_picture(&[0x41, 0b1000_1000]), Some(false));
+        let fragment = [0x1C, 0x81, 0b1010_0000];
+        assert_eq!(is_h264_b_picture(&fragment), Some(true));
+        let aggregate = [0x18, 0, 1, 0x09, 0, 2, 0x01, 0b1010_0000];
+        assert_eq!(is_h264_b_picture(&aggregate), Some(true));
+        for other in [&[0x1C, 0x01, 0b1010_0000][..], &[0x65, 0x88], &[0x01], &[]] {
+            assert_eq!(is_h264_b_picture(other), None, "{other:?}");
+        }
+        let second_slice = [0x01, 0b0100_1000];
+        assert_eq!(is_h264_b_picture(&second_slice), None);
+    }
+
+    #[test]
     fn h265_parameter_sets_and_random_access_pictures_begin() {
         let starts = |payload: &[u8]| starts_keyframe(Codec::H265, payload);
         assert!(starts(&[32 << 1, 1, 0]), "VPS");
@@ -228,6 +272,7 @@ mod tests {
         fn any_payload_is_survived(payload in proptest::collection::vec(any::<u8>(), 0..64)) {
             for codec in Codec::ALL {
                 let _ = starts_keyframe(codec, &payload);
+                let _ = is_h264_b_picture(&payload);
             }
         }
     }

@@ -3,6 +3,7 @@
 pub(crate) mod bits;
 pub mod codec;
 pub mod extension;
+pub(crate) mod h264;
 pub mod header;
 pub mod keyframe;
 pub(crate) mod picture;
@@ -16,4 +17,5 @@ pub use codec::{Codec, MediaKind};
 pub use extension::{Extension, ExtensionMap};
 pub use header::{Header, HeaderError};
 pub use picture_size::picture_size;
+pub(crate) use picture_size::{ParameterSets, h264_profile, parameter_sets};
 pub use vp8::PictureCounters;

@@ -1,5 +1,6 @@
 //! How large the pictures are, read from the packet that a keyframe begins with.
 
+use super::h264::ProfileLevelId;
 use super::keyframe::{aggregated, vp8_frame, vp9_frame};
 use super::{Codec, picture};
 
@@ -17,6 +18,68 @@ pub fn picture_size(codec: Codec, payload: &[u8]) -> Option<(u16, u16)> {
         Codec::Opus | Codec::Pcmu | Codec::Pcma | Codec::G722 => None,
     }?;
     Some((picture.width, picture.height))
+}
+
+/// Which parameter sets a payload holds whole; they are never fragmented, as they are small.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ParameterSets {
+    /// A sequence parameter set.
+    pub(crate) sequence: bool,
+    /// A picture parameter set.
+    pub(crate) picture: bool,
+}
+
+/// Looks for the parameter sets that H.264 and H.265 need ahead of each keyframe.
+pub(crate) fn parameter_sets(codec: Codec, payload: &[u8]) -> ParameterSets {
+    let mut found = ParameterSets::default();
+    match codec {
+        Codec::H264 => h264_units(payload, |kind| match kind {
+            7 => found.sequence = true,
+            8 => found.picture = true,
+            _ => {}
+        }),
+        Codec::H265 => h265_units(payload, |kind| match kind {
+            33 => found.sequence = true,
+            34 => found.picture = true,
+            _ => {}
+        }),
+        _ => {}
+    }
+    found
+}
+
+fn h264_units(payload: &[u8], mut see: impl FnMut(u8)) {
+    const STAP_A: u8 = 24;
+    match payload {
+        [indicator, units @ ..] if indicator & 0x1F == STAP_A => {
+            aggregated(units).for_each(|unit| see(unit[0] & 0x1F));
+        }
+        [header, ..] => see(header & 0x1F),
+        [] => {}
+    }
+}
+
+fn h265_units(payload: &[u8], mut see: impl FnMut(u8)) {
+    const AGGREGATION: u8 = 48;
+    let kind = |header: u8| header >> 1 & 0x3F;
+    match payload {
+        [first, _, units @ ..] if kind(*first) == AGGREGATION => {
+            aggregated(units).for_each(|unit| see(kind(unit[0])));
+        }
+        [first, ..] => see(kind(*first)),
+        [] => {}
+    }
+}
+
+/// The profile and level of the sequence parameter set in this payload of H.264 (section 7.3.2.1.1),
+/// where it holds one.
+pub(crate) fn h264_profile(payload: &[u8]) -> Option<ProfileLevelId> {
+    let &[_, idc, constraints, level] = h264_parameters(payload)?.first_chunk()?;
+    Some(ProfileLevelId {
+        idc,
+        constraints,
+        level,
+    })
 }
 
 /// A sequence parameter set in a packet of its own, or in a STAP-A (RFC 6184, section 5.7.1).
@@ -104,6 +167,28 @@ mod tests {
         assert_eq!(picture_size(Codec::H264, &aggregate), Some((640, 360)));
         assert_eq!(picture_size(Codec::H264, &[0x65, 0x88]), None);
         assert_eq!(picture_size(Codec::H264, &[0x78]), None);
+    }
+
+    #[test]
+    fn parameter_sets_are_found_alone_and_in_aggregates() {
+        let both = ParameterSets {
+            sequence: true,
+            picture: true,
+        };
+        let none = ParameterSets::default();
+        let h264 = |payload: &[u8]| parameter_sets(Codec::H264, payload);
+        assert_eq!(h264(&[0x78, 0, 2, 0x67, 0x42, 0, 1, 0x68]), both);
+        assert!(h264(&[0x68, 0xCE]).picture);
+        assert_eq!(h264(&[0x65, 0x88]), none);
+        assert_eq!(h264(&[]), none);
+        let h265 = |payload: &[u8]| parameter_sets(Codec::H265, payload);
+        assert_eq!(h265(&[48 << 1, 1, 0, 1, 33 << 1, 0, 1, 34 << 1]), both);
+        assert_eq!(h265(&[19 << 1, 1, 0]), none);
+        assert_eq!(h265(&[]), none);
+        assert_eq!(parameter_sets(Codec::Vp8, &[0x67]), none);
+        let profile = h264_profile(&SPS).unwrap();
+        assert_eq!((profile.idc, profile.level), (0x42, 0x1e));
+        assert_eq!(h264_profile(&[0x67, 0x42]), None);
     }
 
     #[test]

@@ -56,6 +56,7 @@ pub use leniency::Leniency;
 pub use media_section::{Direction, ExtensionOffer, MediaSection};
 pub use offer::{Offer, OfferError};
 pub use payload_format::PayloadFormat;
+pub(crate) use payload_format::parameter as format_parameter;
 pub use player_answer::Answer;
 pub use publish::accept_publisher;
 pub use refusal::{CodecList, MediaKinds, Refusal};

@@ -89,7 +89,7 @@ pub(super) fn parameters(fmtp: &str) -> impl Iterator<Item = (&str, &str)> {
 }
 
 /// The value of one of [`parameters`].
-pub(super) fn parameter<'a>(fmtp: &'a str, name: &str) -> Option<&'a str> {
+pub(crate) fn parameter<'a>(fmtp: &'a str, name: &str) -> Option<&'a str> {
     parameters(fmtp)
         .find(|(candidate, _)| candidate.eq_ignore_ascii_case(name))
         .map(|(_, value)| value)
