@@ -148,6 +148,7 @@ impl App {
             gateway,
             hls: Arc::new(library.clone()),
             thumbnails: Arc::new(stills),
+            counters: snapshots(shards.handles()),
             tokens: Arc::new(tokens),
             settings: Arc::new(http_settings),
         };
@@ -357,6 +358,11 @@ fn hls_settings(settings: &Settings) -> HlsSettings {
     }
 }
 
+fn snapshots(shards: Arc<[ShardHandle]>) -> Arc<dyn Fn() -> Vec<shard::Snapshot> + Send + Sync> {
+    let snapshot = |shard: &ShardHandle| shard.counters().snapshot();
+    Arc::new(move || shards.iter().map(snapshot).collect())
+}
+
 fn tokens(settings: &Settings) -> Result<Tokens, TokenError> {
     let token = |secret: &Secret| secret.expose().parse::<Token>();
     let every = |secret: &Option<Secret>| secret.iter().map(token).collect::<Result<Vec<_>, _>>();
@@ -370,6 +376,7 @@ fn tokens(settings: &Settings) -> Result<Tokens, TokenError> {
             every_stream: every(&auth.play_token)?,
             ..Rules::default()
         },
+        metrics: auth.metrics_token.as_ref().map(token).transpose()?,
     };
     for (stream, own) in &auth.streams {
         for (rules, secret) in [

@@ -10,7 +10,7 @@ use tidegate::ingest;
 use tidegate::sdp::{DtlsRole, IceCredentials};
 use tidegate::shard::{
     Config, Message, OpenSession, Role, SessionKey, ShardHandle, ShardId, Shards, Snapshot,
-    StreamKey,
+    StreamCounters, StreamKey,
 };
 use tidegate::stream::KeyframeCache;
 use tidegate::transport::{self, Identity, Timeouts};
@@ -92,6 +92,7 @@ impl Stage {
         stage.open(Role::Publisher {
             stream: STREAM,
             spec: broadcast::publisher_spec(),
+            counters: Arc::new(StreamCounters::new(1)),
             stall_after: None,
         });
         stage.publisher.connect(&stage.socket);
@@ -114,6 +115,7 @@ impl Stage {
             stream: STREAM,
             origin: ShardId(0),
             tracks: Arc::new(broadcast::tracks()),
+            counters: Arc::new(StreamCounters::new(1)),
             spec: broadcast::subscriber_spec(),
             cname: "bench".into(),
         });

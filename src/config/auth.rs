@@ -28,6 +28,7 @@ pub(super) fn auth(raw: raw::Auth) -> Result<Auth, Error> {
     Ok(Auth {
         publish_token: token("auth.publish_token", raw.publish_token)?,
         play_token: token("auth.play_token", raw.play_token)?,
+        metrics_token: token("auth.metrics_token", raw.metrics_token)?,
         allow_query_token: flag("auth.allow_query_token", raw.allow_query_token, false)?,
         streams,
     })

@@ -73,6 +73,7 @@ impl From<&Settings> for Raw {
             auth: raw::Auth {
                 publish_token: hidden(auth.publish_token.as_ref()),
                 play_token: hidden(auth.play_token.as_ref()),
+                metrics_token: hidden(auth.metrics_token.as_ref()),
                 allow_query_token: Some(auth.allow_query_token.into()),
                 stream: auth.streams.iter().map(raw_stream).collect(),
             },
@@ -223,6 +224,7 @@ mod tests {
         let secret = || Some(Secret::new("hunter2"));
         settings.auth.publish_token = secret();
         settings.auth.play_token = secret();
+        settings.auth.metrics_token = secret();
         let stream = StreamAuth {
             publish_token: secret(),
             play_token: secret(),

@@ -44,6 +44,7 @@ pub(super) const KEYS: &[&str] = &[
     "media.bandwidth.ceiling_kbps",
     "auth.publish_token",
     "auth.play_token",
+    "auth.metrics_token",
     "auth.allow_query_token",
     "streams.wait_for_publisher",
     "streams.reconnect_grace",
@@ -188,6 +189,7 @@ pub(super) struct RetransmissionPackets {
 pub(super) struct Auth {
     pub(super) publish_token: Option<Value>,
     pub(super) play_token: Option<Value>,
+    pub(super) metrics_token: Option<Value>,
     pub(super) allow_query_token: Option<Value>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) stream: Vec<AuthStream>,

@@ -111,6 +111,8 @@ pub struct Auth {
     pub publish_token: Option<Secret>,
     /// Asked for by WHEP and HLS; without one, playing is open to all.
     pub play_token: Option<Secret>,
+    /// Asked for by the metrics; without one, they are open to loopback only.
+    pub metrics_token: Option<Secret>,
     /// Whether the URL may carry `?token=` where there is no `Authorization` header.
     pub allow_query_token: bool,
     /// Streams with tokens of their own.

@@ -52,6 +52,13 @@ impl SenderClock {
         }
     }
 
+    /// The NTP time of an RTP timestamp that is no more than half its range away.
+    pub fn ntp_of(&self, rtp_timestamp: u32) -> u64 {
+        let ticks = i64::from(rtp_timestamp.wrapping_sub(self.rtp_timestamp) as i32);
+        let elapsed = (i128::from(ticks) << 32) / i128::from(self.clock_rate.max(1));
+        self.ntp.wrapping_add(elapsed as u64)
+    }
+
     /// NTP time and RTP timestamp of `now` (RFC 3550, section 6.4.1).
     pub fn at(&self, now: Instant) -> (u64, u32) {
         let elapsed = now.saturating_duration_since(self.at);

@@ -9,8 +9,12 @@ use super::{
     Client, CreateError, Created, Description, IfMatch, Patched, Rank, SessionError, SessionId,
     SessionKind,
 };
+use crate::ingest::Finding;
+use crate::ingest::verdict::findings_of_offer;
+use crate::media::HlsSettings;
+use crate::rtp::{Codec, MediaKind};
 use crate::sdp::{self, Candidate, DtlsRole, Fingerprint, IceCredentials};
-use crate::shard::{Message, OpenSession, Role, SessionKey, ShardId};
+use crate::shard::{Message, OpenSession, Role, SessionKey, ShardId, StreamCounters};
 use crate::stream::{StreamName, TrackInfo};
 use crate::transport;
 
@@ -36,18 +40,23 @@ impl Task {
             .iter()
             .map(|track| track.info.clone())
             .collect();
+        let counters = Arc::new(StreamCounters::new(self.shards.len()));
         let codecs = codecs(&tracks);
+        let notices = notices(&accepted.spec, self.config.hls.as_ref().map(|(hls, _)| hls));
         let (mut session, created) =
             self.new_session(SessionKind::Whip, name, client, shard, accepted.answer);
         session.peer_ufrag = Some(offer.ice.ufrag.clone());
         session.rank = rank;
         let key = session.place.key;
-        let (stream, displaced) = self.directory.add_publisher(session, tracks);
+        let (stream, displaced) =
+            self.directory
+                .add_publisher(session, tracks, Arc::clone(&counters));
         self.close(displaced);
         let transport = self.transport(ice, accepted.remote_fingerprint, accepted.dtls_role);
         let role = Role::Publisher {
             stream,
             spec: accepted.spec,
+            counters,
             stall_after,
         };
         self.send(
@@ -59,7 +68,7 @@ impl Task {
             })),
         );
         tracing::info!(stream = %name, session = key.0, codecs, ?rank, "a publisher has come");
-        Ok(created)
+        Ok(Created { notices, ..created })
     }
 
     /// Makes an answer with what is ours in it.
@@ -113,6 +122,7 @@ impl Task {
             etag: session.etag.clone(),
             sdp,
             description: Description::Answer,
+            notices: Vec::new(),
         };
         (session, created)
     }
@@ -188,6 +198,28 @@ impl Task {
         self.forget(place.key, "it was deleted");
         Ok(())
     }
+}
+
+/// What the publisher's offer shows to be wrong.
+fn notices(spec: &sdp::PublisherSpec, hls: Option<&HlsSettings>) -> Vec<String> {
+    let findings = findings_of_offer(spec);
+    let told = findings.iter().map(|Finding { defect, .. }| {
+        let advice = defect.advice();
+        format!(
+            "{}: {defect}: {}; {}",
+            defect.name(),
+            advice.effect,
+            advice.others
+        )
+    });
+    let video = spec
+        .tracks
+        .iter()
+        .find(|track| track.info.kind() == MediaKind::Video);
+    let is_vp8 = video.is_some_and(|track| track.info.codec == Codec::Vp8);
+    let no_hls = (is_vp8 && hls.is_some_and(|hls| !hls.transcodes.any()))
+        .then(|| "no_hls: no HLS for this stream: VP8; offer H264, VP9 or AV1 too".to_owned());
+    told.chain(no_hls).collect()
 }
 
 fn codecs(tracks: &[TrackInfo]) -> String {

@@ -11,6 +11,7 @@ mod slate;
 mod stream;
 mod succession;
 mod telling;
+mod verdict;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -30,7 +31,7 @@ use super::{
     Client, CreateError, Limits, PublisherStatus, Rank, SecondPublisher, SessionError, SessionId,
     SessionKind, StreamPolicies, StreamPolicy, StreamStatus,
 };
-use crate::shard::{SessionKey, ShardId, StreamKey};
+use crate::shard::{SessionKey, ShardId, StreamCounters, StreamKey};
 use crate::stream::{StreamName, TrackInfo};
 
 /// All streams and sessions.
@@ -178,12 +179,14 @@ impl Directory {
         &mut self,
         session: Session,
         tracks: Arc<[TrackInfo]>,
+        counters: Arc<StreamCounters>,
     ) -> (StreamKey, Option<Place>) {
         let key = StreamKey(session.place.key.0);
         let broadcast = Broadcast {
             key,
             publisher: session.place,
             tracks,
+            counters,
         };
         let stream = self.streams.entry(session.stream.clone()).or_default();
         let before = stream.lineup.admit(broadcast, session.rank);
@@ -291,6 +294,7 @@ impl Directory {
                 name: name.clone(),
                 tracks: live.tracks.to_vec(),
                 subscribers: stream.connected,
+                counters: Arc::clone(&live.counters),
                 publishers: stream
                     .lineup
                     .by_rank()
@@ -299,6 +303,7 @@ impl Directory {
                         rank: entry.rank,
                         state: entry.state,
                         on_air: entry.broadcast.key == live.key,
+                        report: entry.report.clone(),
                     })
                     .collect(),
             })

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::listing::Listing;
 use super::{
     Client, CreateError, Created, Events, IfMatch, LayerChoice, Patched, Rank, SessionError,
     SessionId, SessionKind, StillError, StreamStatus,
@@ -15,16 +16,22 @@ use crate::stream::{Packet, Still, StreamName, TrackInfo};
 #[derive(Clone)]
 pub struct Gateway {
     requests: mpsc::Sender<Request>,
+    listing: Listing,
 }
 
 /// A handle to a control plane that may be gone.
 #[derive(Clone, Debug)]
-pub(super) struct WeakGateway(mpsc::WeakSender<Request>);
+pub(super) struct WeakGateway {
+    requests: mpsc::WeakSender<Request>,
+    listing: Listing,
+}
 
 impl WeakGateway {
     pub(super) fn upgrade(&self) -> Option<Gateway> {
-        let requests = self.0.upgrade()?;
-        Some(Gateway { requests })
+        Some(Gateway {
+            requests: self.requests.upgrade()?,
+            listing: self.listing.clone(),
+        })
     }
 }
 
@@ -103,12 +110,16 @@ impl Gateway {
     /// callers wait for a place.
     pub(crate) fn channel(capacity: usize) -> (Self, mpsc::Receiver<Request>) {
         let (requests, inbox) = mpsc::channel(capacity);
-        (Self { requests }, inbox)
+        let listing = Listing::default();
+        (Self { requests, listing }, inbox)
     }
 
     /// A handle that does not keep the control plane alive.
     pub(super) fn downgrade(&self) -> WeakGateway {
-        WeakGateway(self.requests.downgrade())
+        WeakGateway {
+            requests: self.requests.downgrade(),
+            listing: self.listing.clone(),
+        }
     }
 
     /// Makes a session of `kind` on `stream` out of a parsed offer.
@@ -316,10 +327,12 @@ impl Gateway {
     }
 
     /// The streams that are live now, by name.
-    pub async fn streams(&self) -> Vec<StreamStatus> {
-        self.ask(|reply| Request::Streams { reply })
-            .await
-            .unwrap_or_default()
+    pub async fn streams(&self) -> Arc<[StreamStatus]> {
+        let list = || async {
+            let list = self.ask(|reply| Request::Streams { reply }).await;
+            list.unwrap_or_default()
+        };
+        self.listing.get(list).await
     }
 
     /// The newest keyframe of a stream; none when there is no whole one yet, and one was asked for.

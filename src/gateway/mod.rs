@@ -14,6 +14,7 @@
 //! | `reception` | what a viewer can be sent without being asked again (pure) |
 //! | `policy` | what happens when publishers come and go |
 //! | `limits` | how much is taken, of everybody and of one address (pure) |
+//! | `listing` | the list of streams, one at a time for all who ask |
 //! | `events` | what viewers are told while they watch |
 //! | `layers` | the layers of a viewer's tracks, in the words of WHEP |
 //! | `still` | where the newest keyframe of a stream is |
@@ -29,6 +30,7 @@ mod events;
 mod handle;
 mod layers;
 mod limits;
+mod listing;
 mod policy;
 mod reception;
 mod session;
@@ -38,6 +40,7 @@ mod subscription;
 mod task;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 pub use directory::PublisherState;
 pub use error::{CreateError, SessionError, StillError};
@@ -52,6 +55,8 @@ pub use policy::{Priority, Rank, SecondPublisher, StreamPolicies, StreamPolicy};
 pub use session::{Created, Description, IfMatch, Patched, SessionId, SessionKind};
 pub use task::{Config, start};
 
+use crate::ingest::verdict::Report;
+use crate::shard::StreamCounters;
 use crate::stream::{StreamName, TrackInfo};
 
 /// Who asks.
@@ -75,10 +80,12 @@ pub struct StreamStatus {
     pub subscribers: usize,
     /// Who publishes it, the best first.
     pub publishers: Vec<PublisherStatus>,
+    /// What leaves of it.
+    pub counters: Arc<StreamCounters>,
 }
 
 /// One of the publishers of a stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct PublisherStatus {
     /// Its place among them.
     pub rank: Rank,
@@ -86,4 +93,6 @@ pub struct PublisherStatus {
     pub state: PublisherState,
     /// Whether it is what viewers get.
     pub on_air: bool,
+    /// How it does; none before its media came.
+    pub report: Option<Arc<Report>>,
 }

@@ -68,6 +68,8 @@ pub struct Created {
     pub sdp: String,
     /// What that SDP is.
     pub description: Description,
+    /// What is wrong with a publisher's offer though it was taken, in words, each behind a name.
+    pub notices: Vec<String>,
 }
 
 /// What the server's SDP of a new session is.

@@ -92,6 +92,7 @@ impl Task {
         self.directory.add_subscriber(session, reception);
         let valid = self.directory.await_answer(created.id, self.now());
         Ok(Created {
+            notices: Vec::new(),
             description: Description::CounterOffer { valid },
             ..created
         })
@@ -141,18 +142,26 @@ impl Task {
         media: Option<(Broadcast, SubscriberSpec)>,
     ) {
         let waits = media.is_none();
-        let (stream, origin, tracks, spec) = match media {
-            Some((live, spec)) => (live.key, live.publisher.shard, live.tracks, spec),
+        let (stream, origin, tracks, counters, spec) = match media {
+            Some((live, spec)) => (
+                live.key,
+                live.publisher.shard,
+                live.tracks,
+                live.counters,
+                spec,
+            ),
             None => {
                 // A broadcast of its own, which nobody publishes.
                 let nothing = SubscriberSpec { tracks: Vec::new() };
-                (StreamKey(place.key.0), place.shard, Arc::from([]), nothing)
+                let stream = StreamKey(place.key.0);
+                (stream, place.shard, Arc::from([]), Arc::default(), nothing)
             }
         };
         let role = Role::Subscriber {
             stream,
             origin,
             tracks,
+            counters,
             spec,
             cname: name.as_str().into(),
         };

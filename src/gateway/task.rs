@@ -10,11 +10,13 @@ use super::directory::{Debut, Departure, Directory, Place};
 use super::slate::Slates;
 use super::{CreateError, Gateway, Limits, Request, SessionKind, StreamPolicies};
 use crate::egress::hls::Library;
+use crate::ingest::Finding;
 use crate::media::publish::SlateSettings;
 use crate::media::{HlsBranch, HlsSettings};
 use crate::network::Candidates;
 use crate::sdp::{CodecPolicy, Fingerprint, Leniency};
-use crate::shard::{Event, Message, Rebinding, SessionKey, ShardHandle, ShardId};
+use crate::shard::{Event, Message, Rebinding, SessionKey, ShardHandle, ShardId, StreamKey};
+use crate::stream::StreamName;
 use crate::transport;
 
 /// Requests that may wait. Beyond that HTTP waits, which is what slows a flood down.
@@ -221,6 +223,12 @@ impl Task {
             } => self
                 .directory
                 .set_layers(*stream, *track, Arc::clone(layers)),
+            Event::Report { stream, report } => {
+                let news = self.directory.set_report(*stream, Arc::clone(report));
+                if let Some((name, findings)) = news {
+                    log_findings(&name, *stream, &findings);
+                }
+            }
             Event::Flow { stream, flows } => {
                 tracing::debug!(session = stream.0, flows, "the media of a publisher");
                 let now = self.now();
@@ -266,6 +274,7 @@ impl Task {
                 stream,
                 origin,
                 tracks: Arc::clone(&broadcast.tracks),
+                counters: Arc::clone(&broadcast.counters),
                 spec,
             };
             self.send(place.shard, Message::Rebind(Box::new(rebinding)));
@@ -328,5 +337,21 @@ impl Task {
 
     pub(super) fn send(&self, shard: ShardId, message: Message) {
         self.shards[usize::from(shard.0)].send(message);
+    }
+}
+
+fn log_findings(name: &StreamName, broadcast: StreamKey, findings: &[Finding]) {
+    for Finding {
+        track,
+        layer,
+        defect,
+    } in findings
+    {
+        let (track, layer, kind, advice) = (track.0, layer.0, defect.name(), defect.advice());
+        tracing::warn!(
+            stream = %name, session = broadcast.0, track, layer, defect = kind,
+            "the publisher: {defect}: {}. OBS: {}. Others: {}",
+            advice.effect, advice.obs, advice.others
+        );
     }
 }

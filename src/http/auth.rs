@@ -22,6 +22,8 @@ pub struct Tokens {
     pub publish: Rules,
     /// Who may play. A stream that asks for no token is open to everyone.
     pub play: Rules,
+    /// Who may read the metrics: who has this token, or without one only this machine.
+    pub metrics: Option<Token>,
 }
 
 /// The tokens of one direction.
@@ -68,7 +70,9 @@ pub(super) enum Denied {
     OtherStream,
     /// Publishing needs no token here, but is open to this machine only.
     NotLocal,
-    /// The same, and a page of another site asked, through a browser of this machine.
+    /// The metrics need no token here, but are open to this machine only.
+    MetricsNotLocal,
+    /// Publishing needs none, and a page of another site asked, through a browser of this machine.
     OtherSite,
 }
 
@@ -90,6 +94,20 @@ impl Tokens {
             SessionKind::Whip if !self.publish.ask(stream) => require_local(request),
             SessionKind::Whip => self.publish.check(stream, &presented),
             SessionKind::Whep => self.play.check(stream, &presented),
+        }
+    }
+}
+
+impl Tokens {
+    /// Whether the request may read the metrics.
+    pub(super) fn check_metrics(&self, request: &Parts, allow_query: bool) -> Result<(), Denied> {
+        let Some(token) = &self.metrics else {
+            return require_local(request).map_err(|_| Denied::MetricsNotLocal);
+        };
+        match presented(request, allow_query) {
+            Presented::Token(presented) if bool::from(token.is(&presented)) => Ok(()),
+            Presented::Nothing => Err(Denied::Missing),
+            Presented::NoToken | Presented::Token(_) => Err(Denied::Unknown),
         }
     }
 }

@@ -13,7 +13,8 @@ use super::problem::{ACCEPT_PATCH, ACCEPT_POST};
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PATCH, DELETE, OPTIONS");
 const REQUEST_HEADERS: HeaderValue =
     HeaderValue::from_static("Authorization, Content-Type, If-Match");
-const EXPOSED: HeaderValue = HeaderValue::from_static("Location, ETag, Link, Retry-After");
+const EXPOSED: HeaderValue =
+    HeaderValue::from_static("Location, ETag, Link, Retry-After, Tidegate-Notice");
 /// A day, in seconds. Browsers cut it to what they allow.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("86400");
 

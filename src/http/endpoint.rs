@@ -3,7 +3,7 @@
 
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
 use axum::{Extension, Router, body::Body};
@@ -96,6 +96,10 @@ async fn try_create(
     Ok(created_response(state, kind, &stream, created))
 }
 
+/// What is wrong with an offer that was taken. There is no header for it: `Warning` is obsolete (RFC
+/// 9111, section 5.5).
+const NOTICE: HeaderName = HeaderName::from_static("tidegate-notice");
+
 fn may_counter(state: &AppState, kind: SessionKind) -> bool {
     kind == SessionKind::Whep && state.settings.counter_offer
 }
@@ -117,6 +121,12 @@ fn created_response(
     let mut headers = links::of_ice_servers(&state.settings.ice_servers);
     if kind == SessionKind::Whep {
         links::add_extensions(&mut headers, &url);
+    }
+    for notice in &created.notices {
+        // Words of ours, which are plain text.
+        if let Ok(value) = HeaderValue::from_str(notice) {
+            headers.append(NOTICE, value);
+        }
     }
     let own = [
         (header::CONTENT_TYPE, content_type),

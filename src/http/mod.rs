@@ -21,6 +21,7 @@ mod hls;
 mod ice_servers;
 mod layer;
 mod links;
+mod metrics;
 mod pages;
 mod path;
 mod plain;
@@ -60,6 +61,7 @@ use axum::routing::get;
 use axum::{Extension, Router};
 
 use crate::gateway::{Gateway, SessionKind};
+use crate::shard::Snapshot;
 use crate::stream::StreamName;
 use client::Proxies;
 use event_streams::EventStreams;
@@ -75,6 +77,8 @@ pub struct AppState {
     pub hls: Arc<dyn HlsSource>,
     /// Where still pictures come from.
     pub thumbnails: Arc<dyn Thumbnails>,
+    /// What the shards have counted, one by one.
+    pub counters: Arc<dyn Fn() -> Vec<Snapshot> + Send + Sync>,
     /// Who may publish and play.
     pub tokens: Arc<Tokens>,
     /// The rest of what can be configured.
@@ -113,6 +117,7 @@ pub fn router(state: AppState) -> Router {
         .merge(sessions)
         .merge(hls::routes())
         .merge(streams::routes())
+        .merge(metrics::routes())
         .merge(thumbnail::routes())
         .merge(pages::routes())
         .route("/healthz", get(|| async { "ok\n" }))

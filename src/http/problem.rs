@@ -63,6 +63,8 @@ pub(super) enum Problem {
     TooManyEventStreams(usize),
     Create(CreateError),
     Session(SessionError),
+    /// Nobody publishes it.
+    Offline(StreamName),
     HlsOffline(StreamName),
     HlsNotYet,
     HlsUnavailable(String),
@@ -130,12 +132,16 @@ impl Problem {
             Self::Denied(Denied::Missing | Denied::Unknown) => StatusCode::UNAUTHORIZED,
             Self::HttpsOnly
             | Self::HlsSignature
-            | Self::Denied(Denied::OtherStream | Denied::NotLocal | Denied::OtherSite) => {
-                StatusCode::FORBIDDEN
-            }
+            | Self::Denied(
+                Denied::OtherStream
+                | Denied::NotLocal
+                | Denied::MetricsNotLocal
+                | Denied::OtherSite,
+            ) => StatusCode::FORBIDDEN,
             Self::NoRoute
             | Self::NotASession
             | Self::Session(SessionError::NotFound)
+            | Self::Offline(_)
             | Self::HlsOffline(_)
             | Self::HlsUnavailable(_)
             | Self::HlsNotFound
@@ -225,7 +231,7 @@ impl Problem {
             ),
             Self::Create(error) => error.to_string(),
             Self::Session(error) => error.to_string(),
-            Self::HlsOffline(stream) => {
+            Self::Offline(stream) | Self::HlsOffline(stream) => {
                 format!("nobody publishes {stream} now; try again when the broadcast has begun")
             }
             Self::HlsNotYet => "the first segments are not ready; try again in a second".into(),
@@ -275,7 +281,7 @@ impl Problem {
             Self::Create(CreateError::Offline {
                 retry_after: at, ..
             }) => retry_after(at.as_secs()),
-            Self::HlsOffline(_) => retry_after(2),
+            Self::Offline(_) | Self::HlsOffline(_) => retry_after(2),
             Self::Thumbnail(error) => error.retry_after().and_then(retry_after),
             Self::HlsNotYet
             | Self::HlsTooLate(_)
@@ -305,6 +311,11 @@ fn denied_detail(denied: Denied) -> String {
             "publishing is open to this machine only, as no token is configured; \
              set {PUBLISH_TOKEN} to let others publish"
         ),
+        Denied::MetricsNotLocal => {
+            "the metrics are open to this machine only, as no token is configured; \
+            set auth.metrics_token to read them from elsewhere"
+                .into()
+        }
         Denied::OtherSite => format!(
             "pages of other sites may not publish here, as no token is configured; \
              set {PUBLISH_TOKEN} and let the page send it"

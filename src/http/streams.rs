@@ -1,7 +1,10 @@
-//! `/streams`: what is live now, as JSON.
+//! `/streams`: what is live now, as JSON, and `/streams/{stream}`: all that is known of one.
+
+mod detail;
 
 use axum::extract::{Request, State};
 use axum::http::header;
+use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
@@ -10,14 +13,18 @@ use serde::Serialize;
 use super::AppState;
 use super::auth::presented;
 use super::hls::HlsSource;
+use super::path;
 use super::problem::Problem;
 use crate::egress::hls::store::Sound;
 use crate::egress::hls::{Answered, Directives, File, Resource};
-use crate::gateway::{Priority, PublisherState, PublisherStatus, Rank, StreamStatus};
+use crate::gateway::{Priority, PublisherState, PublisherStatus, Rank, SessionKind, StreamStatus};
+use detail::Detail;
 
 /// The route of the list.
 pub(super) fn routes() -> Router<AppState> {
-    Router::new().route("/streams", get(list))
+    Router::new()
+        .route("/streams", get(list))
+        .route("/streams/{stream}", get(one))
 }
 
 #[derive(Serialize)]
@@ -37,6 +44,8 @@ struct Publisher {
     priority: Option<u8>,
     state: &'static str,
     on_air: bool,
+    /// The names of what is wrong with it; `/streams/{stream}` has the words.
+    findings: Vec<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -46,8 +55,8 @@ struct Track {
     codec: &'static str,
 }
 
-impl From<StreamStatus> for Stream {
-    fn from(status: StreamStatus) -> Self {
+impl From<&StreamStatus> for Stream {
+    fn from(status: &StreamStatus) -> Self {
         let tracks = status.tracks.iter().map(|track| Track {
             id: track.id.0,
             kind: track.kind().as_str(),
@@ -64,7 +73,7 @@ impl From<StreamStatus> for Stream {
 }
 
 impl Stream {
-    fn of(status: StreamStatus, hls: &dyn HlsSource) -> Self {
+    fn of(status: &StreamStatus, hls: &dyn HlsSource) -> Self {
         let answer = hls.ask(&status.name, File::Index(Sound::All), Directives::default());
         let no_hls = match answer.map(|answer| answer.answered) {
             Some(Answered::Now(Resource::Unavailable(reason))) => Some(reason),
@@ -90,6 +99,10 @@ impl From<&PublisherStatus> for Publisher {
                 PublisherState::Stalled => "stalled",
             },
             on_air: status.on_air,
+            findings: status.report.as_ref().map_or_else(Vec::new, |report| {
+                let defects = report.findings.iter().map(|finding| finding.defect.name());
+                defects.collect()
+            }),
         }
     }
 }
@@ -103,8 +116,29 @@ async fn list(State(state): State<AppState>, request: Request) -> Response {
         return Problem::Denied(denied).into_response();
     }
     let streams = state.gateway.streams().await;
-    let mine = |status: &StreamStatus| play.check(&status.name, &presented).is_ok();
-    let mine = streams.into_iter().filter(mine);
+    let mine = |status: &&StreamStatus| play.check(&status.name, &presented).is_ok();
+    let mine = streams.iter().filter(mine);
     let streams: Vec<Stream> = mine.map(|status| Stream::of(status, &*state.hls)).collect();
     ([(header::CACHE_CONTROL, "no-store")], Json(streams)).into_response()
+}
+
+async fn one(State(state): State<AppState>, request: Request) -> Response {
+    let (mut request, _) = request.into_parts();
+    match try_one(&state, &mut request).await {
+        Ok(detail) => ([(header::CACHE_CONTROL, "no-store")], Json(detail)).into_response(),
+        Err(problem) => problem.into_response(),
+    }
+}
+
+/// Who may play the stream may see it, and who may publish it, whom the findings concern.
+async fn try_one(state: &AppState, request: &mut Parts) -> Result<Detail, Problem> {
+    let name = path::stream(request).await?;
+    if let Err(denied) = state.authorize(SessionKind::Whep, &name, request) {
+        let may_publish = state.authorize(SessionKind::Whip, &name, request);
+        may_publish.map_err(|_| denied)?;
+    }
+    let streams = state.gateway.streams().await;
+    let status = streams.iter().find(|status| status.name == name);
+    let status = status.ok_or(Problem::Offline(name))?;
+    Ok(Detail::new(Stream::of(status, &*state.hls), status))
 }

@@ -11,6 +11,7 @@ use super::outbox::Outbox;
 use super::reports::Reception;
 use super::source::{Carries, Source};
 use super::timeline::{Order, Place, Timeline};
+use super::verdict::{Arrival, Finding, LayerFigures, Watch};
 use super::{Config, Event, Ingested, LayerStats, Reason};
 use crate::rtp::keyframe::starts_keyframe;
 use crate::rtp::{Codec, ExtensionMap, Header, MediaKind, PictureCounters, picture_size};
@@ -35,6 +36,7 @@ pub(super) struct Layer {
     losses: Losses,
     keyframes: Keyframes,
     fir_sequence: u8,
+    watch: Watch,
     stats: LayerStats,
 }
 
@@ -77,6 +79,7 @@ impl Layer {
             ),
             keyframes: Keyframes::new(config.keyframe_request_interval),
             fir_sequence: 0,
+            watch: Watch::new(track, id),
             stats: LayerStats::default(),
         }
     }
@@ -158,6 +161,16 @@ impl Layer {
         self.stats.packets += 1;
         self.stats.frames += u64::from(header.marker);
         self.stats.bytes += placed.payload.len() as u64;
+        self.watch.handle_media(
+            now,
+            &Arrival {
+                payload: placed.payload,
+                timestamp,
+                is_newest: matches!(place.order, Order::Newest { .. }),
+                keyframe,
+                size: self.stats.picture_size,
+            },
+        );
         packet.track = self.track;
         packet.layer = self.id;
         packet.sequence = sequence;
@@ -221,6 +234,7 @@ impl Layer {
             .as_mut()
             .filter(|current| current.ssrc == ssrc)?;
         current.reception.sender_report(now, ntp);
+        self.watch.handle_sender_report(now, ntp, timestamp);
         Some(Event::SenderReport {
             track: self.track,
             layer: self.id,
@@ -282,6 +296,7 @@ impl Layer {
             return;
         }
         self.stats.keyframe_requests += 1;
+        self.watch.handle_request(now);
         // Where neither was agreed on, PLI is understood by most and harms nobody.
         if self.feedback.fir && !self.feedback.pli {
             outbox.full_intra_request(media_ssrc, self.fir_sequence);
@@ -289,6 +304,24 @@ impl Layer {
         } else {
             outbox.picture_loss(media_ssrc);
         }
+    }
+
+    pub(super) fn track(&self) -> TrackId {
+        self.track
+    }
+
+    pub(super) fn kind(&self) -> MediaKind {
+        self.codec.kind()
+    }
+
+    /// What is wrong with it, and its figures.
+    pub(super) fn judge(&mut self, now: Instant, found: &mut Vec<Finding>) -> LayerFigures {
+        let (stats, heard) = (self.stats(), self.heard());
+        let figures = self.watch.judge(now, stats, heard, found);
+        if self.watch.wants_keyframe() {
+            self.request_keyframe(now);
+        }
+        figures
     }
 
     /// When its last packet came.

@@ -21,6 +21,7 @@ mod source;
 mod stats;
 mod timeline;
 pub(crate) mod transport_cc;
+pub mod verdict;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -32,6 +33,7 @@ use crate::stream::{LayerId, Packet, RankedLayer, TrackId};
 
 pub use flow::Flow;
 pub use stats::{LayerStats, Stats};
+pub use verdict::{Defect, Finding, LayerFigures};
 
 use ladder::Ladder;
 use layer::Layer;
@@ -40,6 +42,7 @@ use outbox::Outbox;
 use reports::Report;
 use source::Sources;
 use transport_cc::Arrivals;
+use verdict::{Judge, Totals};
 
 /// Events that nobody fetches are dropped, oldest first.
 const MAX_EVENTS: usize = 64;
@@ -61,6 +64,7 @@ pub struct Publisher {
     /// None when transport-wide feedback was not negotiated.
     arrivals: Option<Arrivals>,
     next_report: Option<Instant>,
+    judge: Judge,
     outbox: Outbox,
     events: VecDeque<Event>,
     /// Since when every source has said goodbye. One that changes its SSRC says it for the old one
@@ -131,7 +135,7 @@ pub enum Reason {
 }
 
 /// What a [`Publisher`] tells besides packets.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Event {
     /// A sender report (RFC 3550, section 6.4.1).
@@ -162,6 +166,8 @@ pub enum Event {
         /// All of its layers, the best first.
         layers: Arc<[RankedLayer]>,
     },
+    /// How the publisher does: about once a second while its media comes.
+    Report(Arc<verdict::Report>),
     /// The publisher said goodbye for all of its sources, and nothing came since.
     Ended,
 }
@@ -189,6 +195,7 @@ impl Publisher {
         Self {
             arrivals: transport_cc.then(|| Arrivals::new(now, config.transport_feedback_interval)),
             config,
+            judge: Judge::new(&spec),
             sources: Sources::new(spec.tracks),
             layers,
             ladders,
@@ -242,6 +249,9 @@ impl Publisher {
         self.ended = None;
         let ingested =
             layer.handle_rtp(now, source, &header, payload, &mut self.round_trip, packet);
+        if ingested == Ingested::Media {
+            self.judge.handle_media(now);
+        }
         if ingested == Ingested::Media
             && let Some(ladder) = self
                 .ladders
@@ -298,6 +308,7 @@ impl Publisher {
             .chain(self.ladders.iter().map(Ladder::poll_timeout))
             .chain([
                 self.next_report,
+                self.judge.poll_timeout(),
                 self.ended.map(|since| since + self.config.goodbye_grace),
                 self.arrivals.as_ref().and_then(Arrivals::poll_timeout),
             ])
@@ -323,6 +334,14 @@ impl Publisher {
             for layer in &mut self.layers {
                 layer.report(now, &mut self.outbox);
             }
+        }
+        let totals = Totals {
+            malformed: self.malformed,
+            unknown: self.unknown,
+            round_trip: self.round_trip.measured(),
+        };
+        if let Some(report) = self.judge.handle_timeout(now, &mut self.layers, totals) {
+            push_event(&mut self.events, Event::Report(report));
         }
         if let Some(arrivals) = &mut self.arrivals {
             while let Some(feedback) = arrivals.poll_feedback(now, self.outbox.sender_ssrc()) {

@@ -15,6 +15,7 @@ use crate::sdp::session::{Feedback, PublishedLayer, PublishedTrack};
 use crate::stream::TrackInfo;
 
 mod layers;
+mod verdict;
 
 const AUDIO: TrackId = TrackId(0);
 const VIDEO: TrackId = TrackId(1);
@@ -238,7 +239,14 @@ impl Rig {
         self.pass(Duration::from_millis(millis))
     }
 
+    /// What was told, but for the reports that come each second.
     fn events(&mut self) -> Vec<Event> {
+        let mut events = self.all_events();
+        events.retain(|event| !matches!(event, Event::Report(_)));
+        events
+    }
+
+    fn all_events(&mut self) -> Vec<Event> {
         std::iter::from_fn(|| self.publisher.poll_event()).collect()
     }
 

@@ -128,8 +128,12 @@ impl State {
         let ring = |track, layer| Some(&stream.layer(track, layer)?.ring);
         let clock = |track, layer| stream.layer(track, layer)?.clock;
         let before = subscriber.poll_timeout();
+        let sent = counters.sent.get();
         subscriber.catch_up(now, ring, clock, &mut outlet);
         outlet.flush();
+        if let Some(outgoing) = stream.counters.of(self.id) {
+            outgoing.caught_up.add(counters.sent.get() - sent);
+        }
         let next = subscriber.catch_up_at();
         // What it was to begin with may have been given up while it waited for its turn.
         let waiting = match next {

@@ -75,6 +75,31 @@ fn tell_clock(
     }
 }
 
+/// The publisher reported its clock just now: how long that took by both wall clocks.
+pub(super) fn time_report(stream: &LocalStream, ntp: u64) {
+    stream.counters.set_one_way(micros_since(ntp));
+}
+
+/// Says how long after its capture the newest packet of a layer leaves, where the publisher has told
+/// its clock.
+pub(super) fn time_egress(stream: &LocalStream) {
+    let newest = |(_, _, layer): (_, _, &LocalLayer)| {
+        let clock = layer.clock.filter(|_| !layer.guessed)?;
+        Some(clock.ntp_of(layer.fresh.last()?.timestamp))
+    };
+    if let Some(captured) = stream.numbered().find_map(newest) {
+        stream
+            .counters
+            .set_capture_to_egress(micros_since(captured));
+    }
+}
+
+/// Below zero where that time is to come, by our clock.
+fn micros_since(ntp: u64) -> i64 {
+    let since = ntp_now().wrapping_sub(ntp) as i64;
+    ((i128::from(since) * 1_000_000) >> 32) as i64
+}
+
 /// Our wall clock as NTP time (RFC 5905, section 6).
 fn ntp_now() -> u64 {
     /// Seconds from 1900 to 1970.

@@ -3,17 +3,24 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 macro_rules! counters {
-    ($($(#[$doc:meta])* $name:ident,)*) => {
+    ($($(#[doc = $doc:literal])* $name:ident,)*) => {
         /// Counters of one shard since it began. Each is written by the shard's thread alone.
         #[derive(Debug, Default)]
         pub struct Counters {
-            $($(#[$doc])* pub(super) $name: Counter,)*
+            $($(#[doc = $doc])* pub(super) $name: Counter,)*
         }
 
         /// The values of [`Counters`] at one time.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         pub struct Snapshot {
-            $($(#[$doc])* pub $name: u64,)*
+            $($(#[doc = $doc])* pub $name: u64,)*
+        }
+
+        impl Snapshot {
+            /// Each counter with its name and what it counts.
+            pub fn each(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
+                [$((stringify!($name), concat!($($doc),*).trim_ascii(), self.$name),)*].into_iter()
+            }
         }
 
         impl Counters {

@@ -9,6 +9,7 @@ use std::{fmt, io};
 use crossbeam_queue::{ArrayQueue, SegQueue};
 
 use super::stills::StillReply;
+use super::stream_counters::StreamCounters;
 use super::{Counters, SessionKey, ShardId, StreamKey};
 use crate::egress::SenderClock;
 use crate::media::HlsFeed;
@@ -94,6 +95,8 @@ pub enum Role {
         stream: StreamKey,
         /// What was agreed on.
         spec: PublisherSpec,
+        /// Where the broadcast is counted.
+        counters: Arc<StreamCounters>,
         /// How long its media may be away until the control plane is told; none: never.
         stall_after: Option<Duration>,
     },
@@ -105,6 +108,8 @@ pub enum Role {
         origin: ShardId,
         /// The tracks of the stream.
         tracks: Arc<[TrackInfo]>,
+        /// Where the broadcast is counted.
+        counters: Arc<StreamCounters>,
         /// What was agreed on.
         spec: SubscriberSpec,
         /// The canonical name of all its sources (RFC 3550, section 6.5.1).
@@ -123,6 +128,8 @@ pub struct Rebinding {
     pub origin: ShardId,
     /// The tracks of the stream.
     pub tracks: Arc<[TrackInfo]>,
+    /// Where the broadcast is counted.
+    pub counters: Arc<StreamCounters>,
     /// What the subscriber gets of them. Its SSRCs stay what they are.
     pub spec: SubscriberSpec,
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::hls_tap::HlsTap;
-use super::{Config, ShardId};
+use super::{Config, ShardId, StreamCounters};
 use crate::egress::SenderClock;
 use crate::rtp::MediaKind;
 use crate::sdp::PublisherSpec;
@@ -24,6 +24,9 @@ pub(super) struct LocalStream {
     /// The subscriber sessions of this shard, connected or not: a replica is kept as long as there is one.
     pub(super) sessions: usize,
     pub(super) source: Source,
+    pub(super) counters: Arc<StreamCounters>,
+    /// The next flush is to say how long after its capture the media leaves.
+    pub(super) is_timed: bool,
     /// There are packets that have not been sent on yet.
     is_fresh: bool,
 }
@@ -114,7 +117,12 @@ impl LocalLayer {
 }
 
 impl LocalStream {
-    pub(super) fn new(tracks: &[TrackInfo], source: Source, config: &Config) -> Self {
+    pub(super) fn new(
+        tracks: &[TrackInfo],
+        source: Source,
+        counters: Arc<StreamCounters>,
+        config: &Config,
+    ) -> Self {
         let track = |track: &TrackInfo| {
             let (ring, cache) = match track.kind() {
                 MediaKind::Video => (config.video_ring, config.keyframe_cache),
@@ -135,12 +143,18 @@ impl LocalStream {
             subscribers: Vec::new(),
             sessions: 0,
             source,
+            counters,
+            is_timed: false,
             is_fresh: false,
         }
     }
 
     /// The stream of a publisher of this shard.
-    pub(super) fn published(spec: &PublisherSpec, config: &Config) -> Self {
+    pub(super) fn published(
+        spec: &PublisherSpec,
+        counters: Arc<StreamCounters>,
+        config: &Config,
+    ) -> Self {
         let source = Source::Publisher {
             slot: usize::MAX,
             recycler: Recycler::default(),
@@ -148,7 +162,7 @@ impl LocalStream {
             hls: None,
         };
         let tracks: Vec<TrackInfo> = spec.tracks.iter().map(|track| track.info.clone()).collect();
-        let mut stream = Self::new(&tracks, source, config);
+        let mut stream = Self::new(&tracks, source, counters, config);
         for (local, track) in stream.tracks.iter_mut().zip(&spec.tracks) {
             local.is_layered = track.layers.iter().any(|layer| layer.rid.is_some());
         }

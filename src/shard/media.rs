@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::batch::SealedOutlet;
-use super::clocks::{guess_clocks, set_clock};
+use super::clocks::{guess_clocks, set_clock, time_egress, time_report};
 use super::inbox::Age;
 use super::local_stream::{LocalLayer, Source, Target, empty_packet};
 use super::session::{Media, Session};
@@ -79,8 +79,13 @@ impl State {
         };
         let stream = self.streams.get(&key);
         let ring = |track, layer| Some(&stream?.layer(track, layer)?.ring);
+        let before = counters.sent.get();
         let wanted = subscriber.handle_rtcp(now, bytes, ring, &mut outlet);
         outlet.flush();
+        if let Some(outgoing) = stream.and_then(|stream| stream.counters.of(self.id)) {
+            outgoing.retransmissions.add(counters.sent.get() - before);
+            outgoing.keyframe_requests.add(wanted.iter().count() as u64);
+        }
         for (track, layer) in wanted.iter() {
             self.request_keyframe(now, key, track, layer);
         }
@@ -125,6 +130,7 @@ impl State {
                     let Some(stream) = self.streams.get_mut(&key) else {
                         continue;
                     };
+                    time_report(stream, ntp);
                     if let Source::Publisher { hls: Some(hls), .. } = &stream.source {
                         hls.sender_report(track, layer, rtp_timestamp, ntp);
                     }
@@ -147,6 +153,13 @@ impl State {
                         track,
                         layers,
                     });
+                }
+                ingest::Event::Report(report) => {
+                    if let Some(stream) = self.streams.get_mut(&key) {
+                        stream.is_timed = true;
+                    }
+                    let stream = key;
+                    let _ = self.events.send(Event::Report { stream, report });
                 }
                 ingest::Event::Ended => *ended = Some(CloseReason::PeerClosed),
             }
@@ -207,7 +220,7 @@ impl State {
         if !stream.subscribers.is_empty() {
             stream.subscribers.rotate_left(1);
         }
-        let mut switched = false;
+        let (mut switched, before) = (false, counters.sent.get());
         for slot in &stream.subscribers {
             let Some(session) = self.sessions.get_mut(*slot) else {
                 continue;
@@ -236,6 +249,21 @@ impl State {
                 self.timers
                     .schedule(session.key, &mut session.scheduled, deadline);
             }
+        }
+        if let Some(outgoing) = stream.counters.of(self.id)
+            && !stream.subscribers.is_empty()
+        {
+            outgoing.packets.add(counters.sent.get() - before);
+            // Once for all viewers, as they are sent it one after another within this round.
+            let left = Instant::now();
+            for (_, _, layer) in stream.numbered() {
+                for packet in &layer.fresh {
+                    outgoing.delayed(left.saturating_duration_since(packet.received));
+                }
+            }
+        }
+        if std::mem::take(&mut stream.is_timed) {
+            time_egress(stream);
         }
         stream.clear_fresh();
         // Somebody has left a layer.

@@ -18,6 +18,7 @@
 //! | `subscriptions` | who gets a stream, and what they ask for |
 //! | `catch_up` | how viewers who come get the last keyframe and what came after it |
 //! | `clocks` | the publisher's clocks for sender reports |
+//! | `counters`, `stream_counters` | what is counted, of a shard and of a broadcast |
 //! | `local_stream` | what a shard holds of a stream: rings, what is to be sent, to whom |
 //! | `ice_tcp` | the way of a TCP connection to its session |
 //! | `batch` | runs of equal packets for UDP GSO; the outlet of a subscriber |
@@ -56,6 +57,7 @@ mod sessions;
 mod socket;
 mod state;
 mod stills;
+mod stream_counters;
 mod subscriptions;
 mod timers;
 mod wire;
@@ -74,6 +76,7 @@ pub use ice_tcp::accept_tcp;
 pub use inbox::{Message, OpenSession, Rebinding, Role, ShardHandle};
 pub use probe::{Buffer, Probe};
 pub use stills::StillReply;
+pub use stream_counters::{DELAY_CLASSES, Delays, SignedMicros, StreamCounters, StreamSnapshot};
 
 use event_loop::Ended;
 
@@ -134,6 +137,13 @@ pub enum Event {
         stream: StreamKey,
         /// Whether it comes.
         flows: bool,
+    },
+    /// How a publisher does: about once a second while its media comes.
+    Report {
+        /// Its broadcast.
+        stream: StreamKey,
+        /// Figures and findings.
+        report: Arc<crate::ingest::verdict::Report>,
     },
     /// The layers of a track with simulcast have changed, or their figures have: at most once a
     /// second.

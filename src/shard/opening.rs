@@ -35,10 +35,12 @@ impl State {
             Role::Publisher {
                 stream,
                 spec,
+                counters,
                 stall_after,
             } => {
                 flow = stall_after.map(Flow::new);
-                self.add_stream(stream, LocalStream::published(&spec, &self.config));
+                let local = LocalStream::published(&spec, counters, &self.config);
+                self.add_stream(stream, local);
                 let publisher =
                     Publisher::new(now, spec, self.config.ingest.clone(), rand::random());
                 (stream, Media::Publisher(Box::new(publisher)))
@@ -47,10 +49,11 @@ impl State {
                 stream,
                 origin,
                 tracks,
+                counters,
                 spec,
                 cname,
             } => {
-                self.enter_stream(stream, origin, &tracks);
+                self.enter_stream(stream, origin, &tracks, counters);
                 let mut subscriber = Subscriber::new(&spec, &cname, rand::random);
                 subscriber.set_bandwidth(&self.config.bandwidth);
                 (stream, Media::Subscriber(subscriber))

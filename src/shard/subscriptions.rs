@@ -8,7 +8,7 @@ use super::inbox::{Message, Rebinding};
 use super::local_stream::{LocalStream, Source, Target};
 use super::session::{Media, Session};
 use super::state::State;
-use super::{ShardId, StreamKey};
+use super::{ShardId, StreamCounters, StreamKey};
 use crate::media::HlsFeed;
 use crate::stream::{LayerId, LayersByTrack, TrackId, TrackInfo};
 
@@ -91,6 +91,7 @@ impl State {
             stream,
             origin,
             tracks,
+            counters,
             spec,
         } = rebinding;
         let Some(slot) = self.sessions.slot_of_key(session) else {
@@ -110,20 +111,26 @@ impl State {
         let connected = transport.is_connected();
         // What the others need of a broadcast that is over, they need not count each time.
         self.withdraw(slot, before);
-        self.enter_stream(stream, origin, &tracks);
+        self.enter_stream(stream, origin, &tracks, counters);
         if connected {
             self.attach_subscriber(now, slot, stream);
         }
     }
 
     /// A subscriber session of this shard is about to take a stream.
-    pub(super) fn enter_stream(&mut self, key: StreamKey, origin: ShardId, tracks: &[TrackInfo]) {
+    pub(super) fn enter_stream(
+        &mut self,
+        key: StreamKey,
+        origin: ShardId,
+        tracks: &[TrackInfo],
+        counters: Arc<StreamCounters>,
+    ) {
         if !self.streams.contains_key(&key) {
             let source = Source::Replica {
                 origin,
                 needs: LayersByTrack::default(),
             };
-            let replica = LocalStream::new(tracks, source, &self.config);
+            let replica = LocalStream::new(tracks, source, counters, &self.config);
             self.add_stream(key, replica);
         }
         if let Some(stream) = self.streams.get_mut(&key) {

@@ -23,6 +23,10 @@ const IMPORTERS: &[(&[&str], &[&str])] = &[
     (&["axum", "hyper", "hyper_util", "tower"], &["src/http/"]),
     (&["hls_m3u8"], &["src/egress/hls/playlist.rs"]),
     (
+        &["prometheus_client"],
+        &["src/http/metrics.rs", "src/http/metrics/"],
+    ),
+    (
         &["webrtc"],
         &[
             "src/cli/watch/",

@@ -26,3 +26,4 @@ mod reconnect;
 mod refusals;
 mod source;
 mod support;
+mod verdict;

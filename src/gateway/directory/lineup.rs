@@ -4,10 +4,13 @@
 //! its place.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::stream::Broadcast;
 use crate::gateway::Rank;
+use crate::ingest::Finding;
+use crate::ingest::verdict::Report;
 use crate::shard::{SessionKey, StreamKey};
 
 /// All who publish a stream or are about to.
@@ -23,6 +26,10 @@ pub(super) struct Entry {
     pub(super) broadcast: Broadcast,
     pub(super) rank: Rank,
     pub(super) state: PublisherState,
+    /// How it does; none before its media came.
+    pub(super) report: Option<Arc<Report>>,
+    /// What was wrong with it at any time.
+    pub(super) told: Vec<Finding>,
 }
 
 /// How far a publisher is.
@@ -50,6 +57,11 @@ impl Lineup {
     pub(super) fn has(&self, broadcast: StreamKey) -> bool {
         let mut entries = self.entries.iter();
         entries.any(|entry| entry.broadcast.key == broadcast)
+    }
+
+    pub(super) fn entry_mut(&mut self, broadcast: StreamKey) -> Option<&mut Entry> {
+        let mut entries = self.entries.iter_mut();
+        entries.find(|entry| entry.broadcast.key == broadcast)
     }
 
     /// All of them, the best first.
@@ -83,6 +95,8 @@ impl Lineup {
             broadcast,
             rank,
             state: PublisherState::Connecting,
+            report: None,
+            told: Vec::new(),
         });
         before
     }
@@ -104,8 +118,7 @@ impl Lineup {
 
     /// Media comes or has stopped to.
     pub(super) fn set_flow(&mut self, broadcast: StreamKey, flows: bool, now: Instant) {
-        let found = |entry: &&mut Entry| entry.broadcast.key == broadcast;
-        if let Some(entry) = self.entries.iter_mut().find(found) {
+        if let Some(entry) = self.entry_mut(broadcast) {
             entry.state = match flows {
                 true => PublisherState::Flowing { since: now },
                 false => PublisherState::Stalled,

@@ -10,7 +10,7 @@ use super::Place;
 use super::layering::Layers;
 use super::lineup::{Entry, Lineup};
 use crate::gateway::events::Presence;
-use crate::shard::{SessionKey, StreamKey};
+use crate::shard::{SessionKey, StreamCounters, StreamKey};
 use crate::stream::TrackInfo;
 
 /// One publisher's time on a stream.
@@ -19,6 +19,8 @@ pub(in crate::gateway) struct Broadcast {
     pub(in crate::gateway) key: StreamKey,
     pub(in crate::gateway) publisher: Place,
     pub(in crate::gateway) tracks: Arc<[TrackInfo]>,
+    /// What its shards count of it.
+    pub(in crate::gateway) counters: Arc<StreamCounters>,
 }
 
 /// A name that somebody publishes or waits for.

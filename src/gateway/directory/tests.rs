@@ -1,4 +1,5 @@
 mod backup;
+mod verdict;
 
 use super::*;
 use crate::gateway::{LayerChoice, LayerStatus, MediaLayers, StreamEvent};
@@ -101,7 +102,9 @@ impl Office {
         let session = self.session(SessionKind::Whip, stream);
         let key = session.place.key;
         let tracks = Arc::new([track(0, codec)]);
-        let (_, displaced) = self.directory.add_publisher(session, tracks);
+        let (_, displaced) =
+            self.directory
+                .add_publisher(session, tracks, std::sync::Arc::default());
         (key, displaced.map(|place| place.key))
     }
 

@@ -323,5 +323,6 @@ pub(super) fn tokens() -> Tokens {
     Tokens {
         publish: rules(),
         play: rules(),
+        ..Tokens::default()
     }
 }

@@ -15,7 +15,7 @@ const ALLOWED: &[(&str, &str)] = &[
     ),
     (
         "access-control-expose-headers",
-        "Location, ETag, Link, Retry-After",
+        "Location, ETag, Link, Retry-After, Tidegate-Notice",
     ),
     ("access-control-max-age", "86400"),
 ];
@@ -48,7 +48,7 @@ pub(super) const ANY_ORIGIN: &[Row] = &[
             ("access-control-allow-origin", "*"),
             (
                 "access-control-expose-headers",
-                "Location, ETag, Link, Retry-After",
+                "Location, ETag, Link, Retry-After, Tidegate-Notice",
             ),
             ("access-control-allow-credentials", ""),
         ])
@@ -92,6 +92,7 @@ async fn every_origin_may_ask_by_default_and_no_preflight_needs_a_token() {
     let tokens = Tokens {
         publish: rules,
         play: Rules::default(),
+        ..Tokens::default()
     };
     check_all(&app(tokens, Settings::default()), ANY_ORIGIN).await;
 }

@@ -15,9 +15,11 @@ use crate::gateway::{
     StreamStatus, Teller,
 };
 use crate::http::{HlsAnswer, HlsSource, Thumbnail, ThumbnailError, Thumbnails};
+use crate::ingest::verdict::Report;
+use crate::ingest::{Defect, Finding, LayerFigures, LayerStats};
 use crate::rtp::Codec;
 use crate::sdp::{self, Candidate, CodecPolicy, Fingerprint, IceCredentials};
-use crate::stream::{StreamName, TrackId, TrackInfo};
+use crate::stream::{LayerId, StreamName, TrackId, TrackInfo};
 
 /// The one WHIP session that there is, of the stream `live`.
 pub(super) const WHIP_SESSION: &str = "/whip/live/000102030405060708090a0b0c0d0e0f";
@@ -163,6 +165,10 @@ fn create(
         SessionKind::Whep => WHEP_SESSION,
     };
     Ok(Created {
+        notices: match kind {
+            SessionKind::Whip => vec!["no_repair: the offer has no generic NACK".to_owned()],
+            SessionKind::Whep => Vec::new(),
+        },
         id: id(path),
         etag: "generation-1".into(),
         sdp: answer,
@@ -204,6 +210,7 @@ fn counter_offer(stream: StreamName, reason: Option<&str>) -> Result<Created, Cr
             limit: 3,
         }),
         _ => Ok(Created {
+            notices: Vec::new(),
             id: id(WHEP_SESSION),
             etag: "generation-1".into(),
             sdp: with_local(&stream, |local, next_ssrc| {
@@ -293,7 +300,35 @@ fn status(name: &str) -> StreamStatus {
             rank: Rank::default(),
             state: PublisherState::Stalled,
             on_air: true,
+            report: Some(Arc::new(report())),
         }],
+        counters: Arc::default(),
+    }
+}
+
+/// What a publisher with B-frames does.
+fn report() -> Report {
+    let video = TrackId(1);
+    Report {
+        layers: vec![LayerFigures {
+            stats: LayerStats {
+                track: video,
+                ..LayerStats::default()
+            },
+            is_video: true,
+            frame_rate: 30.0,
+            jitter: Duration::from_millis(2),
+            ..LayerFigures::default()
+        }],
+        findings: vec![Finding {
+            track: video,
+            layer: LayerId(0),
+            defect: Defect::BFrames {
+                depth: 1,
+                share: 0.5,
+            },
+        }],
+        ..Report::default()
     }
 }
 

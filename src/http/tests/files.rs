@@ -106,7 +106,7 @@ const ROWS: &[Row] = &[
         ])
         .holds(&[
             "[{\"name\":\"live\",\"tracks\":[{\"id\":0,\"kind\":\"audio\",\"codec\":\"opus\"},\
-             {\"id\":1,\"kind\":\"video\",\"codec\":\"H264\"}],\"subscribers\":2,\"publishers\":[{\"priority\":100,\"state\":\"stalled\",\"on_air\":true}]}",
+             {\"id\":1,\"kind\":\"video\",\"codec\":\"H264\"}],\"subscribers\":2,\"publishers\":[{\"priority\":100,\"state\":\"stalled\",\"on_air\":true,\"findings\":[\"b_frames\"]}]}",
         ]),
     Row::new("health", "GET", "/healthz", 200).holds(&["ok"]),
     Row::new("the first page", "GET", "/", 200)

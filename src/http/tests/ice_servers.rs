@@ -59,6 +59,7 @@ async fn only_who_may_begin_is_told_before_and_no_preflight_ever() {
     let tokens = Tokens {
         publish: rules(),
         play: rules(),
+        ..Tokens::default()
     };
     let router = app(tokens, settings());
     let token = ("authorization", "Bearer all");

@@ -13,6 +13,7 @@ mod leniency;
 mod log;
 mod offers;
 mod rate;
+mod reports;
 mod session;
 mod thumbnails;
 mod wire;
@@ -31,6 +32,7 @@ use tower::ServiceExt;
 use super::auth::LocalAddress;
 use super::{AppState, Settings, Tokens, router};
 use crate::gateway::Gateway;
+use crate::shard::Snapshot;
 use double::Library;
 
 const SDP: (&str, &str) = ("content-type", "application/sdp");
@@ -303,6 +305,7 @@ fn app_of(gateway: Gateway, tokens: Tokens, settings: Settings) -> Router {
         gateway,
         hls: Arc::new(Library),
         thumbnails: Arc::new(double::Album),
+        counters: Arc::new(|| vec![Snapshot::default(); 2]),
         tokens: Arc::new(tokens),
         settings: Arc::new(settings),
     })

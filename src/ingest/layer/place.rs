@@ -129,6 +129,7 @@ impl Layer {
         let before = self.current.take();
         if before.is_some() {
             self.stats.restarts += 1;
+            self.watch.restart();
         }
         let since = before
             .filter(|before| before.ssrc == header.ssrc)

@@ -21,6 +21,11 @@ impl Transcodes {
         }
     }
 
+    /// Whether any stream is.
+    pub fn any(&self) -> bool {
+        self.limit > 0
+    }
+
     /// How many there are now.
     pub fn running(&self) -> usize {
         self.running.load(Ordering::Relaxed)

@@ -19,7 +19,9 @@ impl Office {
         session.rank = rank;
         let key = session.place.key;
         let tracks = Arc::new([track(0, codec)]);
-        let (_, displaced) = self.directory.add_publisher(session, tracks);
+        let (_, displaced) =
+            self.directory
+                .add_publisher(session, tracks, std::sync::Arc::default());
         (key, displaced.map(|place| place.key))
     }
 

@@ -1,0 +1,235 @@
+//! A stream in full, as JSON: how its publishers do, and what leaves of it.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::gateway::{PublisherStatus, StreamStatus};
+use crate::ingest::verdict::Report;
+use crate::ingest::{Finding, LayerFigures};
+use crate::shard::{DELAY_CLASSES, Delays};
+
+use super::{Publisher, Stream, Track};
+
+/// `/streams/{stream}`.
+#[derive(Serialize)]
+pub(super) struct Detail {
+    name: String,
+    tracks: Vec<Track>,
+    subscribers: usize,
+    publishers: Vec<Ingest>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    no_hls: Option<String>,
+    delivery: Delivery,
+}
+
+/// What comes of one publisher, and what is wrong with it. Without a report nothing came yet.
+#[derive(Serialize)]
+struct Ingest {
+    priority: Option<u8>,
+    state: &'static str,
+    on_air: bool,
+    round_trip_ms: Option<f64>,
+    malformed_packets: u64,
+    unknown_packets: u64,
+    layers: Vec<Layer>,
+    findings: Vec<Found>,
+}
+
+#[derive(Serialize)]
+struct Layer {
+    track: u8,
+    layer: u8,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rid: Option<String>,
+    bitrate: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    video: Option<Video>,
+    packets: u64,
+    bytes: u64,
+    lost: u64,
+    recovered: u64,
+    duplicates: u64,
+    nacks: u64,
+    loss_percent: f32,
+    jitter_ms: f64,
+    restarts: u64,
+    sender_reports: u64,
+    clock_drift_ppm: Option<i32>,
+}
+
+#[derive(Serialize)]
+struct Video {
+    width: Option<u16>,
+    height: Option<u16>,
+    frames: u64,
+    frame_rate: f32,
+    keyframes: u64,
+    keyframe_interval_ms: Option<f64>,
+    keyframe_requests: u64,
+    reorder_depth: u8,
+}
+
+/// A finding, with the setting to change.
+#[derive(Serialize)]
+struct Found {
+    defect: &'static str,
+    track: u8,
+    layer: u8,
+    message: String,
+    effect: &'static str,
+    obs: &'static str,
+    others: &'static str,
+}
+
+/// What leaves of the stream by WHEP.
+#[derive(Serialize)]
+struct Delivery {
+    packets: u64,
+    retransmissions: u64,
+    caught_up: u64,
+    keyframe_requests: u64,
+    /// Half of the packets, and 99 of 100, have left for all within this time or less.
+    delay_p50_ms: Option<f64>,
+    delay_p99_ms: Option<f64>,
+    one_way_ms: Option<f64>,
+    capture_to_egress_ms: Option<f64>,
+}
+
+impl Detail {
+    pub(super) fn new(stream: Stream, status: &StreamStatus) -> Self {
+        let counted = status.counters.snapshot();
+        let millis = |micros: i64| micros as f64 / 1e3;
+        let Stream {
+            name,
+            tracks,
+            subscribers,
+            no_hls,
+            ..
+        } = stream;
+        Self {
+            name,
+            tracks,
+            subscribers,
+            no_hls,
+            publishers: status.publishers.iter().map(Ingest::of).collect(),
+            delivery: Delivery {
+                packets: counted.packets,
+                retransmissions: counted.retransmissions,
+                caught_up: counted.caught_up,
+                keyframe_requests: counted.keyframe_requests,
+                delay_p50_ms: quantile(&counted.delays, 0.5),
+                delay_p99_ms: quantile(&counted.delays, 0.99),
+                one_way_ms: counted.one_way.map(millis),
+                capture_to_egress_ms: counted.capture_to_egress.map(millis),
+            },
+        }
+    }
+}
+
+impl Ingest {
+    fn of(publisher: &PublisherStatus) -> Self {
+        let none = Report::default();
+        let report = publisher.report.as_deref().unwrap_or(&none);
+        let Publisher {
+            priority,
+            state,
+            on_air,
+            ..
+        } = publisher.into();
+        Self {
+            priority,
+            state,
+            on_air,
+            round_trip_ms: report.round_trip.map(millis),
+            malformed_packets: report.malformed,
+            unknown_packets: report.unknown,
+            layers: report.layers.iter().map(Layer::of).collect(),
+            findings: report.findings.iter().map(Found::of).collect(),
+        }
+    }
+}
+
+impl Layer {
+    fn of(layer: &LayerFigures) -> Self {
+        let stats = &layer.stats;
+        let (width, height) = stats.picture_size.unzip();
+        Self {
+            track: stats.track.0,
+            layer: stats.layer.0,
+            rid: layer.rid.clone(),
+            bitrate: layer.bitrate,
+            video: layer.is_video.then_some(Video {
+                width,
+                height,
+                frames: stats.frames,
+                frame_rate: (10.0 * layer.frame_rate).round() / 10.0,
+                keyframes: stats.keyframes,
+                keyframe_interval_ms: layer.keyframe_interval.map(millis),
+                keyframe_requests: stats.keyframe_requests,
+                reorder_depth: layer.reorder_depth,
+            }),
+            packets: stats.packets,
+            bytes: stats.bytes,
+            lost: stats.lost,
+            recovered: stats.recovered,
+            duplicates: stats.duplicates,
+            nacks: stats.nacks,
+            loss_percent: (10_000.0 * layer.loss).round() / 100.0,
+            jitter_ms: millis(layer.jitter),
+            restarts: stats.restarts,
+            sender_reports: layer.sender_reports,
+            clock_drift_ppm: layer.drift,
+        }
+    }
+}
+
+impl Found {
+    fn of(finding: &Finding) -> Self {
+        let advice = finding.defect.advice();
+        Self {
+            defect: finding.defect.name(),
+            track: finding.track.0,
+            layer: finding.layer.0,
+            message: finding.to_string(),
+            effect: advice.effect,
+            obs: advice.obs,
+            others: advice.others,
+        }
+    }
+}
+
+fn millis(duration: Duration) -> f64 {
+    duration.as_micros() as f64 / 1e3
+}
+
+/// The upper end of the class that this share of the packets lies in or below, in milliseconds; none
+/// when there are none, or when it lies beyond the last class.
+fn quantile(delays: &Delays, share: f64) -> Option<f64> {
+    let all: u64 = delays.counts.iter().sum();
+    let wanted = (share * all as f64).ceil().max(1.0) as u64;
+    let mut sum = 0;
+    let class = delays.counts.iter().position(|count| {
+        sum += count;
+        sum >= wanted
+    })?;
+    DELAY_CLASSES.get(class).map(|micros| *micros as f64 / 1e3)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quantile_is_the_end_of_its_class() {
+        let mut delays = Delays::default();
+        assert_eq!(quantile(&delays, 0.5), None);
+        delays.counts[0] = 98;
+        delays.counts[3] = 2;
+        assert_eq!(quantile(&delays, 0.5), Some(0.05));
+        assert_eq!(quantile(&delays, 0.98), Some(0.05));
+        assert_eq!(quantile(&delays, 0.99), Some(0.5));
+        *delays.counts.last_mut().unwrap() = 100;
+        assert_eq!(quantile(&delays, 0.99), None);
+    }
+}

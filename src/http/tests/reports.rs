@@ -1,0 +1,112 @@
+//! What operators and broadcasters read: the stream in full, and the metrics.
+
+use super::access::tokens;
+use super::{OFFER, Row, SDP, app, check_all, open_app};
+use crate::http::{Settings, Tokens};
+
+const LIVE: (&str, &str) = ("authorization", "Bearer live");
+const OTHER: (&str, &str) = ("authorization", "Bearer other");
+const SCRAPE: (&str, &str) = ("authorization", "Bearer scrape");
+const REMOTE: (&str, &str) = ("x-forwarded-for", "192.0.2.7");
+
+#[tokio::test]
+async fn a_stream_is_told_in_full() {
+    let rows = [
+        Row::new("the stream", "GET", "/streams/live", 200)
+            .answers(&[
+                ("content-type", "application/json"),
+                ("cache-control", "no-store"),
+            ])
+            .holds(&[
+                "\"subscribers\":2",
+                "\"findings\":[{\"defect\":\"b_frames\",",
+                "\"frame_rate\":30.0",
+                "\"jitter_ms\":2.0",
+                "\"message\":\"B-frames: 50 % of the frames, each shown ahead of up to 1",
+                "\"obs\":\"Settings > Output",
+                "\"delivery\":{\"packets\":0,",
+            ]),
+        Row::new("nobody publishes it", "GET", "/streams/nobody", 404)
+            .answers(&[("retry-after", "2")])
+            .holds(&["nobody publishes nobody now"]),
+        Row::new("no name", "GET", "/streams/a%20b", 400),
+    ];
+    check_all(&open_app(), &rows).await;
+}
+
+#[tokio::test]
+async fn a_stream_is_told_to_who_plays_or_publishes_it() {
+    let mut publishing = tokens();
+    let only = publishing.play.one_stream.remove(&"live".parse().unwrap());
+    publishing.play.every_stream = only.unwrap();
+    publishing
+        .publish
+        .one_stream
+        .insert("live".parse().unwrap(), vec!["scrape".parse().unwrap()]);
+    let rows = [
+        Row::new("with nothing", "GET", "/streams/live", 401),
+        Row::new("to play", "GET", "/streams/live", 200)
+            .with(&[LIVE])
+            .holds(&["b_frames"]),
+        Row::new("to publish", "GET", "/streams/live", 200)
+            .with(&[SCRAPE])
+            .holds(&["b_frames"]),
+        Row::new("for another", "GET", "/streams/live", 403).with(&[OTHER]),
+    ];
+    check_all(&app(publishing, Settings::default()), &rows).await;
+}
+
+#[tokio::test]
+async fn the_metrics_are_for_this_machine_or_their_token() {
+    let rows = [
+        Row::new("from here", "GET", "/metrics", 200)
+            .answers(&[
+                ("content-type", "application/openmetrics-text"),
+                ("cache-control", "no-store"),
+            ])
+            .holds(&[
+                "# TYPE tidegate_shard_sent counter",
+                "tidegate_shard_sent_total{shard=\"1\"} 0",
+                "tidegate_stream_subscribers{stream=\"live\"} 2",
+                "tidegate_stream_delay_seconds_bucket{le=\"+Inf\",stream=\"live\"} 0",
+                "tidegate_ingest_frames_per_second{stream=\"live\",priority=\"100\",track=\"1\",layer=\"0\",codec=\"H264\"} 30",
+                "tidegate_publisher_finding{stream=\"live\",priority=\"100\",track=\"1\",layer=\"0\",defect=\"b_frames\"} 1",
+                "process_resident_memory_bytes ",
+                "# EOF\n",
+            ]),
+        Row::new("from afar", "GET", "/metrics", 403)
+            .with(&[REMOTE])
+            .holds(&["auth.metrics_token"]),
+    ];
+    check_all(&open_app(), &rows).await;
+    let tokens = Tokens {
+        metrics: Some("scrape".parse().unwrap()),
+        ..tokens()
+    };
+    let rows = [
+        Row::new("without the token", "GET", "/metrics", 401)
+            .answers(&[("www-authenticate", "Bearer")]),
+        Row::new("with another", "GET", "/metrics", 401).with(&[LIVE]),
+        Row::new("with it", "GET", "/metrics", 200)
+            .with(&[SCRAPE, REMOTE])
+            .holds(&["# EOF"]),
+    ];
+    check_all(&app(tokens, Settings::default()), &rows).await;
+}
+
+#[tokio::test]
+async fn a_publisher_is_told_what_its_offer_lacks() {
+    let rows = [
+        Row::new("a notice", "POST", "/whip/live", 201)
+            .with(&[SDP])
+            .body(OFFER)
+            .answers(&[("tidegate-notice", "no_repair: ")])
+            .holds(&["v=0"]),
+        Row::new("viewers get none", "POST", "/whep/live", 201)
+            .with(&[SDP])
+            .body(OFFER)
+            .answers(&[("tidegate-notice", "")])
+            .holds(&["v=0"]),
+    ];
+    check_all(&open_app(), &rows).await;
+}
