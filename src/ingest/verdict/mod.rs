@@ -1,7 +1,7 @@
 //! The verdict on what a publisher sends: figures, and what is wrong with it in words that say which
 //! setting to change.
 //!
-//! Nothing is refused for it. Each layer is watched packet by packet ([`watch`]), which costs some
+//! Nothing is refused for it. Each layer is watched packet by packet (`watch`), which costs some
 //! comparisons and no memory; once a second all layers are judged together.
 //!
 //! | file | what it holds |
