@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { browserOfFile } from "./support/browser.js";
-import { framesAreDecoded, pictureSize, received, textOf } from "./support/pages.js";
+import { framesAreDecoded, longestGap, pictureSize, received, textOf, watchGaps } from "./support/pages.js";
 import { startGateway, startPublisher, streamIsListed } from "./support/process.js";
 import { until } from "./support/wait.js";
 
@@ -17,18 +17,7 @@ async function watch(t, gateway) {
   const page = await browser.open(t, `${gateway.url}/watch/demo#way=whep`);
   await framesAreDecoded(page, 10);
   const session = await page.evaluate(() => window.tidegate.client.sessionUrl);
-  // The longest time between two pictures on the screen, as the page sees it.
-  await page.evaluate(() => {
-    const video = document.querySelector("video");
-    let last;
-    window.longest = 0;
-    const seen = (now) => {
-      if (last !== undefined) window.longest = Math.max(window.longest, (now - last) / 1000);
-      last = now;
-      video.requestVideoFrameCallback(seen);
-    };
-    video.requestVideoFrameCallback(seen);
-  });
+  await watchGaps(page);
   return {
     page,
     async becomes(size) {
@@ -37,11 +26,7 @@ async function watch(t, gateway) {
     },
     /** Says what the switch cost, and that it is the same session. */
     async wentOn(what, longest = GAP) {
-      const gap = await page.evaluate(() => {
-        const longest = window.longest;
-        window.longest = 0;
-        return longest;
-      });
+      const gap = await longestGap(page);
       const { video } = await received(page);
       t.diagnostic(
         `${what}: ${Math.round(gap * 1000)} ms between two pictures; ` +

@@ -4,15 +4,13 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { browserOfFile } from "./support/browser.js";
-import { framesAreDecoded, pictureSize, playbackAdvances, received } from "./support/pages.js";
+import { HEIGHTS, heightBecomes, publishLayers } from "./support/layers.js";
+import { framesAreDecoded, pictureSize, playbackAdvances } from "./support/pages.js";
 import { startGateway, streamIsListed } from "./support/process.js";
 import { startSite } from "./support/site.js";
 import { until } from "./support/wait.js";
 
 const browser = browserOfFile();
-
-/** The names of the layers, with the height of their picture. */
-const HEIGHTS = { l: 180, m: 360, h: 720 };
 
 for (const codec of ["VP8", "H264"]) {
   test(`a viewer chooses between the layers of ${codec}`, async (t) => {
@@ -114,50 +112,6 @@ test("the layers are variants of HLS, between which a player changes without a g
   await page.evaluate(() => window.hls.destroy());
 });
 
-/** Publishes the browser's camera as three layers, from a page of the gateway. */
-async function publishLayers(page, endpoint, codec) {
-  await page.evaluate(
-    async ({ endpoint, codec }) => {
-      const video = { width: 1280, height: 720, frameRate: 15 };
-      const stream = await navigator.mediaDevices.getUserMedia({ video, audio: true });
-      const peer = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
-      const [picture] = stream.getVideoTracks();
-      peer.addTransceiver(stream.getAudioTracks()[0], { direction: "sendonly", streams: [stream] });
-      const transceiver = peer.addTransceiver(picture, {
-        direction: "sendonly",
-        streams: [stream],
-        sendEncodings: [
-          { rid: "l", scaleResolutionDownBy: 4, maxBitrate: 100_000 },
-          { rid: "m", scaleResolutionDownBy: 2, maxBitrate: 300_000 },
-          { rid: "h", scaleResolutionDownBy: 1, maxBitrate: 900_000 },
-        ],
-      });
-      const { codecs } = RTCRtpSender.getCapabilities("video");
-      const wanted = codecs.filter(({ mimeType }) => [`video/${codec}`, "video/rtx"].includes(mimeType));
-      transceiver.setCodecPreferences(wanted);
-      await peer.setLocalDescription();
-      const response = await fetch(endpoint, {
-        method: "POST",
-        headers: { "Content-Type": "application/sdp" },
-        body: peer.localDescription.sdp,
-      });
-      const answer = await response.text();
-      if (response.status !== 201) throw new Error(answer);
-      // The estimate of the bandwidth would take its time to come up to the third layer.
-      const [, type] = answer.match(/^m=video \d+ \S+ (\d+)/m);
-      const start = "x-google-start-bitrate=2000";
-      const parameters = new RegExp(`^a=fmtp:${type} .*$`, "m");
-      const map = new RegExp(`^a=rtpmap:${type} .*$`, "m");
-      const sdp = parameters.test(answer)
-        ? answer.replace(parameters, (line) => `${line};${start}`)
-        : answer.replace(map, (line) => `${line}\r\na=fmtp:${type} ${start}`);
-      await peer.setRemoteDescription({ type: "answer", sdp });
-      window.layered = { peer, sender: transceiver.sender };
-    },
-    { endpoint, codec },
-  );
-}
-
 /** Lets the publisher send a layer or not. */
 function activate(page, rid, active) {
   return page.evaluate(
@@ -183,15 +137,4 @@ function select(page, choice) {
     });
     if (!response.ok) throw new Error(`${response.status}: ${await response.text()}`);
   }, choice);
-}
-
-/** Waits until the decoded picture has this height. */
-async function heightBecomes(page, height) {
-  let now;
-  await until(`the picture is ${height} lines high`, async () => {
-    now = (await received(page)).video;
-    return now?.frameHeight === height;
-  }, { within: 40000 }).catch((error) => {
-    throw new Error(`${error.message}; it is ${now?.frameHeight}, received ${JSON.stringify(now)}`);
-  });
 }

@@ -69,7 +69,10 @@ export function network(t) {
       };
     },
 
-    /** Joins two machines; each end is an address with its prefix length, such as "10.77.1.1/24". */
+    /**
+     * Joins two machines; each end is an address with its prefix length, such as "10.77.1.1/24". Gives
+     * the cable, which can be made a slow one.
+     */
     cable([one, address], [other, otherAddress]) {
       const [left, right] = ["a", "b"].map((end) => `tg${end}${process.pid % 100000}x${cables}`);
       cables += 1;
@@ -79,6 +82,15 @@ export function network(t) {
         ip("-n", machine.namespace, "address", "add", at, "dev", device, ...(at.includes(":") ? ["nodad"] : []));
         ip("-n", machine.namespace, "link", "set", device, "up");
       }
+      return {
+        /**
+         * Lets only so many kbit/s go from the left machine to the right one; more waits in a queue of
+         * so many bytes, and what does not fit there is lost.
+         */
+        narrow: (kilobits, queue = 60_000) =>
+          one.run("tc", "qdisc", "replace", "dev", left, "root", "tbf",
+            "rate", `${kilobits}kbit`, "burst", "3000", "limit", `${queue}`),
+      };
     },
 
     /** A program that stands for `program` on a machine: for those who start programs by their path. */

@@ -82,3 +82,27 @@ export async function playbackAdvances(page, seconds) {
     return (await time()) > start + seconds;
   });
 }
+
+/** From now on, `longestGap` of the page knows the longest time between two pictures on the screen. */
+export function watchGaps(page) {
+  return page.evaluate(() => {
+    const video = document.querySelector("video");
+    let last;
+    window.longest = 0;
+    const seen = (now) => {
+      if (last !== undefined) window.longest = Math.max(window.longest, (now - last) / 1000);
+      last = now;
+      video.requestVideoFrameCallback(seen);
+    };
+    video.requestVideoFrameCallback(seen);
+  });
+}
+
+/** The longest time between two pictures since the last call, in seconds. */
+export function longestGap(page) {
+  return page.evaluate(() => {
+    const longest = window.longest;
+    window.longest = 0;
+    return longest;
+  });
+}
