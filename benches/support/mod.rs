@@ -12,6 +12,7 @@ pub(crate) mod broadcast;
 pub(crate) mod cpu;
 pub(crate) mod limit;
 pub(crate) mod peer;
+pub(crate) mod plot;
 pub(crate) mod report;
 pub(crate) mod server;
 pub(crate) mod stage;

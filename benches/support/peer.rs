@@ -163,6 +163,29 @@ impl Peer {
         outbound.encrypt_rtp(packet).unwrap().to_vec()
     }
 
+    /// A request to send the packet before this one again (RFC 4585, section 6.2.1).
+    pub(crate) fn nack(&mut self, datagram: &[u8]) -> Option<Vec<u8>> {
+        let (head, ssrc) = (datagram.first_chunk::<12>()?, datagram.get(8..12)?);
+        let before = u16::from_be_bytes([head[2], head[3]]).wrapping_sub(1);
+        let mut body = ssrc.to_vec();
+        body.extend_from_slice(&before.to_be_bytes());
+        body.extend_from_slice(&[0, 0]);
+        self.feedback(0x81, 205, &body)
+    }
+
+    /// A request for a keyframe (RFC 4585, section 6.3.1).
+    pub(crate) fn picture_loss(&mut self, datagram: &[u8]) -> Option<Vec<u8>> {
+        let ssrc = datagram.get(8..12)?.to_vec();
+        self.feedback(0x81, 206, &ssrc)
+    }
+
+    fn feedback(&mut self, first: u8, kind: u8, body: &[u8]) -> Option<Vec<u8>> {
+        let words = (4 + body.len()) / 4;
+        let mut packet = vec![first, kind, 0, words as u8, 0, 0, 0, 1];
+        packet.extend_from_slice(body);
+        Some(self.outbound.as_mut()?.encrypt_rtcp(&packet).ok()?.to_vec())
+    }
+
     /// Does ICE and DTLS over `socket`, waiting for it.
     pub(crate) fn connect(&mut self, socket: &UdpSocket) {
         let begun = Instant::now();

@@ -1,7 +1,9 @@
 //! The real `tidegate serve` as a process of its own on the measured core, and just enough of an HTTP
 //! client to make sessions on it.
 
+use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -33,6 +35,15 @@ impl Server {
 
     /// The same, with more settings by their environment variables.
     pub(crate) fn start_with(settings: &[(&str, &str)]) -> Self {
+        Self::spawn(settings, Stdio::inherit())
+    }
+
+    /// The same, with its log in a file.
+    pub(crate) fn start_logged(log: &Path, settings: &[(&str, &str)]) -> Self {
+        Self::spawn(settings, File::create(log).unwrap().into())
+    }
+
+    fn spawn(settings: &[(&str, &str)], log: Stdio) -> Self {
         let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = free.local_addr().unwrap();
         drop(free);
@@ -45,6 +56,7 @@ impl Server {
             .env("TIDEGATE_LOG_FILTER", "warn")
             .envs(settings.iter().copied())
             .stdout(Stdio::null())
+            .stderr(log)
             .spawn()
             .unwrap();
         Thread::current().pin(cpu::OTHERS);
@@ -91,28 +103,57 @@ pub(crate) async fn post_from(
     kind: &str,
     identity: &PeerIdentity,
 ) -> Created {
+    let answer = ask(client, server, kind, identity).await;
+    created(kind, &answer).unwrap_or_else(|| panic!("{answer}"))
+}
+
+/// Posts an offer that may be refused.
+pub(crate) async fn try_post(
+    server: SocketAddr,
+    kind: &str,
+    identity: &PeerIdentity,
+) -> Option<Created> {
+    let answer = ask(Ipv4Addr::LOCALHOST, server, kind, identity).await;
+    created(kind, &answer)
+}
+
+async fn ask(client: Ipv4Addr, server: SocketAddr, kind: &str, identity: &PeerIdentity) -> String {
     let offer = offer(kind, identity);
-    let path = format!("/{kind}/bench");
-    let answer = request(client, server, "POST", &path, &offer).await;
-    assert!(answer.starts_with("HTTP/1.1 201 "), "{answer}");
+    request(client, server, "POST", &format!("/{kind}/bench"), &offer).await
+}
+
+fn created(kind: &str, answer: &str) -> Option<Created> {
+    if !answer.starts_with("HTTP/1.1 201 ") {
+        return None;
+    }
     let after = |mark: &str| {
         let (_, rest) = answer.split_once(mark).unwrap();
         rest.lines().next().unwrap().trim().to_owned()
     };
     let location = after("\nlocation: ");
-    Created {
+    Some(Created {
         credentials: IceCredentials {
             ufrag: after("a=ice-ufrag:"),
             pwd: after("a=ice-pwd:"),
         },
         location: location[location.find(&format!("/{kind}/")).unwrap()..].to_owned(),
-    }
+    })
 }
 
 /// Ends a session.
 pub(crate) async fn delete(server: SocketAddr, location: &str) {
     let answer = request(Ipv4Addr::LOCALHOST, server, "DELETE", location, "").await;
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+}
+
+/// Ends a session that may have ended.
+pub(crate) async fn try_delete(server: SocketAddr, location: &str) {
+    request(Ipv4Addr::LOCALHOST, server, "DELETE", location, "").await;
+}
+
+/// The body of a file, and its head.
+pub(crate) async fn get(server: SocketAddr, path: &str) -> String {
+    request(Ipv4Addr::LOCALHOST, server, "GET", path, "").await
 }
 
 async fn request(
@@ -132,9 +173,9 @@ async fn request(
     );
     stream.write_all(head.as_bytes()).await.unwrap();
     stream.write_all(body.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
-    answer
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    String::from_utf8_lossy(&answer).into_owned()
 }
 
 /// What a small client would offer.

@@ -1,4 +1,4 @@
-//! One shard with a publisher and subscribers on it, all connected by real ICE and DTLS over loopback.
+//! Shards with publishers and subscribers on them, all connected by real ICE and DTLS over loopback.
 //! HTTP is left out: the sessions are opened as the control plane would.
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
@@ -20,21 +20,30 @@ use super::broadcast::{self, Broadcast, Burst};
 use super::cpu::{self, Thread};
 use super::peer::{Peer, PeerIdentity};
 
-const STREAM: StreamKey = StreamKey(1);
 /// Nobody is to be closed for being silent between two phases, and nothing but packets is to cost anything.
 const NEVER: Duration = Duration::from_secs(24 * 3600);
 
-/// The running shard and its publisher.
+/// The running shards and their publishers.
 pub(crate) struct Stage {
     shards: Shards,
     events: mpsc::UnboundedReceiver<tidegate::shard::Event>,
     identity: PeerIdentity,
+    sources: Vec<Source>,
+    sessions: u64,
+    /// The threads that are measured, one a shard.
+    pub(crate) threads: Vec<Thread>,
+    /// The first of them.
+    pub(crate) thread: Thread,
+}
+
+/// A publisher and its stream.
+struct Source {
+    stream: StreamKey,
+    origin: ShardId,
     publisher: Peer,
     socket: UdpSocket,
     broadcast: Broadcast,
-    sessions: u64,
-    /// The thread that is measured.
-    pub(crate) thread: Thread,
+    counters: Arc<StreamCounters>,
 }
 
 /// How many packets of each track are kept for retransmission.
@@ -57,11 +66,16 @@ impl Default for Rings {
 impl Stage {
     /// A shard with a publisher that has sent nothing yet.
     pub(crate) fn start(rings: Rings) -> Self {
+        Self::with(rings, 1, 1)
+    }
+
+    /// So many shards and publishers, each with a stream of its own.
+    pub(crate) fn with(rings: Rings, shards: usize, publishers: usize) -> Self {
         let (events_to, events) = mpsc::unbounded_channel();
         let config = Config {
             bandwidth: tidegate::egress::whep::BandwidthConfig::default(),
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-            shards: 1,
+            shards,
             video_ring: rings.video,
             audio_ring: rings.audio,
             keyframe_cache: KeyframeCache {
@@ -76,32 +90,51 @@ impl Stage {
             },
         };
         let server = Arc::new(Identity::generate().unwrap());
-        let shards = Shards::start(&config, &server, &events_to).unwrap();
-        let identity = PeerIdentity::generate();
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let mut stage = Self {
-            publisher: Peer::new(&identity, shards.local_address(), credentials(0)),
-            shards,
+            shards: Shards::start(&config, &server, &events_to).unwrap(),
             events,
-            identity,
-            socket,
-            broadcast: Broadcast::default(),
+            identity: PeerIdentity::generate(),
+            sources: Vec::new(),
             sessions: 0,
+            threads: Vec::new(),
             thread: Thread::current(),
         };
-        stage.open(Role::Publisher {
-            stream: STREAM,
-            spec: broadcast::publisher_spec(),
-            counters: Arc::new(StreamCounters::new(1)),
-            stall_after: None,
-        });
-        stage.publisher.connect(&stage.socket);
+        for number in 0..publishers {
+            stage.add_source(ShardId((number % shards) as u8));
+        }
         // A thread gives itself its name: by now it has done so.
-        stage.thread = Thread::named(std::process::id(), "shard-0")[0];
+        stage.threads = (0..shards)
+            .map(|shard| Thread::named(std::process::id(), &format!("shard-{shard}"))[0])
+            .collect();
+        stage.thread = stage.threads[0];
         stage.thread.pin(cpu::MEASURED);
-        // What the shard sends back is of no interest, and nobody waits for it.
-        stage.socket.set_nonblocking(true).unwrap();
         stage
+    }
+
+    fn add_source(&mut self, origin: ShardId) {
+        let stream = StreamKey(1 + self.sources.len() as u64);
+        let counters = Arc::new(StreamCounters::new(self.shards.handles().len()));
+        let role = Role::Publisher {
+            stream,
+            spec: broadcast::publisher_spec(),
+            counters: Arc::clone(&counters),
+            stall_after: None,
+        };
+        let key = self.open(origin, role);
+        let server = self.shards.local_address();
+        let mut publisher = Peer::new(&self.identity, server, credentials(origin, key.0));
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        publisher.connect(&socket);
+        // What the shard sends back is of no interest, and nobody waits for it.
+        socket.set_nonblocking(true).unwrap();
+        self.sources.push(Source {
+            stream,
+            origin,
+            publisher,
+            socket,
+            broadcast: Broadcast::default(),
+            counters,
+        });
     }
 
     /// Connects a subscriber. Its packets come to the socket from now on.
@@ -111,46 +144,81 @@ impl Stage {
 
     /// A subscriber that has not connected yet.
     pub(crate) fn admit(&mut self) -> Peer {
-        let key = self.open(Role::Subscriber {
-            stream: STREAM,
-            origin: ShardId(0),
+        self.admit_to(0, ShardId(0))
+    }
+
+    /// Connects a subscriber of the stream of that number, on a shard.
+    pub(crate) fn subscribe_to(&mut self, stream: usize, shard: usize, socket: &UdpSocket) {
+        self.admit_to(stream, ShardId(shard as u8)).connect(socket);
+    }
+
+    fn admit_to(&mut self, stream: usize, shard: ShardId) -> Peer {
+        let source = &self.sources[stream];
+        let role = Role::Subscriber {
+            stream: source.stream,
+            origin: source.origin,
             tracks: Arc::new(broadcast::tracks()),
-            counters: Arc::new(StreamCounters::new(1)),
+            counters: Arc::clone(&source.counters),
             spec: broadcast::subscriber_spec(),
             cname: "bench".into(),
-        });
+        };
+        let key = self.open(shard, role);
         let server = self.shards.local_address();
-        Peer::new(&self.identity, server, credentials(key.0))
+        Peer::new(&self.identity, server, credentials(shard, key.0))
     }
 
     /// Packets for the next `seconds`, sealed, so that sending them is all that is left to do.
     pub(crate) fn script(&mut self, seconds: u32) -> Vec<Burst> {
-        let script = self.broadcast.script(seconds);
-        self.seal(script)
+        self.sources[0].script(seconds)
     }
 
     /// The same with a keyframe every `interval` seconds.
     pub(crate) fn script_with(&mut self, seconds: u32, interval: u32) -> Vec<Burst> {
-        let script = self.broadcast.script_with(seconds, interval);
-        self.seal(script)
+        let script = self.sources[0].broadcast.script_with(seconds, interval);
+        self.sources[0].seal(script)
     }
 
-    fn seal(&mut self, mut script: Vec<Burst>) -> Vec<Burst> {
-        for packet in script.iter_mut().flat_map(|burst| &mut burst.packets) {
-            *packet = self.publisher.protect_rtp(packet);
-        }
-        script
+    /// One script for each publisher.
+    pub(crate) fn scripts(&mut self, seconds: u32) -> Vec<Vec<Burst>> {
+        let sources = self.sources.iter_mut();
+        sources.map(|source| source.script(seconds)).collect()
     }
 
     /// Sends a script in real time, each packet in a datagram of its own. Allocates nothing.
     pub(crate) fn play(&self, script: &[Burst]) {
-        play(&self.socket, self.shards.local_address(), script, || false);
+        let socket = &self.sources[0].socket;
+        play(socket, self.shards.local_address(), script, || false);
+    }
+
+    /// Sends a script of each publisher, all of them `slowness` times as slowly as they were made for, and
+    /// spread over the time between two frames.
+    pub(crate) fn play_all(&self, scripts: &[Vec<Burst>], slowness: u32) {
+        let frame = Duration::from_millis(33) * slowness;
+        let mut bursts: Vec<(Duration, usize, &Burst)> = Vec::new();
+        for (number, script) in scripts.iter().enumerate() {
+            let offset = frame * number as u32 / scripts.len() as u32;
+            let at = |burst: &Burst| burst.at * slowness + offset;
+            bursts.extend(script.iter().map(|burst| (at(burst), number, burst)));
+        }
+        bursts.sort_by_key(|(at, ..)| *at);
+        let (server, begun) = (self.shards.local_address(), Instant::now());
+        for (at, number, burst) in bursts {
+            std::thread::sleep(at.saturating_sub(begun.elapsed()));
+            for packet in &burst.packets {
+                self.sources[number].socket.send_to(packet, server).unwrap();
+            }
+        }
+    }
+
+    /// Where the shards receive.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.shards.local_address()
     }
 
     /// What plays scripts on another thread.
     pub(crate) fn player(&self) -> Player {
         Player {
-            socket: self.socket.try_clone().unwrap(),
+            socket: self.sources[0].socket.try_clone().unwrap(),
             server: self.shards.local_address(),
         }
     }
@@ -159,15 +227,24 @@ impl Stage {
     pub(crate) fn feedback(&self) -> u64 {
         let mut head = [0; 16];
         let mut count = 0;
-        while self.socket.recv(&mut head).is_ok() {
+        while self.sources[0].socket.recv(&mut head).is_ok() {
             count += u64::from((192..=223).contains(&head[1]));
         }
         count
     }
 
-    /// What the shard has counted.
+    /// What the shards have counted.
     pub(crate) fn counters(&self) -> Snapshot {
-        self.handle().counters().snapshot()
+        let mut sum = Snapshot::default();
+        for handle in self.shards.handles().iter() {
+            sum += handle.counters().snapshot();
+        }
+        sum
+    }
+
+    /// The time of all shards on a core so far.
+    pub(crate) fn cpu(&self) -> Duration {
+        self.threads.iter().map(|thread| thread.cpu()).sum()
     }
 
     pub(crate) fn stop(mut self) {
@@ -175,13 +252,13 @@ impl Stage {
         self.events.close();
     }
 
-    fn open(&mut self, role: Role) -> SessionKey {
+    fn open(&mut self, shard: ShardId, role: Role) -> SessionKey {
         let key = SessionKey(self.sessions);
         self.sessions += 1;
-        self.handle().send(Message::Open(Box::new(OpenSession {
+        self.handle(shard).send(Message::Open(Box::new(OpenSession {
             key,
             transport: transport::Config {
-                local: credentials(key.0),
+                local: credentials(shard, key.0),
                 remote_fingerprint: self.identity.fingerprint,
                 dtls_role: DtlsRole::Server,
                 timeouts: Timeouts {
@@ -194,8 +271,22 @@ impl Stage {
         key
     }
 
-    fn handle(&self) -> ShardHandle {
-        self.shards.handles()[0].clone()
+    fn handle(&self, shard: ShardId) -> ShardHandle {
+        self.shards.handles()[usize::from(shard.0)].clone()
+    }
+}
+
+impl Source {
+    fn script(&mut self, seconds: u32) -> Vec<Burst> {
+        let script = self.broadcast.script(seconds);
+        self.seal(script)
+    }
+
+    fn seal(&mut self, mut script: Vec<Burst>) -> Vec<Burst> {
+        for packet in script.iter_mut().flat_map(|burst| &mut burst.packets) {
+            *packet = self.publisher.protect_rtp(packet);
+        }
+        script
     }
 }
 
@@ -227,9 +318,9 @@ fn play(socket: &UdpSocket, server: SocketAddr, script: &[Burst], ends: impl Fn(
 }
 
 /// Those of the session `number`.
-fn credentials(number: u64) -> IceCredentials {
+fn credentials(shard: ShardId, number: u64) -> IceCredentials {
     IceCredentials {
-        ufrag: format!("{}{number:07}", ShardId(0).mark()),
+        ufrag: format!("{}{number:07}", shard.mark()),
         pwd: format!("the-password-of-{number:08}"),
     }
 }
