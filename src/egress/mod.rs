@@ -3,6 +3,8 @@
 pub mod hls;
 mod sender_clock;
 pub mod splice;
+mod stream_clocks;
 pub mod whep;
 
 pub use sender_clock::SenderClock;
+pub use stream_clocks::StreamClocks;

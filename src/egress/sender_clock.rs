@@ -9,17 +9,32 @@ pub struct SenderClock {
     rtp_timestamp: u32,
     at: Instant,
     clock_rate: u32,
+    is_assumed: bool,
 }
 
 impl SenderClock {
-    /// From a sender report that came at `at`, or from a packet and our own wall clock before there is one.
+    /// From a sender report that came at `at`.
     pub fn new(ntp: u64, rtp_timestamp: u32, at: Instant, clock_rate: u32) -> Self {
         Self {
             ntp,
             rtp_timestamp,
             at,
             clock_rate,
+            is_assumed: false,
         }
+    }
+
+    /// From a packet that came at `at`, and what the wall clock is assumed to have said then.
+    pub fn assumed(ntp: u64, rtp_timestamp: u32, at: Instant, clock_rate: u32) -> Self {
+        Self {
+            is_assumed: true,
+            ..Self::new(ntp, rtp_timestamp, at, clock_rate)
+        }
+    }
+
+    /// Whether the publisher told it: then it says when something was captured, and not just when it came.
+    pub fn is_told(&self) -> bool {
+        !self.is_assumed
     }
 
     /// How far this clock is ahead of `other`, a clock of the same track, in 32.32 fixed point seconds modulo 2^64.
@@ -50,6 +65,16 @@ impl SenderClock {
             ntp: self.ntp.wrapping_add(ahead),
             ..self
         }
+    }
+
+    /// How far its NTP time is ahead of `ntp`, which gives one for an instant; modulo 2^64.
+    pub(super) fn ahead_of_arrival(&self, ntp: impl FnOnce(Instant) -> u64) -> u64 {
+        self.ntp.wrapping_sub(ntp(self.at))
+    }
+
+    /// When it came, and its NTP time.
+    pub(super) fn arrival(&self) -> (Instant, u64) {
+        (self.at, self.ntp)
     }
 
     /// The NTP time of an RTP timestamp that is no more than half its range away.

@@ -310,7 +310,9 @@ impl Splice {
         let expected = self.newest.timestamp.wrapping_add(self.ticks(elapsed));
         let by_arrival = expected.wrapping_sub(packet.timestamp);
         let by_clock = self.current.and_then(|before| {
-            let (from, to) = (clock(layer)?, clock(before.layer)?);
+            // What is assumed of a layer is no better than the arrival of these very packets.
+            let told = |layer| clock(layer).filter(SenderClock::is_told);
+            let (from, to) = (told(layer)?, told(before.layer)?);
             Some(from.offset_to(&to).wrapping_add(before.by_clock))
         });
         let is_sound = |offset: &u32| {

@@ -4,34 +4,34 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::StreamKey;
 use super::inbox::{Message, ShardHandle};
-use super::local_stream::{LocalLayer, LocalStream, Source};
+use super::local_stream::{LocalLayer, LocalStream, Source, Target};
 use crate::egress::SenderClock;
 use crate::stream::{LayerId, TrackId};
 
-/// Until the publisher reports the clock of a layer, another one's stands in, or ours if it reported
-/// none: the first packet was captured when it came. Audio and video, and the layers of a track, then
-/// are as far apart as they arrive, which is near enough to begin with.
-pub(super) fn guess_clocks(stream: &mut LocalStream, shards: &[ShardHandle], key: StreamKey) {
-    if !matches!(stream.source, Source::Publisher { .. }) {
+/// The packets that came last say how long the way from the publisher is, for layers of which it has told
+/// no clock.
+pub(super) fn assume_clocks(stream: &mut LocalStream, shards: &[ShardHandle], key: StreamKey) {
+    let Source::Publisher {
+        clocks, targets, ..
+    } = &mut stream.source
+    else {
         return;
-    }
-    let told = |(_, _, layer): (_, _, &LocalLayer)| layer.clock.filter(|_| !layer.guessed);
-    let told = stream.numbered().find_map(told);
+    };
     for (id, track) in (0..).map(TrackId).zip(&mut stream.tracks) {
         for (layer, local) in (0..).map(LayerId).zip(&mut track.layers) {
-            let (None, Some(packet)) = (local.clock, local.fresh.first()) else {
+            let Some(packet) = local.fresh.first() else {
                 continue;
             };
-            let ntp = told.map_or_else(ntp_now, |clock| clock.at(packet.received).0);
-            let clock = SenderClock::new(ntp, packet.timestamp, packet.received, track.clock_rate);
-            (local.clock, local.guessed) = (Some(clock), true);
-            tell_clock(&stream.source, shards, key, (id, layer), clock);
+            let (timestamp, received) = (packet.timestamp, packet.received);
+            if let Some(clock) = clocks.packet(id, layer, timestamp, received, ntp_now) {
+                local.clock = Some(clock);
+                tell_clock(targets, shards, key, (id, layer), clock);
+            }
         }
     }
 }
 
-/// The publisher told the clock of a layer. Guesses for the others move with it, so that all stay
-/// together when the publisher's clock is not ours.
+/// The publisher told the clock of a layer.
 pub(super) fn set_clock(
     stream: &mut LocalStream,
     shards: &[ShardHandle],
@@ -39,38 +39,32 @@ pub(super) fn set_clock(
     (track, layer): (TrackId, LayerId),
     clock: SenderClock,
 ) {
-    let Some(local) = stream.layer_mut(track, layer) else {
+    let Source::Publisher {
+        clocks, targets, ..
+    } = &mut stream.source
+    else {
         return;
     };
-    let guess = local.clock.filter(|_| local.guessed);
-    (local.clock, local.guessed) = (Some(clock), false);
-    tell_clock(&stream.source, shards, key, (track, layer), clock);
-    let Some(ahead) = guess.map(|guess| clock.ahead_of(&guess)) else {
-        return;
-    };
-    for (id, track) in (0..).map(TrackId).zip(&mut stream.tracks) {
-        for (layer, other) in (0..).map(LayerId).zip(&mut track.layers) {
-            if let (Some(guess), true) = (other.clock, other.guessed) {
-                let moved = guess.moved(ahead);
-                other.clock = Some(moved);
-                tell_clock(&stream.source, shards, key, (id, layer), moved);
-            }
+    let tracks = &mut stream.tracks;
+    clocks.report(track, layer, clock, |track, layer, clock| {
+        let local = tracks.get_mut(usize::from(track.0));
+        if let Some(local) = local.and_then(|track| track.layer_mut(layer)) {
+            local.clock = Some(clock);
+            tell_clock(targets, shards, key, (track, layer), clock);
         }
-    }
+    });
 }
 
 fn tell_clock(
-    source: &Source,
+    targets: &[Target],
     shards: &[ShardHandle],
     key: StreamKey,
     (track, layer): (TrackId, LayerId),
     clock: SenderClock,
 ) {
-    if let Source::Publisher { targets, .. } = source {
-        for target in targets {
-            if let Some(shard) = shards.get(usize::from(target.shard.0)) {
-                shard.send(Message::Clock(key, track, layer, clock));
-            }
+    for target in targets {
+        if let Some(shard) = shards.get(usize::from(target.shard.0)) {
+            shard.send(Message::Clock(key, track, layer, clock));
         }
     }
 }
@@ -83,8 +77,11 @@ pub(super) fn time_report(stream: &LocalStream, ntp: u64) {
 /// Says how long after its capture the newest packet of a layer leaves, where the publisher has told
 /// its clock.
 pub(super) fn time_egress(stream: &LocalStream) {
-    let newest = |(_, _, layer): (_, _, &LocalLayer)| {
-        let clock = layer.clock.filter(|_| !layer.guessed)?;
+    let Source::Publisher { clocks, .. } = &stream.source else {
+        return;
+    };
+    let newest = |(id, number, layer): (TrackId, LayerId, &LocalLayer)| {
+        let clock = clocks.told(id, number)?;
         Some(clock.ntp_of(layer.fresh.last()?.timestamp))
     };
     if let Some(captured) = stream.numbered().find_map(newest) {

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::hls_tap::HlsTap;
 use super::{Config, ShardId, StreamCounters};
-use crate::egress::SenderClock;
+use crate::egress::{SenderClock, StreamClocks};
 use crate::rtp::MediaKind;
 use crate::sdp::PublisherSpec;
 use crate::stream::{
@@ -39,6 +39,8 @@ pub(super) enum Source {
         slot: usize,
         /// Packets to be filled.
         recycler: Recycler,
+        /// Its clocks, told or assumed.
+        clocks: Box<StreamClocks>,
         /// The other shards that have subscribers.
         targets: Vec<Target>,
         /// The HLS branch, when the stream has one.
@@ -81,8 +83,6 @@ pub(super) struct LocalLayer {
     /// Packets that have not been sent on yet.
     pub(super) fresh: Vec<Arc<Packet>>,
     pub(super) clock: Option<SenderClock>,
-    /// The clock is ours, as the publisher has not told its own yet.
-    pub(super) guessed: bool,
     /// When a replica last asked for a keyframe, until one begins.
     pub(super) asked: Option<Instant>,
 }
@@ -110,7 +110,6 @@ impl LocalLayer {
             ring: Ring::new(ring, cache),
             fresh: Vec::with_capacity(64),
             clock: None,
-            guessed: false,
             asked: None,
         }
     }
@@ -155,13 +154,15 @@ impl LocalStream {
         counters: Arc<StreamCounters>,
         config: &Config,
     ) -> Self {
+        let tracks: Vec<TrackInfo> = spec.tracks.iter().map(|track| track.info.clone()).collect();
+        let clock_rates = tracks.iter().map(|track| track.codec.clock_rate());
         let source = Source::Publisher {
             slot: usize::MAX,
             recycler: Recycler::default(),
+            clocks: Box::new(StreamClocks::new(clock_rates)),
             targets: Vec::new(),
             hls: None,
         };
-        let tracks: Vec<TrackInfo> = spec.tracks.iter().map(|track| track.info.clone()).collect();
         let mut stream = Self::new(&tracks, source, counters, config);
         for (local, track) in stream.tracks.iter_mut().zip(&spec.tracks) {
             local.is_layered = track.layers.iter().any(|layer| layer.rid.is_some());

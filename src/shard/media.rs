@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::batch::SealedOutlet;
-use super::clocks::{guess_clocks, set_clock, time_egress, time_report};
+use super::clocks::{assume_clocks, set_clock, time_egress, time_report};
 use super::inbox::Age;
-use super::local_stream::{LocalLayer, Source, Target, empty_packet};
+use super::local_stream::{Source, Target, empty_packet};
 use super::session::{Media, Session};
 use super::state::State;
 use super::{Event, StreamKey};
@@ -191,10 +191,7 @@ impl State {
             return;
         };
         let counters = self.shards[usize::from(self.id.0)].counters();
-        let lacks_clock = |layer: &LocalLayer| layer.clock.is_none() && !layer.fresh.is_empty();
-        if stream.numbered().any(|(_, _, layer)| lacks_clock(layer)) {
-            guess_clocks(stream, &self.shards, key);
-        }
+        assume_clocks(stream, &self.shards, key);
         if let Source::Publisher { targets, hls, .. } = &mut stream.source {
             for Target { shard, needs } in targets {
                 let shard = &self.shards[usize::from(shard.0)];

@@ -6,8 +6,8 @@ use std::time::Instant;
 use super::network::Dice;
 use super::outlet::outlet;
 use super::{VIDEO, agreed, catch_up};
-use crate::egress::SenderClock;
 use crate::egress::whep::{BandwidthStatus, Subscriber};
+use crate::egress::{SenderClock, StreamClocks};
 use crate::ingest::{self, Ingested, Publisher};
 use crate::sdp::{DtlsRole, Fingerprint, IceCredentials, SubscriberSpec};
 use crate::stream::{
@@ -15,6 +15,11 @@ use crate::stream::{
     TrackId,
 };
 use crate::transport::{self, Config, Event, Identity, Path, Received, Timeouts, Transport};
+
+/// Of video and audio.
+const CLOCK_RATES: [u32; 2] = [90_000, 48_000];
+/// What our own clock says when a publisher's first packet comes, as NTP time.
+const WALL_CLOCK: u64 = 4_000_000_000 << 32;
 
 /// Session 0 is the publisher's.
 pub(super) struct Gateway {
@@ -26,6 +31,7 @@ pub(super) struct Gateway {
     /// What they agreed on.
     specs: Vec<SubscriberSpec>,
     pub(super) tracks: Vec<Track>,
+    clocks: StreamClocks,
     recycler: Recycler,
     /// What is to be sent to which session's peer.
     pub(super) outbox: Vec<(usize, Path, Vec<u8>)>,
@@ -66,6 +72,7 @@ impl Gateway {
             subscribers: Vec::new(),
             specs: Vec::new(),
             tracks: tracks(layers),
+            clocks: StreamClocks::new(CLOCK_RATES),
             recycler: Recycler::default(),
             outbox: Vec::new(),
         };
@@ -85,6 +92,7 @@ impl Gateway {
     ) -> Admission {
         self.publisher = publisher(now, rtx, layers);
         self.tracks = tracks(layers);
+        self.clocks = StreamClocks::new(CLOCK_RATES);
         for (subscriber, spec) in self.subscribers.iter_mut().zip(&self.specs) {
             subscriber.rebind(spec, || dice.roll() as u32);
         }
@@ -196,6 +204,11 @@ impl Gateway {
         }
         let (track, layer) = (packet.track, packet.layer);
         let local = &mut self.tracks[usize::from(track.0)].layers[usize::from(layer.0)];
+        let wall = || WALL_CLOCK;
+        let clock = self
+            .clocks
+            .packet(track, layer, packet.timestamp, now, wall);
+        local.clock = clock.or(local.clock);
         let recycler = &mut self.recycler;
         local
             .ring
@@ -315,8 +328,12 @@ impl Gateway {
                 } => {
                     let rate = if track == VIDEO { 90_000 } else { 48_000 };
                     let clock = SenderClock::new(ntp, rtp_timestamp, received, rate);
-                    let track = &mut self.tracks[usize::from(track.0)];
-                    track.layers[usize::from(layer.0)].clock = Some(clock);
+                    let tracks = &mut self.tracks;
+                    self.clocks
+                        .report(track, layer, clock, |track, layer, clock| {
+                            let layers = &mut tracks[usize::from(track.0)].layers;
+                            layers[usize::from(layer.0)].clock = Some(clock);
+                        });
                 }
                 ingest::Event::Layers { track, layers }
                 | ingest::Event::LayerReport { track, layers } => {

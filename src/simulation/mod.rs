@@ -14,10 +14,11 @@
 //! | `publisher` | a peer that sends video and audio and answers NACKs |
 //! | `viewer` | a peer that receives, asks again, and keeps account |
 //! | `world` | all of them together in one time |
-//! | `tests`, `layers`, `bandwidth` | what viewers get in every weather, of every layer, over every link |
+//! | `tests`, `layers`, `bandwidth`, `clocks` | what viewers get in every weather, of every layer, over every link, at what time |
 
 mod agreed;
 mod catch_up;
+mod clocks;
 mod gateway;
 mod bandwidth;
 mod layers;

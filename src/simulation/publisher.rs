@@ -39,6 +39,8 @@ pub(super) struct PublishingPeer {
     /// When it came into being, and what its wall clock said then.
     start: Instant,
     epoch: u64,
+    /// From when on it sends sender reports, if ever.
+    pub(super) reports: Option<Instant>,
     /// Whether it goes on saying so, or nominates only at the beginning, as Pion does.
     pub(super) nominates: bool,
     next_check: Instant,
@@ -116,6 +118,7 @@ impl PublishingPeer {
             connected: false,
             start: now,
             epoch: dice.roll() >> 1,
+            reports: Some(now),
             nominates: true,
             next_check: now,
             next_video: now,
@@ -164,6 +167,11 @@ impl PublishingPeer {
     pub(super) fn go_by(&mut self, now: Instant, path: Path) {
         self.path = path;
         self.next_check = now;
+    }
+
+    /// Its wall clock is set forward.
+    pub(super) fn set_clock(&mut self, forward: Duration) {
+        self.epoch += ((forward.as_millis() as u64) << 32) / 1_000;
     }
 
     /// Goes on with the credentials of an ICE restart.
@@ -225,7 +233,7 @@ impl PublishingPeer {
                 ..Check::default()
             });
             self.outbox.push((self.path, check));
-            if self.peer.is_connected() {
+            if self.peer.is_connected() && self.reports.is_some_and(|from| now >= from) {
                 self.report(now);
             }
         }
@@ -363,10 +371,19 @@ impl PublishingPeer {
         let ntp_time = self.epoch + (((now - self.start).as_millis() as u64) << 32) / 1_000;
         for index in 0..self.sources.len() {
             let source = &self.sources[index];
+            let (due, rate) = match source.track {
+                AUDIO => (self.next_audio, 48),
+                _ => (self.next_video, 90),
+            };
+            // Until the next frame is captured.
+            let left = (due - now).as_millis() as u32 * rate;
             let report: Box<dyn rtcp::Packet> = Box::new(SenderReport {
                 ssrc: source.ssrc,
                 ntp_time,
-                rtp_time: source.base.wrapping_add(source.media_time),
+                rtp_time: source
+                    .base
+                    .wrapping_add(source.media_time)
+                    .wrapping_sub(left),
                 ..SenderReport::default()
             });
             let compound = rtcp::packet::marshal(&[report]).unwrap();

@@ -1,0 +1,132 @@
+//! Sound and picture stay together for viewers, whatever the publisher says of its clock.
+
+use std::time::{Duration, Instant};
+
+use super::network::Weather;
+use super::viewer::WatchingPeer;
+use super::world::World;
+use super::{AUDIO, VIDEO};
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// How far sound is ahead of the picture for a viewer at a time, in ms: of what was captured at one moment, as
+/// far apart as the newest reports until then place it (RFC 3550, section 6.4.1).
+fn apart(world: &World, viewer: &WatchingPeer, at: Instant) -> Option<f64> {
+    let placed = [AUDIO, VIDEO].map(|track| {
+        let rate = if track == VIDEO { 90_000.0 } else { 48_000.0 };
+        let reports = viewer.reports.iter().rev();
+        let mut known = reports.filter(|report| report.at <= at);
+        let report = known.find(|report| report.track == track)?;
+        let reception = viewer.tracks.iter().find(|known| known.track == track)?;
+        let packets = world.compare(reception);
+        let (_, got, sent) = packets.take_while(|(_, _, sent)| sent.at <= at).last()?;
+        let ticks = got.timestamp.wrapping_sub(report.timestamp) as i32;
+        let placed = (report.ntp - viewer.reports[0].ntp) as f64 / 2f64.powi(32);
+        Some(placed + f64::from(ticks) / rate - (sent.at - viewer.reports[0].at).as_secs_f64())
+    });
+    Some((placed[0]? - placed[1]?) * 1e3)
+}
+
+/// Sound and picture are apart by no more than this for a viewer, from some time after the begin on.
+fn in_step(world: &World, begin: Instant, tolerance: f64, context: &str) {
+    for viewer in &world.viewers {
+        let mut looked = 0;
+        let mut at = begin;
+        while at < world.now {
+            if let Some(apart) = apart(world, viewer, at) {
+                looked += 1;
+                let since = at - begin;
+                assert!(
+                    apart.abs() <= tolerance,
+                    "{context}: {apart} ms after {since:?}"
+                );
+            }
+            at += Duration::from_millis(500);
+        }
+        assert!(looked >= 8, "{context}: looked {looked} times");
+    }
+}
+
+/// The wall clock that the reports tell goes as fast as time.
+fn steady(world: &World, context: &str) {
+    for viewer in &world.viewers {
+        for pair in viewer.reports.windows(2) {
+            let [before, after] = pair else { continue };
+            let elapsed = (after.at - before.at).as_secs_f64();
+            let told = after.ntp.wrapping_sub(before.ntp) as i64 as f64 / 2f64.powi(32);
+            let error = (told - elapsed).abs();
+            assert!(error < 0.05, "{context}: {told} s in {elapsed} s");
+        }
+    }
+}
+
+fn for_seeds(test: impl Fn(&mut World, &str)) {
+    for seed in 0..8 {
+        let mut world = World::new(seed, true);
+        test(&mut world, &format!("seed {seed}"));
+    }
+}
+
+/// What networks do all the time.
+const USUAL: Weather = Weather {
+    jitter: Duration::from_millis(12),
+    ..Weather::FAIR
+};
+
+#[test]
+fn sound_and_picture_stay_together_without_any_report_of_the_publisher() {
+    for_seeds(|world, context| {
+        world.publisher.reports = None;
+        world.publisher_weather(USUAL);
+        world.add_viewer();
+        world.run(seconds(3));
+        world.add_viewer();
+        world.run(seconds(20));
+        in_step(world, world.now - seconds(21), 20.0, context);
+        steady(world, context);
+    });
+}
+
+#[test]
+fn the_first_report_may_come_late() {
+    for_seeds(|world, context| {
+        world.publisher.reports = Some(world.now + seconds(5));
+        world.publisher_weather(USUAL);
+        world.add_viewer();
+        world.run(seconds(12));
+        in_step(world, world.now - seconds(10), 20.0, context);
+        steady(world, context);
+        // What the publisher says itself is exact.
+        in_step(world, world.now - seconds(4), 2.0, context);
+    });
+}
+
+#[test]
+fn the_wall_clock_of_the_publisher_may_be_set() {
+    for_seeds(|world, context| {
+        world.add_viewer();
+        world.run(seconds(5));
+        world.publisher.set_clock(Duration::from_millis(1_700));
+        world.run(seconds(6));
+        world.publisher.set_clock(seconds(3_600));
+        world.run(seconds(6));
+        in_step(world, world.now - seconds(16), 20.0, context);
+        steady(world, context);
+    });
+}
+
+#[test]
+fn a_publisher_may_follow_that_says_nothing_of_its_clock() {
+    for_seeds(|world, context| {
+        world.add_viewer();
+        world.run(seconds(5));
+        in_step(world, world.now - seconds(4), 2.0, context);
+        world.replace_publisher(Duration::ZERO);
+        world.publisher.reports = None;
+        world.run(seconds(8));
+        in_step(world, world.now - seconds(6), 20.0, context);
+        steady(world, context);
+    });
+}
