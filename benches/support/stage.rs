@@ -119,6 +119,7 @@ impl Stage {
             spec: broadcast::publisher_spec(),
             counters: Arc::clone(&counters),
             stall_after: None,
+            playout_delay: None,
         };
         let key = self.open(origin, role);
         let server = self.shards.local_address();

@@ -52,6 +52,7 @@ pub(super) const KEYS: &[&str] = &[
     "streams.stall_after",
     "streams.return_after",
     "streams.slate",
+    "streams.playout_delay",
     "streams.slate_pipeline",
     "streams.drain_url",
     "limits.sessions",
@@ -212,6 +213,7 @@ pub(super) struct Streams {
     pub(super) stall_after: Option<Value>,
     pub(super) return_after: Option<Value>,
     pub(super) slate: Option<Value>,
+    pub(super) playout_delay: Option<Value>,
     pub(super) slate_pipeline: Option<Value>,
     pub(super) drain_url: Option<Value>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -228,6 +230,7 @@ pub(super) struct StreamRules {
     pub(super) stall_after: Option<Value>,
     pub(super) return_after: Option<Value>,
     pub(super) slate: Option<Value>,
+    pub(super) playout_delay: Option<Value>,
 }
 
 #[derive(Default, Deserialize, Serialize)]

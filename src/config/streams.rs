@@ -7,6 +7,7 @@ use toml::Value;
 
 use super::value::{flag, invalid, parsed, time};
 use super::{Error, duration, raw};
+use crate::rtp::PlayoutDelay;
 use crate::stream::StreamPattern;
 
 /// The lifetimes of streams.
@@ -38,6 +39,8 @@ pub struct StreamRules {
     pub return_after: Duration,
     /// Whether viewers get the slate while there is nothing else.
     pub slate: bool,
+    /// How long players are to wait before they show a frame; none: what the publisher says.
+    pub playout_delay: Option<PlayoutDelay>,
 }
 
 /// What becomes of a publisher whose stream is being published already.
@@ -60,6 +63,7 @@ impl Default for StreamRules {
             stall_after: Duration::from_millis(500),
             return_after: Duration::from_secs(5),
             slate: false,
+            playout_delay: None,
         }
     }
 }
@@ -82,6 +86,7 @@ pub(super) fn streams(raw: raw::Streams) -> Result<Streams, Error> {
         stall_after: raw.stall_after,
         return_after: raw.return_after,
         slate: raw.slate,
+        playout_delay: raw.playout_delay,
         name: None,
     };
     let every = rules("streams", every, &StreamRules::default())?;
@@ -161,6 +166,11 @@ fn rules(table: &str, raw: raw::StreamRules, default: &StreamRules) -> Result<St
             Duration::ZERO..=long,
         )?,
         slate: flag(&key("slate"), raw.slate, default.slate)?,
+        playout_delay: match raw.playout_delay {
+            None => default.playout_delay,
+            Some(Value::String(text)) if text.is_empty() => None,
+            Some(value) => Some(playout_delay(&key("playout_delay"), &value)?),
+        },
     })
 }
 
@@ -179,6 +189,7 @@ impl From<&Streams> for raw::Streams {
             stall_after: every.stall_after,
             return_after: every.return_after,
             slate: every.slate,
+            playout_delay: every.playout_delay,
             slate_pipeline: Some(path.to_string_lossy().into_owned().into()),
             drain_url: streams.drain_url.clone().map(Value::String),
             rule: streams.rules.iter().map(own).collect(),
@@ -197,8 +208,27 @@ impl From<&StreamRules> for raw::StreamRules {
             stall_after: time(rules.stall_after),
             return_after: time(rules.return_after),
             slate: Some(rules.slate.into()),
+            playout_delay: Some(Value::String(rules.playout_delay.map_or_else(
+                String::new,
+                |delay| {
+                    let [min, max] = [delay.min(), delay.max()].map(duration::format);
+                    format!("{min} to {max}")
+                },
+            ))),
         }
     }
+}
+
+/// Two times, the least and the most, such as `"0ms to 200ms"`.
+fn playout_delay(key: &str, value: &Value) -> Result<PlayoutDelay, Error> {
+    let read = || {
+        let (min, max) = value.as_str()?.split_once(" to ")?;
+        let time = |text: &str| duration::parse(text.trim());
+        PlayoutDelay::new(time(min)?, time(max)?)
+    };
+    let allowed = "two times, the least and the most, such as \"0ms to 200ms\", up to 40.95 s; empty \
+                   for what the publisher says";
+    read().ok_or_else(|| invalid(key, value, allowed))
 }
 
 fn is_url(text: &str) -> bool {
@@ -231,6 +261,7 @@ mod tests {
             name = "lobby"
             reconnect_grace = "1m"
             slate = true
+            playout_delay = "0ms to 200ms"
         "#;
         let streams = read(text).unwrap();
         assert_eq!(streams.every.second_publisher, SecondPublisher::Replace);
@@ -241,6 +272,8 @@ mod tests {
         assert_eq!(finals.reconnect_grace, Duration::from_secs(3));
         let (_, lobby) = &streams.rules[1];
         assert_eq!((lobby.reconnect_grace.as_secs(), lobby.slate), (60, true));
+        let delay = PlayoutDelay::new(Duration::ZERO, Duration::from_millis(200));
+        assert_eq!((finals.playout_delay, lobby.playout_delay), (None, delay));
         let again = toml::to_string(&raw::Streams::from(&streams)).unwrap();
         let again = super::streams(toml::from_str(&again).unwrap()).unwrap();
         assert_eq!(again, streams, "what is printed is what is read");
@@ -258,6 +291,10 @@ mod tests {
             (
                 "name = \"a\"\nstall_after = \"1ms\"",
                 ["rule[0].stall_after", "100ms"],
+            ),
+            (
+                "name = \"a\"\nplayout_delay = \"1s to 100ms\"",
+                ["rule[0].playout_delay", "the least and the most"],
             ),
             (
                 "name = \"a\"\nsecond_publisher = \"x\"",

@@ -28,6 +28,7 @@ impl Task {
     ) -> Result<Created, CreateError> {
         let policy = self.directory.policy(name);
         let (rank, stall_after) = (policy.rank(rank), policy.stall());
+        let playout_delay = policy.playout_delay;
         self.directory.may_publish(name, client, rank)?;
         let shard = self.directory.least_loaded();
         let ice = new_credentials(shard);
@@ -58,6 +59,7 @@ impl Task {
             spec: accepted.spec,
             counters,
             stall_after,
+            playout_delay,
         };
         self.send(
             shard,

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::rtp::PlayoutDelay;
 use crate::stream::{StreamName, StreamPattern};
 
 /// The rules of the lifetime of one stream.
@@ -21,6 +22,8 @@ pub struct StreamPolicy {
     pub return_after: Duration,
     /// Whether viewers get the slate while there is nothing else.
     pub slate: bool,
+    /// How long players are to wait before they show a frame; none: what the publisher says.
+    pub playout_delay: Option<PlayoutDelay>,
     /// How long a player may take to answer an offer of ours.
     pub answer_timeout: Duration,
 }

@@ -16,6 +16,7 @@ mod ladder;
 mod layer;
 mod nack;
 mod outbox;
+mod playout_delay;
 mod reports;
 mod source;
 mod stats;
@@ -27,7 +28,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::rtp::{Extension, Header};
+use crate::rtp::{Extension, Header, MediaKind, PlayoutDelay};
 use crate::sdp::session::PublisherSpec;
 use crate::stream::{LayerId, Packet, RankedLayer, TrackId};
 
@@ -39,6 +40,7 @@ use ladder::Ladder;
 use layer::Layer;
 use nack::RoundTrip;
 use outbox::Outbox;
+use playout_delay::Delays;
 use reports::Report;
 use source::Sources;
 use transport_cc::Arrivals;
@@ -65,6 +67,8 @@ pub struct Publisher {
     arrivals: Option<Arrivals>,
     next_report: Option<Instant>,
     judge: Judge,
+    /// None: what the publisher says.
+    delays: Option<Delays>,
     outbox: Outbox,
     events: VecDeque<Event>,
     /// Since when every source has said goodbye. One that changes its SSRC says it for the old one
@@ -196,6 +200,7 @@ impl Publisher {
             arrivals: transport_cc.then(|| Arrivals::new(now, config.transport_feedback_interval)),
             config,
             judge: Judge::new(&spec),
+            delays: None,
             sources: Sources::new(spec.tracks),
             layers,
             ladders,
@@ -207,6 +212,12 @@ impl Publisher {
             malformed: 0,
             unknown: 0,
         }
+    }
+
+    /// What players are told from now on of how long to wait before they show a frame; none: what the
+    /// publisher says.
+    pub fn set_playout_delay(&mut self, delay: Option<PlayoutDelay>) {
+        self.delays = delay.map(|delay| Delays::new(delay, self.layers.len()));
     }
 
     /// Takes a whole decrypted RTP packet. Fills `packet` when it is media; its payload buffer is used
@@ -235,6 +246,7 @@ impl Publisher {
                     let number = u16::from_be_bytes([*high, *low]);
                     arrivals.record(now, number, header.ssrc);
                 }
+                (Some(Extension::PlayoutDelay), ..) if self.delays.is_some() => {}
                 (Some(extension), ..) if extension.is_end_to_end() => {
                     packet.extensions.push(extension, value);
                 }
@@ -251,6 +263,13 @@ impl Publisher {
             layer.handle_rtp(now, source, &header, payload, &mut self.round_trip, packet);
         if ingested == Ingested::Media {
             self.judge.handle_media(now);
+            if let Some(delays) = self
+                .delays
+                .as_mut()
+                .filter(|_| layer.kind() == MediaKind::Video)
+            {
+                delays.set(source.layer, packet);
+            }
         }
         if ingested == Ingested::Media
             && let Some(ladder) = self

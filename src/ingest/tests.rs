@@ -727,6 +727,40 @@ fn end_to_end_extensions_are_kept() {
 }
 
 #[test]
+fn a_playout_delay_of_ours_is_on_keyframes_in_the_place_of_the_publishers() {
+    const PLAYOUT_DELAY: u8 = 7;
+    let mut spec = spec();
+    for track in &mut spec.tracks {
+        let extensions = &mut track.extensions;
+        extensions.set(Extension::PlayoutDelay, PLAYOUT_DELAY);
+    }
+    let mut rig = Rig::with(spec);
+    let mut delays = |delay| {
+        rig.publisher.set_playout_delay(delay);
+        let frames = [(SPS, 0), (IDR, 0), (SLICE, 3_000)];
+        let video = frames.map(|(payload, timestamp)| Rtp::video(10, timestamp, payload));
+        let all = video.into_iter().chain([Rtp::audio(1, 0)]).zip(0..);
+        let base = delay.map_or(100, |_| 200);
+        let packets = all.map(|(mut rtp, number)| {
+            rtp.sequence_number = base + number;
+            rtp.timestamp += u32::from(base) * 3_000;
+            let packet = rig.receive(&rtp.with_extension(PLAYOUT_DELAY, &[0, 0, 9]));
+            let packet = packet.unwrap();
+            let mut values = packet.extensions.iter();
+            values.find_map(|(extension, value)| {
+                (extension == Extension::PlayoutDelay).then(|| value.to_vec())
+            })
+        });
+        packets.collect::<Vec<_>>()
+    };
+    let theirs = Some(vec![0, 0, 9]);
+    assert_eq!(delays(None), vec![theirs; 4]);
+    let ours = Some(vec![0x00, 0xA0, 0x28]);
+    let delay = PlayoutDelay::new(Duration::from_millis(100), Duration::from_millis(400));
+    assert_eq!(delays(delay), [ours.clone(), ours, None, None]);
+}
+
+#[test]
 fn the_payload_buffer_is_used_again() {
     let mut rig = Rig::new();
     let mut packet = blank(rig.now);

@@ -1,5 +1,7 @@
 //! RTP header extensions (RFC 8285): which ones we know, and the ids that a session gave them.
 
+use std::time::Duration;
+
 /// A header extension that Tidegate reads or passes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -136,6 +138,49 @@ impl ExtensionMap {
     }
 }
 
+/// The least and the most that a player is to wait before it shows a frame.
+///
+/// On the wire 12 bits each in units of 10 ms
+/// (<http://www.webrtc.org/experiments/rtp-hdrext/playout-delay>).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlayoutDelay {
+    min: u16,
+    max: u16,
+}
+
+impl PlayoutDelay {
+    /// What a value of the extension can say at most.
+    pub const MAX: Duration = Duration::from_millis(0xFFF * Self::UNIT);
+
+    const UNIT: u64 = 10;
+
+    /// Both are rounded down to 10 ms. None when `min` is more than `max`, or that more than [`Self::MAX`].
+    pub fn new(min: Duration, max: Duration) -> Option<Self> {
+        let units = |time: Duration| (time.as_millis() / u128::from(Self::UNIT)) as u16;
+        (min <= max && max <= Self::MAX).then(|| Self {
+            min: units(min),
+            max: units(max),
+        })
+    }
+
+    /// The least.
+    pub fn min(self) -> Duration {
+        Duration::from_millis(u64::from(self.min) * Self::UNIT)
+    }
+
+    /// The most.
+    pub fn max(self) -> Duration {
+        Duration::from_millis(u64::from(self.max) * Self::UNIT)
+    }
+
+    /// The value of the extension.
+    pub fn to_bytes(self) -> [u8; 3] {
+        let (min, max) = (self.min & 0xFFF, self.max & 0xFFF);
+        let [high, low] = max.to_be_bytes();
+        [(min >> 4) as u8, (min << 4) as u8 | high, low]
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -146,6 +191,19 @@ mod tests {
             assert_eq!(extension as usize, number);
             assert_eq!(Extension::from_uri(extension.uri()), Some(extension));
         }
+    }
+
+    #[test]
+    fn a_playout_delay_takes_twelve_bits_for_each_end() {
+        let delay = |min, max| {
+            let [min, max] = [min, max].map(Duration::from_millis);
+            PlayoutDelay::new(min, max).map(PlayoutDelay::to_bytes)
+        };
+        assert_eq!(delay(0, 0), Some([0, 0, 0]));
+        assert_eq!(delay(100, 400), Some([0x00, 0xA0, 0x28]));
+        assert_eq!(delay(40_950, 40_950), Some([0xFF, 0xFF, 0xFF]));
+        assert_eq!(delay(200, 100), None);
+        assert_eq!(delay(0, 40_960), None);
     }
 
     #[test]

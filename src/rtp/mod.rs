@@ -14,7 +14,7 @@ pub mod transport_feedback;
 pub mod vp8;
 
 pub use codec::{Codec, MediaKind};
-pub use extension::{Extension, ExtensionMap};
+pub use extension::{Extension, ExtensionMap, PlayoutDelay};
 pub use header::{Header, HeaderError};
 pub use picture_size::picture_size;
 pub(crate) use picture_size::{ParameterSets, h264_profile, parameter_sets};

@@ -13,6 +13,7 @@ use super::stream_counters::StreamCounters;
 use super::{Counters, SessionKey, ShardId, StreamKey};
 use crate::egress::SenderClock;
 use crate::media::HlsFeed;
+use crate::rtp::PlayoutDelay;
 use crate::sdp::{IceCredentials, PublisherSpec, SubscriberSpec};
 use crate::stream::{LayerChoice, LayerId, LayersByTrack, Packet, RankedLayer, TrackId, TrackInfo};
 use crate::transport::{self, Path};
@@ -99,6 +100,8 @@ pub enum Role {
         counters: Arc<StreamCounters>,
         /// How long its media may be away until the control plane is told; none: never.
         stall_after: Option<Duration>,
+        /// What its viewers' players are told of how long to wait; none: what it says itself.
+        playout_delay: Option<PlayoutDelay>,
     },
     /// It takes `stream` from the shard `origin`, where its publisher is.
     Subscriber {

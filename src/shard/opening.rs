@@ -37,12 +37,14 @@ impl State {
                 spec,
                 counters,
                 stall_after,
+                playout_delay,
             } => {
                 flow = stall_after.map(Flow::new);
                 let local = LocalStream::published(&spec, counters, &self.config);
                 self.add_stream(stream, local);
-                let publisher =
+                let mut publisher =
                     Publisher::new(now, spec, self.config.ingest.clone(), rand::random());
+                publisher.set_playout_delay(playout_delay);
                 (stream, Media::Publisher(Box::new(publisher)))
             }
             Role::Subscriber {

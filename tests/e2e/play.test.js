@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { browserOfFile } from "./support/browser.js";
-import { firstFrameTime, framesAreDecoded, pictureSize, textBecomes, textOf } from "./support/pages.js";
+import { firstFrameTime, framesAreDecoded, pictureSize, received, textBecomes, textOf } from "./support/pages.js";
 import { startGateway, startPublisher, streamIsListed } from "./support/process.js";
 
 const browser = browserOfFile();
@@ -66,4 +66,18 @@ test("the test broadcast of a gateway on all addresses plays from this machine",
   await framesAreDecoded(page, 30);
   await textBecomes(page, "state", /^Live$/);
   assert.equal(await page.evaluate(() => window.tidegate.way), "whep");
+});
+
+test("a browser waits for as long as the stream's playout delay says", async (t) => {
+  const gateway = await startGateway(t, { "streams.playout_delay": "700ms to 700ms" });
+  startPublisher(t, gateway, "demo", ["--size", "320x180", "--keyframe-interval", "1s"]);
+  await streamIsListed(gateway, "demo");
+  const page = await browser.open(t, `${gateway.url}/watch/demo#way=whep`);
+  await framesAreDecoded(page, 30);
+  const before = (await received(page)).video;
+  const after = (await framesAreDecoded(page, 60)).video;
+  const frames = after.jitterBufferEmittedCount - before.jitterBufferEmittedCount;
+  const seconds = (after.jitterBufferDelay - before.jitterBufferDelay) / frames;
+  t.diagnostic(`a frame waited ${Math.round(seconds * 1000)} ms`);
+  assert.ok(seconds > 0.5 && seconds < 0.9, `a frame waited ${seconds} s`);
 });

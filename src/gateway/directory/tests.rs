@@ -27,6 +27,7 @@ const POLICY: StreamPolicy = StreamPolicy {
     stall_after: STALL,
     return_after: RETURN,
     slate: false,
+    playout_delay: None,
     answer_timeout: Duration::from_secs(30),
 };
 const CLIENT: Client = Client {
