@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::gateway::{Gateway, Track};
+use super::gateway::Gateway;
 use super::outlet::outlet;
+use super::tracks::Track;
 use crate::egress::SenderClock;
 use crate::stream::{KeyframeCache, LayerId, Ring, TrackId};
 

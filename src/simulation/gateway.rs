@@ -5,15 +5,13 @@ use std::time::Instant;
 
 use super::network::Dice;
 use super::outlet::outlet;
-use super::{VIDEO, agreed, catch_up};
+use super::tracks::{Track, tracks};
+use super::{VIDEO, agreed};
 use crate::egress::whep::{BandwidthStatus, Subscriber};
 use crate::egress::{SenderClock, StreamClocks};
 use crate::ingest::{self, Ingested, Publisher};
 use crate::sdp::{DtlsRole, Fingerprint, IceCredentials, SubscriberSpec};
-use crate::stream::{
-    KeyframeCache, LayerChoice, LayerId, LayersByTrack, Packet, RankedLayer, Recycler, Ring,
-    TrackId,
-};
+use crate::stream::{LayerChoice, LayerId, LayersByTrack, Packet, RankedLayer, Recycler, TrackId};
 use crate::transport::{self, Config, Event, Identity, Path, Received, Timeouts, Transport};
 
 /// Of video and audio.
@@ -35,18 +33,6 @@ pub(super) struct Gateway {
     recycler: Recycler,
     /// What is to be sent to which session's peer.
     pub(super) outbox: Vec<(usize, Path, Vec<u8>)>,
-}
-
-pub(super) struct Track {
-    /// One at least.
-    pub(super) layers: Vec<Layer>,
-    /// The best first; empty without simulcast.
-    ranked: Arc<[RankedLayer]>,
-}
-
-pub(super) struct Layer {
-    pub(super) ring: Ring,
-    pub(super) clock: Option<SenderClock>,
 }
 
 /// What a peer must know of its session.
@@ -379,21 +365,6 @@ impl Gateway {
 fn publisher(now: Instant, rtx: bool, layers: usize) -> Publisher {
     let spec = agreed::publisher(rtx, layers);
     Publisher::new(now, spec, ingest::Config::default(), 77)
-}
-
-fn tracks(layers: usize) -> Vec<Track> {
-    let layer = |capacity, cache| Layer {
-        ring: Ring::new(capacity, cache),
-        clock: None,
-    };
-    let track = |capacity, cache, layers| Track {
-        layers: (0..layers).map(|_| layer(capacity, cache)).collect(),
-        ranked: Arc::new([]),
-    };
-    vec![
-        track(1024, catch_up::CACHE, layers),
-        track(256, KeyframeCache::OFF, 1),
-    ]
 }
 
 fn credentials(session: usize, generation: &str) -> IceCredentials {

@@ -10,6 +10,7 @@
 //! | `network` | links that lose, delay, swap and double datagrams |
 //! | `agreed` | what SDP would have agreed on |
 //! | `stream` | connections in the place of links |
+//! | `tracks` | what the gateway holds of a stream |
 //! | `gateway` | transports, ingest, rings and subscribers, without sockets |
 //! | `publisher` | a peer that sends video and audio and answers NACKs |
 //! | `viewer` | a peer that receives, asks again, and keeps account |
@@ -28,6 +29,7 @@ mod outlet;
 mod publisher;
 mod stream;
 mod tests;
+mod tracks;
 mod viewer;
 mod world;
 
