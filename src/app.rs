@@ -282,6 +282,9 @@ fn bandwidth_config(settings: config::Bandwidth) -> BandwidthConfig {
         start: bits(settings.start_kbps),
         floor: bits(settings.floor_kbps),
         ceiling: bits(settings.ceiling_kbps),
+        pacing: settings.pacing,
+        queue_time: settings.pacing_queue_time,
+        queue_bytes: settings.pacing_queue_bytes as u64,
     }
 }
 

@@ -68,6 +68,9 @@ impl From<&Settings> for Raw {
                     start_kbps: number(media.bandwidth.start_kbps),
                     floor_kbps: number(media.bandwidth.floor_kbps),
                     ceiling_kbps: number(media.bandwidth.ceiling_kbps),
+                    pacing: Some(media.bandwidth.pacing.into()),
+                    pacing_queue_time: time(media.bandwidth.pacing_queue_time),
+                    pacing_queue_bytes: number(media.bandwidth.pacing_queue_bytes),
                 },
             },
             auth: raw::Auth {

@@ -42,6 +42,9 @@ pub(super) const KEYS: &[&str] = &[
     "media.bandwidth.start_kbps",
     "media.bandwidth.floor_kbps",
     "media.bandwidth.ceiling_kbps",
+    "media.bandwidth.pacing",
+    "media.bandwidth.pacing_queue_time",
+    "media.bandwidth.pacing_queue_bytes",
     "auth.publish_token",
     "auth.play_token",
     "auth.metrics_token",
@@ -176,6 +179,9 @@ pub(super) struct Bandwidth {
     pub(super) start_kbps: Option<Value>,
     pub(super) floor_kbps: Option<Value>,
     pub(super) ceiling_kbps: Option<Value>,
+    pub(super) pacing: Option<Value>,
+    pub(super) pacing_queue_time: Option<Value>,
+    pub(super) pacing_queue_bytes: Option<Value>,
 }
 
 #[derive(Default, Deserialize, Serialize)]

@@ -80,7 +80,7 @@ pub struct Media {
     pub bandwidth: Bandwidth,
 }
 
-/// How the layers of viewers follow what their links carry. In kbit/s.
+/// How the layers of viewers follow what their links carry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bandwidth {
     /// Whether at all.
@@ -93,6 +93,12 @@ pub struct Bandwidth {
     pub floor_kbps: usize,
     /// Beyond this nothing is looked for.
     pub ceiling_kbps: usize,
+    /// Whether packets wait for a link that is nearly full, instead of leaving as bursts.
+    pub pacing: bool,
+    /// No more waits for such a link than it takes in this time.
+    pub pacing_queue_time: Duration,
+    /// Nor more bytes.
+    pub pacing_queue_bytes: usize,
 }
 
 /// How many packets of a track can be sent again. Powers of two.

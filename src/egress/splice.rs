@@ -134,10 +134,14 @@ impl Splice {
         self.current.map(|segment| segment.layer)
     }
 
+    /// Whether packets of this layer go on.
+    pub fn follows(&self, layer: LayerId) -> bool {
+        self.current() == Some(layer) && !self.is_held
+    }
+
     /// Whether nothing goes on before the target begins a picture.
     pub fn waits_for_keyframe(&self) -> bool {
-        let goes_on = self.current() == Some(self.target) && !self.is_held;
-        self.kind == MediaKind::Video && !goes_on
+        self.kind == MediaKind::Video && !self.follows(self.target)
     }
 
     /// The highest number of the current source so far.

@@ -30,6 +30,10 @@ impl State {
         let ring = |track, layer| Some(&stream?.layer(track, layer)?.ring);
         let changed = subscriber.adapt(now, ranked, ring, &mut outlet);
         outlet.flush();
+        if subscriber.catch_up_at().is_some() {
+            let is_behind = &mut session.is_behind;
+            self.catching_up.insert(now, session.key, is_behind);
+        }
         if changed {
             let waiting = subscriber.waiting_for_keyframe();
             self.ask_for(now, key, &waiting);

@@ -1,5 +1,6 @@
-//! Viewers who come: they begin with the last keyframe and get what came after it, out of the ring of their
-//! shard. A shard that had no use for a layer gets that much of it from the publisher's shard first.
+//! Viewers who are not up to date. Some have a link that is nearly full: what is new waits for it. Others
+//! come: they begin with the last keyframe and get what came after it, out of the ring of their shard. A shard
+//! that had no use for a layer gets that much of it from the publisher's shard first.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -31,8 +32,9 @@ impl CatchingUp {
         self.next
     }
 
-    fn insert(&mut self, now: Instant, session: SessionKey) {
-        if !self.sessions.iter().any(|(_, known)| *known == session) {
+    /// A session has something to send that is not new; `is_listed` is its own note of that.
+    pub(super) fn insert(&mut self, now: Instant, session: SessionKey, is_listed: &mut bool) {
+        if !std::mem::replace(is_listed, true) {
             self.sessions.push((now, session));
         }
         self.next = Some(now);
@@ -47,6 +49,7 @@ impl State {
         let Some(Session {
             key: session,
             media: Media::Subscriber(subscriber),
+            is_behind,
             ..
         }) = self.sessions.get_mut(slot)
         else {
@@ -55,7 +58,7 @@ impl State {
         let ring = |track, layer| Some(&stream?.layer(track, layer)?.ring);
         let mut wanted = subscriber.begin_catch_up(now, self.config.catch_up_bitrate, ring);
         if subscriber.catch_up_at().is_some() {
-            self.catching_up.insert(now, *session);
+            self.catching_up.insert(now, *session, is_behind);
         }
         wanted.extend(&subscriber.waiting_for_keyframe());
         wanted
@@ -113,12 +116,15 @@ impl State {
     fn catch_up_one(&mut self, now: Instant, session: SessionKey) -> Option<Instant> {
         let slot = self.sessions.slot_of_key(session)?;
         let session = self.sessions.get_mut(slot)?;
+        // Whatever ends this turn: who has another one is entered again.
+        session.is_behind = false;
         let Media::Subscriber(subscriber) = &mut session.media else {
             return None;
         };
         let key = session.stream;
         let stream = self.streams.get(&key)?;
         subscriber.catch_up_at()?;
+        session.is_behind = true;
         let counters = self.shards[usize::from(self.id.0)].counters();
         let (batch, wire) = (&mut self.batch, &mut self.wire);
         let outlet = SealedOutlet::new(&mut session.transport, batch, wire, counters);
@@ -128,13 +134,18 @@ impl State {
         let ring = |track, layer| Some(&stream.layer(track, layer)?.ring);
         let clock = |track, layer| stream.layer(track, layer)?.clock;
         let before = subscriber.poll_timeout();
-        let sent = counters.sent.get();
+        let (sent, is_past) = (counters.sent.get(), subscriber.is_catching_up());
         subscriber.catch_up(now, ring, clock, &mut outlet);
         outlet.flush();
         if let Some(outgoing) = stream.counters.of(self.id) {
-            outgoing.caught_up.add(counters.sent.get() - sent);
+            let counter = match is_past {
+                true => &outgoing.caught_up,
+                false => &outgoing.packets,
+            };
+            counter.add(counters.sent.get() - sent);
         }
         let next = subscriber.catch_up_at();
+        session.is_behind = next.is_some();
         // What it was to begin with may have been given up while it waited for its turn.
         let waiting = match next {
             None => subscriber.waiting_for_keyframe(),

@@ -241,6 +241,10 @@ impl State {
                 }
             }
             outlet.flush();
+            if subscriber.catch_up_at().is_some() {
+                let is_behind = &mut session.is_behind;
+                self.catching_up.insert(now, session.key, is_behind);
+            }
             if subscriber.poll_timeout() != before {
                 let deadline = session.poll_timeout();
                 self.timers

@@ -71,6 +71,7 @@ impl State {
             paths: Vec::new(),
             ssrcs: Vec::new(),
             scheduled: None,
+            is_behind: false,
         };
         let publishes = matches!(session.media, Media::Publisher(_));
         let slot = self.sessions.insert(session);

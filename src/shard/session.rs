@@ -25,6 +25,8 @@ pub(super) struct Session {
     pub(super) ssrcs: Vec<u32>,
     /// The deadline that leads to this session in the timers.
     pub(super) scheduled: Option<Instant>,
+    /// It stands in the list of those who are not up to date.
+    pub(super) is_behind: bool,
 }
 
 /// What a session does with media.

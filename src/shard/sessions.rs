@@ -212,6 +212,7 @@ mod tests {
             paths: Vec::new(),
             ssrcs: Vec::new(),
             scheduled: None,
+            is_behind: false,
         }
     }
 

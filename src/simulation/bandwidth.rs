@@ -97,7 +97,7 @@ fn a_link_that_falls_and_recovers_gets_the_right_layer_each_time() {
         world.gateway.bandwidth(0)
     );
     // What stands in the queue arrives before anything can be known of the fall.
-    assert!(falling < millis(450), "{falling:?}");
+    assert!(falling < millis(300), "{falling:?}");
     assert!(low < millis(300), "{low:?}");
 }
 

@@ -6,7 +6,7 @@ use super::gateway::Gateway;
 use super::outlet::outlet;
 use super::tracks::Track;
 use crate::egress::SenderClock;
-use crate::stream::{KeyframeCache, LayerId, Ring, TrackId};
+use crate::stream::{KeyframeCache, LayerId, LayersByTrack, Ring, TrackId};
 
 /// The default.
 pub(super) const CACHE: KeyframeCache = KeyframeCache {
@@ -36,7 +36,7 @@ impl Gateway {
     }
 
     pub(super) fn catch_up(&mut self, now: Instant) {
-        let tracks = &self.tracks;
+        let (tracks, mut waiting) = (&self.tracks, LayersByTrack::default());
         let viewers = self.subscribers.iter_mut().zip(&mut self.transports[1..]);
         for (index, (subscriber, transport)) in viewers.enumerate() {
             if subscriber.catch_up_at().is_some_and(|at| at <= now)
@@ -45,7 +45,11 @@ impl Gateway {
                 let ring = |track, layer| ring(tracks, track, layer);
                 let clock = |track, layer| clock(tracks, track, layer);
                 subscriber.catch_up(now, ring, clock, &mut outlet);
+                if subscriber.catch_up_at().is_none() {
+                    waiting.extend(&subscriber.waiting_for_keyframe());
+                }
             }
         }
+        self.ask_for(now, &waiting);
     }
 }

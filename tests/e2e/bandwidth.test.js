@@ -49,8 +49,11 @@ test("a viewer whose link gets slow falls to the next layer, and comes back", { 
     assert.ok(seconds < patience, `it took ${seconds} s`);
     return gap;
   };
+  const rates = async () => JSON.stringify((await gateway.streams())[0].tracks.map((track) => track.layers?.map((layer) => [layer.rid, layer.bitrate_kbps ?? layer.bitrate_bps ?? layer])));
+  t.diagnostic(await rates());
   const down = await change(SLOW, HEIGHTS.m, 6);
   assert.ok(down < 1.5, `${down} s between two pictures`);
+  t.diagnostic(await rates());
   const up = await change(FAST, HEIGHTS.h, 15);
   assert.ok(up < 1, `${up} s between two pictures`);
 });

@@ -13,6 +13,8 @@ pub(super) struct Adaptation {
     config: BandwidthConfig,
     /// Made when there is something to choose for the first time.
     bandwidth: Option<Box<Bandwidth>>,
+    /// Some track waits for a keyframe that nobody has asked for yet.
+    has_overflowed: bool,
 }
 
 impl Adaptation {
@@ -32,6 +34,14 @@ impl Adaptation {
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         self.bandwidth.as_deref()?.poll_timeout()
+    }
+
+    /// More waited for the link than may.
+    pub(super) fn handle_overflow(&mut self) {
+        self.has_overflowed = true;
+        if let Some(bandwidth) = self.active() {
+            bandwidth.handle_overflow();
+        }
     }
 
     /// Lets a track have what the link carries of its layers. Returns whether that is another one.
@@ -59,7 +69,7 @@ impl Adaptation {
         forwarder.choose(layers);
         let changed = forwarder.splice().target() != before;
         if changed && share.is_some_and(|share| share.lowered) && bandwidth.is_flooded() {
-            forwarder.hold();
+            forwarder.hold(bandwidth.empty_at());
         }
         changed
     }
@@ -111,12 +121,15 @@ impl Subscriber {
                 }
             }
         }
-        let mut changed = false;
+        let mut changed = std::mem::take(&mut self.adaptation.has_overflowed);
         for forwarder in &mut self.forwarders {
-            if let Some(layers) = forwarder.track().and_then(&layers)
+            if let Some(track) = forwarder.track()
+                && let Some(layers) = layers(track)
                 && layers.len() > 1
+                && self.adaptation.adapt(forwarder, layers)
             {
-                changed |= self.adaptation.adapt(forwarder, layers);
+                changed = true;
+                forwarder.expect_past(|layer| ring(track, layer));
             }
         }
         changed

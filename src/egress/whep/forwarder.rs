@@ -1,6 +1,8 @@
 //! One track on its way to one subscriber: begins at a keyframe, then rewrites each header. Which of
 //! the track's layers it is, and what becomes of numbers and timestamps, is up to a [`Splice`].
 
+mod link;
+
 use std::time::Instant;
 
 use super::bandwidth::Stamps;
@@ -8,6 +10,7 @@ use super::catch_up::{CatchUp, Pace};
 use super::choice::Choice;
 use super::extension_block::ExtensionBlock;
 use super::outlet::Outlet;
+use super::pacer::Pacer;
 use super::pleas::Pleas;
 use super::retransmission::{Retransmitter, Rtx};
 use super::tally::Tally;
@@ -27,6 +30,8 @@ pub(super) struct Forwarder {
     splice: Splice,
     /// While it gets what came before it did.
     catch_up: Option<Box<CatchUp>>,
+    /// Made when its link is nearly full for the first time.
+    pacer: Option<Box<Pacer>>,
     rewriter: Rewriter,
     retransmitter: Retransmitter,
     pleas: Pleas,
@@ -59,6 +64,7 @@ impl Forwarder {
                 timestamp_offset,
             ),
             catch_up: None,
+            pacer: None,
             rewriter: Rewriter::new(track, track.ssrc),
             retransmitter: Retransmitter::new(track.rtx_payload_type.zip(track.rtx_ssrc)),
             pleas: Pleas::default(),
@@ -81,6 +87,9 @@ impl Forwarder {
         let clock_rate = track.map(|track| track.clock_rate);
         self.splice.rebind(clock_rate);
         self.catch_up = None;
+        if let Some(pacer) = &mut self.pacer {
+            pacer.reset();
+        }
         self.track = track.map(|track| track.track);
         if let Some(track) = track {
             self.rewriter = Rewriter::new(track, self.rewriter.ssrc);
@@ -117,48 +126,15 @@ impl Forwarder {
         }
     }
 
-    /// Whether its packets can carry transport-wide numbers.
-    pub(super) fn can_be_measured(&self) -> bool {
-        self.track.is_some() && self.rewriter.transport_sequence.is_some()
-    }
-
-    /// Sends nothing more of the layer that is being left.
-    pub(super) fn hold(&mut self) {
-        self.splice.hold();
-    }
-
-    /// Repeats the packet `back` before the newest over RTX, which a receiver that has it drops.
-    /// Returns the bytes of it, 0 when there is none.
-    pub(super) fn pad<'r>(
-        &mut self,
-        back: u64,
-        ring: impl Fn(LayerId) -> Option<&'r Ring>,
-        stamps: Stamps<'_>,
-        outlet: &mut impl Outlet,
-    ) -> usize {
-        let newest = self.splice.newest();
-        let found = newest
-            .and_then(|newest| {
-                self.splice
-                    .origin((newest as u16).wrapping_sub(back as u16))
-            })
-            .and_then(|origin| Some((origin, ring(origin.layer)?.get(origin.source)?)));
-        match found.map(|found| (found, self.retransmitter.next())) {
-            Some(((origin, packet), Some(rtx))) => {
-                self.rewriter
-                    .repeat(packet, rtx, &origin, Some(stamps), outlet)
-            }
-            _ => 0,
-        }
-    }
-
     pub(super) fn splice(&self) -> &Splice {
         &self.splice
     }
 
     /// Whether nothing goes on before a keyframe comes.
     pub(super) fn waits_for_keyframe(&self) -> bool {
-        self.splice.waits_for_keyframe() && self.catch_up.is_none()
+        let pacer = self.pacer.as_ref();
+        let has_past = self.catch_up.is_some() || pacer.is_some_and(|pacer| pacer.expects_past());
+        self.splice.waits_for_keyframe() && !has_past
     }
 
     /// Begins with the keyframe of the target layer's `ring`, if it waits for its first and there is one.
@@ -178,9 +154,17 @@ impl Forwarder {
         Some(self.catch_up.insert(Box::new(catch_up)))
     }
 
-    /// When [`Self::catch_up`] is due.
+    /// Whether it still gets what came before the viewer did.
+    pub(super) fn is_catching_up(&self) -> bool {
+        self.catch_up.is_some()
+    }
+
+    /// When [`Self::catch_up`] or [`Self::send_paced`] is due.
     pub(super) fn catch_up_at(&self) -> Option<Instant> {
-        self.catch_up.as_ref().map(|catch_up| catch_up.at())
+        match &self.catch_up {
+            Some(catch_up) => Some(catch_up.at()),
+            None => self.pacer.as_ref()?.at(),
+        }
     }
 
     /// Sends as much of the past as may go now. Afterwards nothing of the `rings` must be sent on as new.
@@ -241,9 +225,11 @@ impl Forwarder {
             rewriter.send(packet, own, shift, stamps.as_mut(), outlet);
             bytes += packet.payload.len() as u64;
         };
-        let passed = match self.catch_up.as_deref() {
-            None => self.splice.pass(layer, packets, clock, send),
-            Some(catch_up) => {
+        let pacer = self.pacer.as_deref_mut().filter(|pacer| pacer.is_used());
+        let passed = match (self.catch_up.as_deref(), pacer) {
+            (None, None) => self.splice.pass(layer, packets, clock, send),
+            (None, Some(pacer)) => pacer.pass(layer, packets, &mut self.splice, clock, send),
+            (Some(catch_up), _) => {
                 let packets = packets.into_iter();
                 let passed = packets.filter(|packet| catch_up.passes(layer, packet));
                 self.splice.pass(layer, passed, clock, send)

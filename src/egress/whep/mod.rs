@@ -10,6 +10,7 @@ mod choice;
 mod extension_block;
 mod forwarder;
 mod outlet;
+mod pacer;
 mod pleas;
 mod retransmission;
 mod tally;
@@ -189,8 +190,13 @@ impl Subscriber {
             return false;
         };
         let active = self.adaptation.active();
+        let pace = active.as_ref().and_then(|bandwidth| bandwidth.pace());
+        forwarder.set_pace(now, pace.filter(|_| forwarder.can_be_measured()));
         let stamps = active.map(|bandwidth| bandwidth.stamps(now));
         let passed = forwarder.forward(layer, packets, clock, stamps, outlet);
+        if forwarder.skip_overflow() {
+            self.adaptation.handle_overflow();
+        }
         self.budget.earn(passed.packets);
         // Each source that begins is reported at once: players align audio and video by the reports.
         if passed.switched {
@@ -228,6 +234,11 @@ impl Subscriber {
         wanted
     }
 
+    /// Whether some track still gets what came before the viewer did.
+    pub fn is_catching_up(&self) -> bool {
+        self.forwarders.iter().any(Forwarder::is_catching_up)
+    }
+
     /// When [`Self::catch_up`] is due; none when it is up to date.
     pub fn catch_up_at(&self) -> Option<Instant> {
         self.forwarders
@@ -236,8 +247,8 @@ impl Subscriber {
             .min()
     }
 
-    /// Sends as much of the past as may go now. To be called when all that is in the rings has been given to
-    /// [`Self::forward`].
+    /// Sends as much as may go now of the past, and of what waits for a link that is nearly full. To be
+    /// called when all that is in the rings has been given to [`Self::forward`].
     pub fn catch_up<'r>(
         &mut self,
         now: Instant,
@@ -252,7 +263,10 @@ impl Subscriber {
             let (ring, clock) = (|layer| ring(track, layer), |layer| clock(track, layer));
             let stamps = self.adaptation.active();
             let stamps = stamps.map(|bandwidth| bandwidth.stamps(now));
-            let passed = forwarder.catch_up(now, ring, clock, stamps, outlet);
+            let passed = match forwarder.is_catching_up() {
+                true => forwarder.catch_up(now, ring, clock, stamps, outlet),
+                false => forwarder.send_paced(now, ring, clock, stamps, outlet),
+            };
             self.budget.earn(passed.packets);
             if passed.switched {
                 self.report_at = Some(now);

@@ -75,6 +75,15 @@ impl History {
         }
     }
 
+    /// What was sent after this packet, in bytes.
+    pub(super) fn bytes_after(&self, number: u16) -> u64 {
+        let Some(number) = self.find(number) else {
+            return 0;
+        };
+        let after = (number + 1..self.next).map(|number| self.packets[slot(number)].size);
+        after.map(u64::from).sum()
+    }
+
     fn find(&self, number: u16) -> Option<u64> {
         let number = sequence::nearest(self.next - 1, number);
         (number < self.next && number + CAPACITY as u64 >= self.next).then_some(number)
@@ -107,5 +116,23 @@ mod tests {
             history.push(2, 10, 0);
         }
         assert_eq!(history.get(3, second), None);
+    }
+
+    #[test]
+    fn what_was_sent_after_a_packet_is_summed() {
+        let mut history = History::default();
+        let first = history.push(1, 1_200, 0);
+        assert_eq!(history.bytes_after(first), 0);
+        let second = history.push(1, 1_000, 0);
+        history.push(2, 500, 0);
+        assert_eq!(
+            (history.bytes_after(first), history.bytes_after(second)),
+            (1_500, 500)
+        );
+        assert_eq!(
+            history.bytes_after(second.wrapping_add(2)),
+            0,
+            "not sent yet"
+        );
     }
 }

@@ -8,19 +8,29 @@
 
 mod acknowledged;
 mod allocation;
+mod config;
 mod delay;
 mod history;
+mod pace;
 mod probe;
 mod rate;
+mod stamps;
+mod trains;
 
 use std::time::{Duration, Instant};
 
 use acknowledged::Acknowledged;
+pub use config::BandwidthConfig;
+pub(super) use pace::Pace;
+pub(super) use stamps::Stamps;
+
 use allocation::{Allocation, Share};
 use delay::{Delays, Usage};
 use history::History;
+use pace::Constraint;
 use probe::{Outcome, Prober};
 use rate::Rate;
+use trains::Trains;
 
 use crate::rtp::transport_feedback::{REFERENCE_MICROS, TransportFeedback};
 use crate::stream::{LayerId, RankedLayer};
@@ -37,9 +47,6 @@ const SILENCE_STEP: i64 = 1_000_000;
 const CALM: i64 = 30_000;
 const FLOOD: i64 = 50_000;
 
-/// So long after a step down, what was left is not repeated.
-const FLED_TIME: i64 = 3_000_000;
-
 /// The queue that a probe may make.
 const PROBED: i64 = 150_000;
 
@@ -54,36 +61,6 @@ const LEAST_PROBE: u64 = 300_000;
 
 /// Where a probe can't begin, the next look, in microseconds.
 const LOOK: i64 = 250_000;
-
-/// Beyond the packet: its authentication tag, UDP and IPv4.
-const OVERHEAD: usize = 16 + 8 + 20;
-
-/// How viewers get the layers that their links carry. Bitrates are in bit/s.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BandwidthConfig {
-    /// Whether at all; otherwise all get what they ask for, or the best.
-    pub enabled: bool,
-    /// What every link is believed to carry.
-    pub floor: u64,
-    /// Beyond this nothing is looked for.
-    pub ceiling: u64,
-    /// What is believed of a link before its first feedback.
-    pub start: u64,
-    /// Whether more may be sent than media has, for a better layer.
-    pub probing: bool,
-}
-
-impl Default for BandwidthConfig {
-    fn default() -> Self {
-        Self {
-            enabled: true,
-            floor: 50_000,
-            ceiling: 100_000_000,
-            start: 3_000_000,
-            probing: true,
-        }
-    }
-}
 
 /// What is known of the way to a viewer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -118,11 +95,15 @@ pub(super) struct Bandwidth {
     history: History,
     delays: Delays,
     acknowledged: Acknowledged,
+    trains: Trains,
     rate: Rate,
+    constraint: Constraint,
     prober: Prober,
     allocation: Allocation,
     /// The newest reference time of feedback, unwrapped.
     reference: Option<i64>,
+    /// The number of the newest packet that is known to have arrived.
+    newest: Option<u16>,
     /// When feedback came last.
     heard: Option<i64>,
     silenced: i64,
@@ -143,10 +124,13 @@ impl Bandwidth {
             history: History::default(),
             delays: Delays::default(),
             acknowledged: Acknowledged::default(),
+            trains: Trains::default(),
+            constraint: Constraint::default(),
             rate: Rate::new(config.start, config.floor, config.ceiling),
             prober: Prober::default(),
             allocation: Allocation::default(),
             reference: None,
+            newest: None,
             heard: None,
             silenced: 0,
             round_trip: 100_000,
@@ -187,7 +171,8 @@ impl Bandwidth {
                 continue;
             };
             let arrived = reference + arrived;
-            newest = newest.max(Some(sent.at));
+            newest = newest.max(Some((sent.at, number)));
+            self.trains.handle_arrival(sent.at, arrived, sent.size);
             self.delays.handle_arrival(sent.at, arrived);
             self.acknowledged.add(arrived, sent.size);
             if sent.probe != 0 {
@@ -198,11 +183,21 @@ impl Bandwidth {
             return;
         }
         self.heard = Some(now);
-        if let Some(newest) = newest {
-            let sample = (now - newest).min(1_000_000);
+        if let Some((sent, number)) = newest {
+            self.newest = Some(number);
+            let sample = (now - sent).min(1_000_000);
             let more = (sample - self.round_trip).max(0) / 8;
             self.round_trip = sample.min(self.round_trip) + more;
         }
+        if !self.look_for_fall(now) {
+            self.look_at_delays(now);
+        }
+        self.rate.handle_loss(now, lost, told, self.round_trip);
+        self.look_at_capacity();
+        self.advance_probe();
+    }
+
+    fn look_at_delays(&mut self, now: i64) {
         let mut usage = match self.delays.is_rising() {
             true => Usage::Over,
             false => self.delays.usage(),
@@ -220,8 +215,6 @@ impl Bandwidth {
         let (recent, bitrate) = (self.acknowledged.recent(), self.acknowledged.bitrate());
         self.rate
             .handle_usage(now, usage, recent, bitrate, self.round_trip);
-        self.rate.handle_loss(now, lost, told, self.round_trip);
-        self.advance_probe();
     }
 
     /// When [`Self::handle_timeout`] is due. Nothing is, for a viewer that has the best layer.
@@ -275,6 +268,7 @@ impl Bandwidth {
             .allocation
             .share(self.now, budget, current, best, layers)?;
         self.needed = share.needed;
+        self.set_media(share.limit, share.needed.is_some());
         self.schedule();
         Some(share)
     }
@@ -282,12 +276,13 @@ impl Bandwidth {
     /// The viewer gets what it named: nothing is to be striven for.
     pub(super) fn rest(&mut self) {
         self.needed = None;
+        self.set_media(0, false);
         self.schedule();
     }
 
     /// Whether what is sent now piles up or is lost, so that a layer is better left at once.
     pub(super) fn is_flooded(&self) -> bool {
-        self.delays.queueing() > FLOOD || self.rate.is_lossy()
+        self.delays.queueing() > FLOOD || self.rate.is_lossy() || self.is_falling()
     }
 
     pub(super) fn status(&self) -> BandwidthStatus {
@@ -368,29 +363,5 @@ impl Bandwidth {
         let unwrapped = before + i64::from(ahead);
         self.reference = Some(before.max(unwrapped));
         unwrapped
-    }
-}
-
-/// Gives packets their numbers.
-pub(super) struct Stamps<'a> {
-    bandwidth: &'a mut Bandwidth,
-}
-
-impl Stamps<'_> {
-    /// Whether a layer was left just now because the way did not carry it.
-    pub(super) fn has_fled(&self) -> bool {
-        let bandwidth = &*self.bandwidth;
-        let newest = bandwidth.allocation.lowered.max(bandwidth.rate.decreased());
-        let is_new = newest.is_some_and(|at| bandwidth.now - at < FLED_TIME);
-        bandwidth.allocation.lowered.is_some() && (is_new || bandwidth.is_flooded())
-    }
-
-    /// The number of a packet of so many bytes that leaves now.
-    pub(super) fn next(&mut self, len: usize) -> u16 {
-        let bandwidth = &mut *self.bandwidth;
-        let (now, size) = (bandwidth.now, len + OVERHEAD);
-        bandwidth.prober.handle_sent(now, size);
-        let probe = bandwidth.prober.current();
-        bandwidth.history.push(now, size, probe)
     }
 }

@@ -89,8 +89,7 @@ impl Rate {
                 }
                 let arrives = recent.map_or(self.current, |recent| recent as f64);
                 self.capacity = Some(arrives);
-                self.set(self.current.min(DECREASE * arrives));
-                self.decreased = Some(now);
+                self.lower(now, (DECREASE * arrives) as u64);
                 true
             }
             Usage::Under => false,
@@ -140,6 +139,23 @@ impl Rate {
         self.set(self.current * (1.0 - 0.5 * self.loss));
         self.decreased = Some(now);
         true
+    }
+
+    /// The way carries no more than `capacity`, by far less than before. Returns whether the estimate
+    /// went down.
+    pub(super) fn plunge(&mut self, now: i64, capacity: u64, round_trip: i64) -> bool {
+        if !self.may_decrease(now, round_trip) {
+            return false;
+        }
+        self.capacity = Some(capacity as f64);
+        self.lower(now, (DECREASE * capacity as f64) as u64);
+        true
+    }
+
+    /// The way carries no more than this.
+    pub(super) fn lower(&mut self, now: i64, bitrate: u64) {
+        self.set(self.current.min(bitrate as f64));
+        self.decreased = Some(now);
     }
 
     /// Nothing was heard for long.
