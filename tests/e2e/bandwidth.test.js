@@ -11,8 +11,8 @@ import { startGateway, streamIsListed } from "./support/process.js";
 
 /** What each layer may take, in bit/s. */
 const MOST = { l: 150_000, m: 450_000, h: 1_500_000 };
-/** The link when it is fast, and when it is slow, in kbit/s. */
-const [FAST, SLOW] = [3000, 700];
+/** The link when it is fast, and when it is slow, in kbit/s: the picture of the camera that is not there needs 550, 260 and 120. */
+const [FAST, SLOW] = [2000, 400];
 
 test("a viewer whose link gets slow falls to the next layer, and comes back", { skip: reason }, async (t) => {
   const net = network(t);
@@ -49,11 +49,8 @@ test("a viewer whose link gets slow falls to the next layer, and comes back", { 
     assert.ok(seconds < patience, `it took ${seconds} s`);
     return gap;
   };
-  const rates = async () => JSON.stringify((await gateway.streams())[0].tracks.map((track) => track.layers?.map((layer) => [layer.rid, layer.bitrate_kbps ?? layer.bitrate_bps ?? layer])));
-  t.diagnostic(await rates());
-  const down = await change(SLOW, HEIGHTS.m, 6);
-  assert.ok(down < 1.5, `${down} s between two pictures`);
-  t.diagnostic(await rates());
-  const up = await change(FAST, HEIGHTS.h, 15);
+  const down = await change(SLOW, HEIGHTS.m, 3);
+  assert.ok(down < 1, `${down} s between two pictures`);
+  const up = await change(FAST, HEIGHTS.h, 10);
   assert.ok(up < 1, `${up} s between two pictures`);
 });
