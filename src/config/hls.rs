@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::ladder::ladder;
 use super::settings::Hls;
 use super::value::{flag, time, token, whole};
 use super::{Error, raw};
@@ -55,6 +56,18 @@ pub(super) fn hls(raw: raw::Hls) -> Result<Hls, Error> {
             raw.vp8_transcodes,
             default.vp8_transcodes,
             0..=1000,
+        )?,
+        ladder: ladder("hls.ladder", raw.ladder, &default.ladder)?,
+        ladder_streams: whole(
+            "hls.ladder_streams",
+            raw.ladder_streams,
+            default.ladder_streams,
+            0..=1000,
+        )?,
+        ladder_hardware: flag(
+            "hls.ladder_hardware",
+            raw.ladder_hardware,
+            default.ladder_hardware,
         )?,
     })
 }

@@ -12,6 +12,7 @@ mod environment;
 mod hls;
 mod host;
 mod http;
+mod ladder;
 mod layer;
 mod media;
 mod printed;
@@ -27,6 +28,7 @@ mod value;
 pub use endpoint::{Endpoint, EndpointError, HostName};
 pub use host::Host;
 pub use http::{Compatibility, IceLogin, IceServer, LenientPatch, Whep};
+pub use ladder::Rung;
 pub use layer::Layer;
 pub use secret::Secret;
 pub use settings::{

@@ -8,7 +8,7 @@ use toml::Value;
 use super::http::{IceLogin, IceServer};
 use super::raw::{self, Raw};
 use super::settings::{CorsOrigins, LogFormat, Settings, StreamAuth};
-use super::{Secret, duration};
+use super::{Secret, duration, ladder};
 use crate::stream::StreamName;
 
 /// Stands for a secret. No token may hold parentheses, so that what is printed is refused as a
@@ -121,6 +121,9 @@ impl From<&Settings> for Raw {
                 aac: Some(hls.aac.into()),
                 layers: number(hls.layers),
                 vp8_transcodes: number(hls.vp8_transcodes),
+                ladder: Some(ladder::printed(&hls.ladder)),
+                ladder_streams: number(hls.ladder_streams),
+                ladder_hardware: Some(hls.ladder_hardware.into()),
             },
             thumbnails: raw::Thumbnails {
                 enabled: Some(thumbnails.enabled.into()),

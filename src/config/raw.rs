@@ -95,6 +95,9 @@ pub(super) const KEYS: &[&str] = &[
     "hls.aac",
     "hls.layers",
     "hls.vp8_transcodes",
+    "hls.ladder",
+    "hls.ladder_streams",
+    "hls.ladder_hardware",
     "thumbnails.enabled",
     "thumbnails.size",
     "thumbnails.refresh",
@@ -237,6 +240,7 @@ pub(super) struct StreamRules {
     pub(super) return_after: Option<Value>,
     pub(super) slate: Option<Value>,
     pub(super) playout_delay: Option<Value>,
+    pub(super) ladder: Option<Value>,
 }
 
 #[derive(Default, Deserialize, Serialize)]
@@ -284,6 +288,9 @@ pub(super) struct Hls {
     pub(super) aac: Option<Value>,
     pub(super) layers: Option<Value>,
     pub(super) vp8_transcodes: Option<Value>,
+    pub(super) ladder: Option<Value>,
+    pub(super) ladder_streams: Option<Value>,
+    pub(super) ladder_hardware: Option<Value>,
 }
 
 #[derive(Default, Deserialize, Serialize)]

@@ -7,6 +7,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::http::{Compatibility, IceServer, Whep};
+use super::ladder::Rung;
 use super::raw::Raw;
 use super::streams::Streams;
 use super::tls::Tls;
@@ -218,6 +219,12 @@ pub struct Hls {
     pub layers: usize,
     /// How many VP8 streams may be encoded anew as H264 at once.
     pub vp8_transcodes: usize,
+    /// The smaller pictures that are made of a publisher's only one, the highest first; none: none is made.
+    pub ladder: Vec<Rung>,
+    /// How many streams may have a ladder at once.
+    pub ladder_streams: usize,
+    /// Whether encoders in hardware are preferred.
+    pub ladder_hardware: bool,
 }
 
 /// Still pictures of what is live.
@@ -358,6 +365,9 @@ impl Default for Hls {
             aac: true,
             layers: 4,
             vp8_transcodes: 0,
+            ladder: Vec::new(),
+            ladder_streams: 4,
+            ladder_hardware: true,
         }
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use toml::Value;
 
+use super::ladder::{self, Rung, ladder};
 use super::value::{flag, invalid, parsed, time};
 use super::{Error, duration, raw};
 use crate::rtp::PlayoutDelay;
@@ -41,6 +42,8 @@ pub struct StreamRules {
     pub slate: bool,
     /// How long players are to wait before they show a frame; none: what the publisher says.
     pub playout_delay: Option<PlayoutDelay>,
+    /// Its transcoding ladder, as [`Hls::ladder`](super::settings::Hls::ladder); none: that one.
+    pub ladder: Option<Vec<Rung>>,
 }
 
 /// What becomes of a publisher whose stream is being published already.
@@ -64,6 +67,7 @@ impl Default for StreamRules {
             return_after: Duration::from_secs(5),
             slate: false,
             playout_delay: None,
+            ladder: None,
         }
     }
 }
@@ -87,6 +91,7 @@ pub(super) fn streams(raw: raw::Streams) -> Result<Streams, Error> {
         return_after: raw.return_after,
         slate: raw.slate,
         playout_delay: raw.playout_delay,
+        ladder: None,
         name: None,
     };
     let every = rules("streams", every, &StreamRules::default())?;
@@ -171,6 +176,10 @@ fn rules(table: &str, raw: raw::StreamRules, default: &StreamRules) -> Result<St
             Some(Value::String(text)) if text.is_empty() => None,
             Some(value) => Some(playout_delay(&key("playout_delay"), &value)?),
         },
+        ladder: match raw.ladder {
+            None => default.ladder.clone(),
+            written => Some(ladder(&key("ladder"), written, &[])?),
+        },
     })
 }
 
@@ -215,6 +224,7 @@ impl From<&StreamRules> for raw::StreamRules {
                     format!("{min} to {max}")
                 },
             ))),
+            ladder: rules.ladder.as_deref().map(ladder::printed),
         }
     }
 }
@@ -262,6 +272,7 @@ mod tests {
             reconnect_grace = "1m"
             slate = true
             playout_delay = "0ms to 200ms"
+            ladder = [{ height = 480, bitrate = "800k" }]
         "#;
         let streams = read(text).unwrap();
         assert_eq!(streams.every.second_publisher, SecondPublisher::Replace);
@@ -274,6 +285,12 @@ mod tests {
         assert_eq!((lobby.reconnect_grace.as_secs(), lobby.slate), (60, true));
         let delay = PlayoutDelay::new(Duration::ZERO, Duration::from_millis(200));
         assert_eq!((finals.playout_delay, lobby.playout_delay), (None, delay));
+        let rung = Rung {
+            height: 480,
+            bitrate: 800_000,
+        };
+        assert_eq!(lobby.ladder, Some(vec![rung]));
+        assert_eq!(finals.ladder, None);
         let again = toml::to_string(&raw::Streams::from(&streams)).unwrap();
         let again = super::streams(toml::from_str(&again).unwrap()).unwrap();
         assert_eq!(again, streams, "what is printed is what is read");
@@ -299,6 +316,10 @@ mod tests {
             (
                 "name = \"a\"\nsecond_publisher = \"x\"",
                 ["rule[0].second_publisher", "backup"],
+            ),
+            (
+                "name = \"a\"\nladder = \"x\"",
+                ["rule[0].ladder", "3 rungs"],
             ),
         ] {
             let error = read(&format!("[[streams.rule]]\n{rule}"))
