@@ -357,6 +357,7 @@ fn hls_settings(settings: &Settings) -> HlsSettings {
         aac: settings.hls.aac,
         layers: u8::try_from(settings.hls.layers).unwrap_or(u8::MAX),
         transcodes: Transcodes::new(settings.hls.vp8_transcodes),
+        ladder: streams::ladders(settings),
         ..HlsSettings::default()
     }
 }

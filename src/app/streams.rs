@@ -6,6 +6,7 @@ use super::Error;
 use crate::config::{self, Settings, StreamRules};
 use crate::gateway::{SecondPublisher, StreamPolicies, StreamPolicy};
 use crate::media::publish::SlateSettings;
+use crate::media::{LadderSettings, Rung, Transcodes};
 use crate::stream::StreamPattern;
 
 pub(super) fn policies(settings: &Settings) -> StreamPolicies {
@@ -38,6 +39,31 @@ pub(super) fn graces(settings: &Settings) -> Vec<(StreamPattern, Duration)> {
     rules
         .map(|(pattern, rules)| (pattern.clone(), rules.reconnect_grace))
         .collect()
+}
+
+/// The transcoding ladders of HLS.
+pub(super) fn ladders(settings: &Settings) -> LadderSettings {
+    let rungs = |rungs: &[config::Rung]| {
+        let rung = |rung: &config::Rung| Rung {
+            height: rung.height,
+            bitrate: rung.bitrate,
+        };
+        rungs.iter().map(rung).collect()
+    };
+    let every = &settings.hls.ladder;
+    let rules = settings.streams.rules.iter();
+    LadderSettings {
+        every: rungs(every),
+        // A rule without one has that of all, as another rule must not be looked at.
+        some: rules
+            .map(|(pattern, rules)| {
+                let own = rules.ladder.as_ref().unwrap_or(every);
+                (pattern.clone(), rungs(own))
+            })
+            .collect(),
+        streams: Transcodes::new(settings.hls.ladder_streams),
+        hardware: settings.hls.ladder_hardware,
+    }
 }
 
 /// What slates look like. The file is read once, so that a mistake in its path shows at the start.

@@ -93,7 +93,7 @@ fn of_text(text: &str) -> Option<Rung> {
 }
 
 fn rung(height: u16, bitrate: u32) -> Option<Rung> {
-    let good = HEIGHTS.contains(&height) && height % 2 == 0 && BITRATES.contains(&bitrate);
+    let good = HEIGHTS.contains(&height) && height.is_multiple_of(2) && BITRATES.contains(&bitrate);
     good.then_some(Rung { height, bitrate })
 }
 

@@ -5,11 +5,15 @@
 //! waking it for every packet would cost more than all else that the branch does.
 
 mod aac;
+mod arrival;
 mod assembly;
 mod chain;
+mod figures;
 mod formats;
 mod inbox;
 mod keyframes;
+mod ladder;
+mod pause;
 mod selection;
 mod description;
 mod frame;
@@ -29,6 +33,7 @@ use crate::rtp::{Codec, MediaKind};
 use crate::stream::{Packet, StreamName, TrackId, TrackInfo};
 pub(super) use frame::{rtp as rtp_packet, rtp_caps};
 use inbox::{Input, MANY, Shared, Wake};
+pub use ladder::{LadderSettings, Rung};
 pub use transcodes::Transcodes;
 
 /// What a branch aims at.
@@ -44,8 +49,10 @@ pub struct HlsSettings {
     pub aac: bool,
     /// How many layers of a simulcast are renditions at most; with 1 it is the best one only.
     pub layers: u8,
-    /// How many streams may be encoded anew at once.
+    /// How many VP8 streams may be encoded anew at once.
     pub transcodes: Transcodes,
+    /// The smaller pictures that are made of those of a publisher with one layer.
+    pub ladder: LadderSettings,
 }
 
 impl Default for HlsSettings {
@@ -57,6 +64,7 @@ impl Default for HlsSettings {
             aac: true,
             layers: RenditionId::LAYERS,
             transcodes: Transcodes::new(0),
+            ladder: LadderSettings::default(),
         }
     }
 }
@@ -150,6 +158,12 @@ impl HlsFeed {
             rtp,
             ntp,
         });
+    }
+
+    /// Says that the picture has layers, before the first packet: players choose among these.
+    pub fn set_layered(&self) {
+        // The queue is empty.
+        let _ = self.shared.inputs.push(Input::Layered);
     }
 
     /// How many layers of a simulcast the branch takes at most.

@@ -1,12 +1,13 @@
 //! The only user of GStreamer: remuxing for HLS, and the test publisher.
 
+mod cpu;
 pub mod hls;
 pub mod publish;
 pub mod thumbnail;
 
 use std::sync::OnceLock;
 
-pub use hls::{HlsBranch, HlsFeed, HlsSettings, Line, Transcodes};
+pub use hls::{HlsBranch, HlsFeed, HlsSettings, LadderSettings, Line, Rung, Transcodes};
 
 /// GStreamer can't be used.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -37,6 +38,16 @@ pub enum MediaError {
         name: &'static str,
         /// The encoders, the preferred one first.
         elements: [&'static str; 2],
+    },
+    /// There is no decoder for pictures that a ladder is to be made of.
+    #[error(
+        "GStreamer has no decoder for {codec}; install one of {elements:?} (plugins bad, libav)"
+    )]
+    NoDecoder {
+        /// The codec.
+        codec: &'static str,
+        /// The decoders, the preferred one first.
+        elements: Vec<&'static str>,
     },
     /// VP8 would have to be encoded anew, and that is not allowed.
     #[error(

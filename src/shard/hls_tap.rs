@@ -41,6 +41,9 @@ impl HlsTap {
                 ladder
             })
         };
+        if tracks.iter().any(|track| track.is_layered) {
+            feed.set_layered();
+        }
         Self {
             ladders: tracks.iter().map(ladder).collect(),
             feed,

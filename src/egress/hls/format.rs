@@ -220,6 +220,18 @@ impl Format {
         })
     }
 
+    /// What decoders need beside the pictures: the record that [`Self::h264`] or [`Self::h265`] was made of.
+    /// None for codecs whose pictures hold all.
+    pub fn configuration(&self) -> Option<Vec<u8>> {
+        let mut record = Vec::new();
+        let encoded = match &self.entry {
+            Codec::Avc1(entry) => entry.avcc.encode_body(&mut record),
+            Codec::Hvc1(entry) => entry.hvcc.encode_body(&mut record),
+            _ => return None,
+        };
+        encoded.ok().map(|()| record)
+    }
+
     fn video(codecs: String, size: (u16, u16), entry: Codec) -> Self {
         let timescale = 90_000;
         Self {
@@ -328,6 +340,7 @@ mod tests {
             (format.codecs.as_str(), format.size),
             ("avc1.42c01f", (1280, 720))
         );
+        assert_eq!(format.configuration().as_deref(), Some(&avcc[..]));
         assert_eq!(
             Format::vp9(0, 8, 1, 1280, 720).unwrap().codecs,
             "vp09.00.31.08"

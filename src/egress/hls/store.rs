@@ -3,6 +3,7 @@
 //! Reading creates nothing: a path is looked up among what is there. Writing is done by one
 //! [`Recording`] a stream at a time; a newer one takes over and the older one is ignored.
 
+mod figures;
 mod listing;
 mod resource;
 mod shelf;
@@ -18,6 +19,7 @@ use super::rendition::RenditionId;
 use super::segmenter::{Part, Terms};
 use crate::stream::{StreamName, StreamPattern};
 
+pub use figures::Figures;
 pub use resource::{Directives, File, Media, MediaFile, Rendered, Resource, Sound};
 use state::{Answer, State};
 pub use waiting::Waiting;
@@ -212,6 +214,11 @@ impl Presentation {
         Duration::from_secs(3 * self.target_duration().unwrap_or(2))
     }
 
+    /// What making it costs; none of a recording that has not said it yet.
+    pub fn figures(&self) -> Option<Figures> {
+        self.lock().figures
+    }
+
     /// Bytes of media that are kept.
     pub fn bytes(&self) -> usize {
         self.lock().bytes()
@@ -294,6 +301,13 @@ impl Recording {
         let asked = state.asked[rendition.index()];
         asked
             .is_some_and(|at| now.saturating_duration_since(at) < self.presentation.settings.demand)
+    }
+
+    /// Says what making the stream costs.
+    pub fn set_figures(&self, figures: Figures) {
+        if let Some(mut state) = self.state() {
+            state.figures = Some(figures);
+        }
     }
 
     /// Says why the stream can't be played by HLS.

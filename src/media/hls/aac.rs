@@ -15,6 +15,7 @@ use super::supervisor::Supervisor;
 use crate::egress::hls::store::{Offer, Recording};
 use crate::egress::hls::{RenditionId, Sample};
 use crate::media::MediaError;
+use crate::media::cpu::CpuTime;
 use crate::rtp::Codec;
 use crate::stream::StreamName;
 
@@ -24,6 +25,7 @@ pub(super) struct Aac {
     stream: StreamName,
     description: Description,
     wake: Wake,
+    cpu: CpuTime,
     running: Option<Supervisor>,
     /// Something came of it.
     made: bool,
@@ -45,12 +47,14 @@ impl Aac {
         stream: &StreamName,
         segment: Duration,
         wake: &Wake,
+        cpu: &CpuTime,
     ) -> Result<Self, MediaError> {
         Ok(Self {
             kept: (KEPT_SEGMENTS * segment).min(MOST_KEPT),
             stream: stream.clone(),
             description: Description::aac()?,
             wake: wake.clone(),
+            cpu: cpu.clone(),
             running: None,
             made: false,
             recent: VecDeque::new(),
@@ -101,8 +105,9 @@ impl Aac {
     pub(super) fn handle_demand(&mut self, wanted: bool, now: Instant) -> bool {
         match (wanted, &self.running) {
             (true, None) if self.not_before.is_none_or(|at| now >= at) => {
-                let fields = Vec::new();
-                match Supervisor::start(Codec::Opus, self.description, fields, &self.wake, now) {
+                let (description, fields) = (self.description, Vec::new());
+                let (wake, cpu) = (&self.wake, &self.cpu);
+                match Supervisor::start(Codec::Opus, description, fields, wake, cpu, now) {
                     Ok(running) => {
                         tracing::debug!(stream = %self.stream, "somebody asks for AAC");
                         self.running = Some(running);

@@ -7,6 +7,7 @@ use super::aac::Aac;
 use super::track::Track;
 use super::{EndOnDrop, HlsSettings};
 use crate::egress::hls::segmenter::SegmenterSettings;
+use crate::egress::hls::store::Figures;
 use crate::egress::hls::timeline::{TrackClock, Walls};
 use crate::egress::hls::{RenditionId, Sample, Segmenter};
 use crate::stream::StreamName;
@@ -17,6 +18,8 @@ pub(super) struct Assembly {
     stream: StreamName,
     segmenter: Segmenter,
     recording: EndOnDrop,
+    /// What is made of the best layer, and has its clock.
+    rungs: Vec<RenditionId>,
     /// A picture of the best layer has come since the last discontinuity.
     led: bool,
     /// What came of the other layers before that. The best one is to decide where segments begin.
@@ -40,9 +43,15 @@ impl Assembly {
             stream: stream.clone(),
             segmenter,
             recording,
+            rungs: Vec::new(),
             led: false,
             early: VecDeque::new(),
         }
+    }
+
+    /// These renditions are made of the best layer.
+    pub(super) fn set_rungs(&mut self, rungs: impl Iterator<Item = RenditionId>) {
+        self.rungs = rungs.collect();
     }
 
     /// Takes the samples of a rendition, and leaves `samples` empty.
@@ -55,7 +64,10 @@ impl Assembly {
         if samples.is_empty() {
             return;
         }
-        let walls = walls(tracks);
+        let mut walls = walls(tracks);
+        for rung in &self.rungs {
+            walls.set(*rung, walls.get(RenditionId::Video(0)));
+        }
         self.segmenter.handle_walls(walls);
         let layer = matches!(rendition, RenditionId::Video(1..));
         if layer && walls.get(rendition).is_none() {
@@ -112,6 +124,11 @@ impl Assembly {
     /// Whether somebody asked for a rendition lately.
     pub(super) fn is_wanted(&self, rendition: RenditionId, now: Instant) -> bool {
         self.recording.0.is_wanted(rendition, now)
+    }
+
+    /// Says what the branch costs.
+    pub(super) fn set_figures(&self, figures: Figures) {
+        self.recording.0.set_figures(figures);
     }
 
     /// Takes the offer of AAC back, unless there is some.

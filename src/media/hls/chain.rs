@@ -1,4 +1,4 @@
-//! One GStreamer pipeline of a track: RTP packets in, samples out.
+//! One GStreamer pipeline: RTP packets or coded pictures in, samples out.
 //!
 //! Packets go in by whole frames: handing each over alone costs more than all that is done with it.
 
@@ -12,6 +12,7 @@ use gstreamer_app::{AppSink, AppSinkCallbacks, AppSrc};
 use super::Wake;
 use super::description::Description;
 use crate::media::MediaError;
+use crate::media::cpu::CpuTime;
 
 /// A running pipeline. Dropping it stops it.
 #[derive(Debug)]
@@ -19,7 +20,7 @@ pub(super) struct Chain {
     name: &'static str,
     pipeline: gst::Pipeline,
     src: AppSrc,
-    sink: AppSink,
+    sinks: Vec<AppSink>,
     bus: gst::Bus,
     force_keyframe: Arc<AtomicBool>,
 }
@@ -30,9 +31,9 @@ impl Chain {
         description: Description,
         fields: &[(&str, String)],
         wake: &Wake,
+        cpu: &CpuTime,
     ) -> Result<Self, MediaError> {
         crate::media::init()?;
-        let name = description.name;
         let (pipeline, src, sink) = description.build()?;
         if let Some(mut caps) = src.caps() {
             for (field, value) in fields {
@@ -40,15 +41,29 @@ impl Chain {
             }
             src.set_caps(Some(&caps));
         }
-        let (on_sample, on_end) = (wake.clone(), wake.clone());
-        let callbacks = AppSinkCallbacks::builder()
-            .new_sample(move |_| {
-                on_sample.wake();
-                Ok(gst::FlowSuccess::Ok)
-            })
-            .eos(move |_| on_end.wake())
-            .build();
-        sink.set_callbacks(callbacks);
+        Self::run(description.name, pipeline, src, vec![sink], wake, cpu)
+    }
+
+    /// Starts a pipeline that is built.
+    pub(super) fn run(
+        name: &'static str,
+        pipeline: gst::Pipeline,
+        src: AppSrc,
+        sinks: Vec<AppSink>,
+        wake: &Wake,
+        cpu: &CpuTime,
+    ) -> Result<Self, MediaError> {
+        for sink in &sinks {
+            let (on_sample, on_end) = (wake.clone(), wake.clone());
+            let callbacks = AppSinkCallbacks::builder()
+                .new_sample(move |_| {
+                    on_sample.wake();
+                    Ok(gst::FlowSuccess::Ok)
+                })
+                .eos(move |_| on_end.wake())
+                .build();
+            sink.set_callbacks(callbacks);
+        }
         let force_keyframe = Arc::new(AtomicBool::new(false));
         let (forced, on_force) = (Arc::clone(&force_keyframe), wake.clone());
         if let Some(pad) = src.static_pad("src") {
@@ -66,11 +81,12 @@ impl Chain {
             reason: reason.into(),
         };
         let bus = pipeline.bus().ok_or_else(|| failed("it has no bus"))?;
+        cpu.watch(&bus);
         let chain = Self {
             name,
             pipeline,
             src,
-            sink,
+            sinks,
             bus,
             force_keyframe,
         };
@@ -79,6 +95,11 @@ impl Chain {
             .set_state(gst::State::Playing)
             .map_err(|_| failed("it does not start"))?;
         Ok(chain)
+    }
+
+    /// What is pushed from now on has these caps.
+    pub(super) fn set_caps(&self, caps: &gst::Caps) {
+        self.src.set_caps(Some(caps));
     }
 
     /// Gives the pipeline the packets of a frame.
@@ -113,14 +134,15 @@ impl Chain {
         self.src.current_level_time() > LONGEST_BACKLOG
     }
 
-    /// The next sample, when there is one.
-    pub(super) fn poll_sample(&self) -> Option<gst::Sample> {
-        self.sink.try_pull_sample(gst::ClockTime::ZERO)
+    /// The next sample of a sink, when there is one. A pipeline of a description has one sink, 0.
+    pub(super) fn poll_sample(&self, sink: usize) -> Option<gst::Sample> {
+        self.sinks.get(sink)?.try_pull_sample(gst::ClockTime::ZERO)
     }
 
-    /// The next sample after [`Self::end`], waited for; none when all have come out.
-    pub(super) fn drain_sample(&self) -> Option<gst::Sample> {
-        self.sink.try_pull_sample(gst::ClockTime::from_seconds(2))
+    /// The next sample of a sink after [`Self::end`], waited for; none when all have come out.
+    pub(super) fn drain_sample(&self, sink: usize) -> Option<gst::Sample> {
+        let patience = gst::ClockTime::from_seconds(2);
+        self.sinks.get(sink)?.try_pull_sample(patience)
     }
 
     /// Why the pipeline has stopped, when it has.
@@ -183,6 +205,6 @@ pub(super) fn buffer(bytes: Vec<u8>, time: i64) -> gst::Buffer {
     buffer
 }
 
-fn clock_time(time: i64) -> gst::ClockTime {
+pub(super) fn clock_time(time: i64) -> gst::ClockTime {
     gst::ClockTime::from_nseconds(u64::try_from(time).unwrap_or(0))
 }

@@ -121,7 +121,7 @@ impl Description {
     }
 }
 
-fn without_comments(text: &str) -> String {
+pub(super) fn without_comments(text: &str) -> String {
     let lines = text.lines().filter(|line| !line.starts_with('#'));
     lines.collect::<Vec<_>>().join(" ")
 }

@@ -26,8 +26,21 @@ pub(super) enum Input {
         rtp: u32,
         ntp: u64,
     },
+    /// The picture has layers, whether more than one of them come or not.
+    Layered,
     #[cfg(test)]
-    BreakDown(Line),
+    BreakDown(Broken),
+    /// Asks what a test wants to know of the branch.
+    #[cfg(test)]
+    Ask(std::sync::mpsc::Sender<crate::egress::hls::store::Figures>),
+}
+
+/// What a test breaks.
+#[cfg(test)]
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Broken {
+    Track(Line),
+    Ladder,
 }
 
 /// What the feed, the worker and the pipelines share.

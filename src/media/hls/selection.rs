@@ -3,6 +3,8 @@
 use std::time::Instant;
 
 use super::aac::Aac;
+use super::figures::Cpu;
+use super::ladder::Ladder;
 use super::track::Track;
 use super::{HlsSettings, Line, Wake};
 use crate::egress::hls::RenditionId;
@@ -15,6 +17,8 @@ pub(super) struct Selection {
     pub(super) tracks: Vec<Track>,
     /// The sound in AAC beside what the publisher sends.
     pub(super) aac: Option<Aac>,
+    /// Smaller pictures than the publisher sends.
+    pub(super) ladder: Option<Ladder>,
 }
 
 /// Starts the first track of each kind.
@@ -27,6 +31,7 @@ pub(super) fn select(
     stream: &StreamName,
     infos: &[TrackInfo],
     wake: &Wake,
+    cpu: &Cpu,
     now: Instant,
 ) -> Result<Selection, String> {
     let mut tracks = Vec::new();
@@ -38,7 +43,7 @@ pub(super) fn select(
             MediaKind::Video => RenditionId::Video(0),
             MediaKind::Audio => RenditionId::Audio,
         };
-        match Track::start(settings, info.clone(), rendition, wake, now) {
+        match Track::start(settings, info.clone(), rendition, wake, &cpu.segments, now) {
             Ok(track) => tracks.push(track),
             Err(error) => {
                 let reason = format!("no HLS for this stream: {error}");
@@ -58,13 +63,29 @@ pub(super) fn select(
     }
     let is_opus = tracks.iter().any(|track| track.info.codec == Codec::Opus);
     let aac = (settings.aac && is_opus)
-        .then(|| Aac::new(stream, settings.segment_target, wake))
+        .then(|| Aac::new(stream, settings.segment_target, wake, &cpu.aac))
         .transpose();
     let aac = aac.unwrap_or_else(|error| {
         tracing::warn!(%stream, %error, "no AAC for Apple's players");
         None
     });
-    Ok(Selection { tracks, aac })
+    let video = tracks
+        .iter()
+        .find(|track| track.info.kind() == MediaKind::Video);
+    let ladder = video.and_then(|video| {
+        Ladder::new(
+            stream,
+            video.info.codec,
+            &settings.ladder,
+            wake,
+            &cpu.ladder,
+        )
+    });
+    Ok(Selection {
+        tracks,
+        aac,
+        ladder,
+    })
 }
 
 /// Starts another layer of the picture.
@@ -77,6 +98,7 @@ pub(super) fn layer(
     info: &TrackInfo,
     line: Line,
     wake: &Wake,
+    cpu: &Cpu,
     now: Instant,
 ) -> Result<Track, MediaError> {
     Track::start(
@@ -84,6 +106,7 @@ pub(super) fn layer(
         info.clone(),
         RenditionId::Video(line.0),
         wake,
+        &cpu.segments,
         now,
     )
 }

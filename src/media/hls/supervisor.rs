@@ -7,8 +7,10 @@ use super::chain::Chain;
 use super::description::Description;
 use super::formats::Converter;
 use super::frame::Frame;
+use super::pause::Pause;
 use crate::egress::hls::Sample;
 use crate::media::MediaError;
+use crate::media::cpu::CpuTime;
 use crate::rtp::Codec;
 use crate::stream::Packet;
 
@@ -19,6 +21,7 @@ pub(super) struct Supervisor {
     description: Description,
     fields: Vec<(&'static str, String)>,
     wake: Wake,
+    cpu: CpuTime,
     state: State,
     /// The pipeline has had a keyframe.
     begun: bool,
@@ -26,7 +29,7 @@ pub(super) struct Supervisor {
     frame: Frame,
     converter: Converter,
     /// How long to wait after the next failure.
-    pause: Duration,
+    pause: Pause,
     /// Since when a keyframe is in the pipeline without a sample coming out.
     unanswered: Option<Instant>,
 }
@@ -52,19 +55,21 @@ impl Supervisor {
         description: Description,
         fields: Vec<(&'static str, String)>,
         wake: &Wake,
+        cpu: &CpuTime,
         now: Instant,
     ) -> Result<Self, MediaError> {
-        let chain = Chain::start(description, &fields, wake)?;
+        let chain = Chain::start(description, &fields, wake, cpu)?;
         Ok(Self {
             codec,
             description,
             fields,
             wake: wake.clone(),
+            cpu: cpu.clone(),
             state: State::Running { chain, since: now },
             begun: false,
             frame: Frame::default(),
             converter: Converter::new(codec, description.delay()),
-            pause: FIRST_PAUSE,
+            pause: Pause::default(),
             unanswered: None,
         })
     }
@@ -133,13 +138,12 @@ impl Supervisor {
                 if let Some(error) = error {
                     return Err(self.fail(error, now));
                 }
-                if now.saturating_duration_since(*since) > STEADY {
-                    self.pause = FIRST_PAUSE;
-                }
+                self.pause
+                    .handle_running(now.saturating_duration_since(*since));
                 Ok(false)
             }
             State::Pausing { until } if now >= *until => {
-                match Chain::start(self.description, &self.fields, &self.wake) {
+                match Chain::start(self.description, &self.fields, &self.wake, &self.cpu) {
                     Ok(chain) => self.state = State::Running { chain, since: now },
                     Err(error) => return Err(self.fail(error, now)),
                 }
@@ -154,7 +158,7 @@ impl Supervisor {
     /// The next sample.
     pub(super) fn poll_sample(&mut self, now: Instant) -> Result<Option<Sample>, MediaError> {
         while let State::Running { chain, .. } = &self.state
-            && let Some(sample) = chain.poll_sample()
+            && let Some(sample) = chain.poll_sample(0)
         {
             self.unanswered = None;
             match self.converter.convert(&sample) {
@@ -178,7 +182,7 @@ impl Supervisor {
         };
         chain.end();
         let converter = &mut self.converter;
-        std::iter::from_fn(|| chain.drain_sample())
+        std::iter::from_fn(|| chain.drain_sample(0))
             .filter_map(|sample| converter.convert(&sample).ok()?)
             .collect()
     }
@@ -202,9 +206,8 @@ impl Supervisor {
 
     fn fail(&mut self, error: MediaError, now: Instant) -> MediaError {
         self.state = State::Pausing {
-            until: now + self.pause,
+            until: now + self.pause.handle_failure(),
         };
-        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
         self.unanswered = None;
         self.frame = Frame::default();
         error
@@ -213,9 +216,5 @@ impl Supervisor {
 
 /// So many frames of sound are handed over together: 100 ms of most publishers.
 const TOGETHER: usize = 5;
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-/// A pipeline that ran for so long has recovered.
-const STEADY: Duration = Duration::from_secs(60);
 /// A keyframe must come out of the pipeline within this time.
 const STALL: Duration = Duration::from_secs(5);

@@ -10,9 +10,12 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app::AppSink;
 
+use super::inbox::Broken;
 use super::*;
+use crate::egress::hls::store::Figures;
 use crate::egress::hls::validator::Playlist;
 use crate::egress::hls::{File, LibrarySettings, Resource};
+use crate::rtp::keyframe::starts_keyframe;
 
 const FRAMES: usize = 150;
 const VIDEO: TrackId = TrackId(0);
@@ -129,7 +132,17 @@ fn packets(recordings: Vec<Vec<Recorded>>) -> Vec<Arc<Packet>> {
         .collect()
 }
 
+/// The same with their keyframes marked, as the ingest does it.
+fn marked(codec: Codec, mut packets: Vec<Arc<Packet>>) -> Vec<Arc<Packet>> {
+    for packet in packets.iter_mut().filter(|packet| packet.track == VIDEO) {
+        let keyframe = starts_keyframe(codec, &packet.payload);
+        Arc::get_mut(packet).unwrap().keyframe = keyframe;
+    }
+    packets
+}
+
 mod aac;
+mod ladder;
 mod layers;
 mod supervision;
 mod vp8;
@@ -598,7 +611,21 @@ fn a_broken_pipeline_starts_anew() {
 impl HlsFeed {
     /// Makes a pipeline report an error once it has what was pushed before.
     fn break_down(&self, line: Line) {
-        while self.shared.inputs.push(Input::BreakDown(line)).is_err() {
+        self.break_what(Broken::Track(line));
+    }
+
+    /// What the branch says of itself once it has what was pushed before.
+    fn figures(&self) -> Figures {
+        let (answer, answered) = std::sync::mpsc::channel();
+        while self.shared.inputs.push(Input::Ask(answer.clone())).is_err() {
+            std::thread::yield_now();
+        }
+        self.shared.ring();
+        answered.recv().unwrap()
+    }
+
+    fn break_what(&self, what: Broken) {
+        while self.shared.inputs.push(Input::BreakDown(what)).is_err() {
             std::thread::yield_now();
         }
         self.shared.ring();

@@ -5,17 +5,18 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use super::arrival::ArrivalClock;
 use super::description::Description;
 use super::frame::parameter_sets;
 use super::supervisor::Supervisor;
 use super::transcodes::Permit;
-use super::worker::ArrivalClock;
 use super::{HlsSettings, Line, Wake};
 use crate::egress::hls::av1::Depayloader;
 use crate::egress::hls::reorder::{Ordered, Reorder};
 use crate::egress::hls::timeline::TrackClock;
 use crate::egress::hls::{Format, RenditionId, Sample, opus};
 use crate::media::MediaError;
+use crate::media::cpu::CpuTime;
 use crate::rtp::Codec;
 use crate::stream::{Packet, TrackInfo};
 
@@ -49,7 +50,7 @@ enum Kind {
         depayloader: Depayloader,
         format: Option<Arc<Format>>,
     },
-    Pipeline(Supervisor),
+    Pipeline(Box<Supervisor>),
 }
 
 /// What happened to the pipeline of a track.
@@ -72,16 +73,25 @@ impl Track {
         info: TrackInfo,
         rendition: RenditionId,
         wake: &Wake,
+        cpu: &CpuTime,
         now: Instant,
     ) -> Result<Self, MediaError> {
         let mut permit = None;
         if info.codec == Codec::Vp8 {
-            permit = Some(settings.transcodes.take()?);
+            let limit = settings.transcodes.limit();
+            permit = settings.transcodes.take();
+            if permit.is_none() {
+                return Err(match limit {
+                    0 => MediaError::Vp8,
+                    limit => MediaError::TooManyTranscodes { limit },
+                });
+            }
         }
         let depayloader = match (info.codec, Description::of(info.codec)?) {
             (codec, Some(description)) => {
                 let fields = parameter_sets(&info);
-                Kind::Pipeline(Supervisor::start(codec, description, fields, wake, now)?)
+                let started = Supervisor::start(codec, description, fields, wake, cpu, now)?;
+                Kind::Pipeline(Box::new(started))
             }
             (Codec::Av1, None) => Kind::Av1 {
                 depayloader: Depayloader::default(),

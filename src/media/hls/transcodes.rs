@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::media::MediaError;
-
 /// The number of streams that may be encoded anew. Clones count together.
 #[derive(Clone, Debug)]
 pub struct Transcodes {
@@ -31,21 +29,19 @@ impl Transcodes {
         self.running.load(Ordering::Relaxed)
     }
 
-    /// The right to encode one stream.
-    pub(super) fn take(&self) -> Result<Permit, MediaError> {
-        let limit = self.limit;
-        if limit == 0 {
-            return Err(MediaError::Vp8);
-        }
+    /// How many there may be.
+    pub(super) fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// The right to encode one stream, if there is one left.
+    pub(super) fn take(&self) -> Option<Permit> {
         let taken = self
             .running
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |running| {
-                Some(running + 1).filter(|running| *running <= limit)
+                Some(running + 1).filter(|running| *running <= self.limit)
             });
-        match taken {
-            Ok(_) => Ok(Permit(Arc::clone(&self.running))),
-            Err(_) => Err(MediaError::TooManyTranscodes { limit }),
-        }
+        taken.ok().map(|_| Permit(Arc::clone(&self.running)))
     }
 }
 
@@ -67,13 +63,10 @@ mod tests {
     fn a_right_that_is_given_back_can_be_taken_again() {
         let transcodes = Transcodes::new(1);
         let permit = transcodes.take().unwrap();
-        assert!(matches!(
-            transcodes.clone().take(),
-            Err(MediaError::TooManyTranscodes { limit: 1 })
-        ));
+        assert!(transcodes.clone().take().is_none());
         drop(permit);
         assert_eq!(transcodes.running(), 0);
-        assert!(transcodes.take().is_ok());
-        assert!(matches!(Transcodes::new(0).take(), Err(MediaError::Vp8)));
+        assert!(transcodes.take().is_some());
+        assert!(Transcodes::new(0).take().is_none());
     }
 }

@@ -1,11 +1,18 @@
 //! The thread of a branch: owns everything of it and waits at one queue.
 
+mod derived;
+
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use super::aac::Aac;
+use super::arrival::ArrivalClock;
 use super::assembly::Assembly;
+use super::figures::Cpu;
+#[cfg(test)]
+use super::inbox::Broken;
 use super::keyframes::Keyframes;
+use super::ladder::Ladder;
 use super::selection::{self, Selection};
 use super::track::{Change, Track};
 use super::{EndOnDrop, HlsSettings, Input, Line, Shared, Wake};
@@ -49,32 +56,6 @@ pub(super) fn run(start: Start, recording: EndOnDrop, shared: &Shared) {
     worker.finish();
 }
 
-/// Turns an instant of arrival into wall-clock time.
-#[derive(Debug)]
-pub(super) struct ArrivalClock {
-    instant: Instant,
-    unix: i64,
-}
-
-impl ArrivalClock {
-    fn start() -> Self {
-        let unix = SystemTime::now()
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .unwrap_or_default();
-        Self {
-            instant: Instant::now(),
-            unix: unix.as_nanos() as i64,
-        }
-    }
-
-    /// Nanoseconds since 1970.
-    pub(super) fn unix(&self, instant: Instant) -> i64 {
-        let after = instant.saturating_duration_since(self.instant).as_nanos() as i64;
-        let before = self.instant.saturating_duration_since(instant).as_nanos() as i64;
-        self.unix + after - before
-    }
-}
-
 struct Worker {
     settings: HlsSettings,
     stream: StreamName,
@@ -87,12 +68,16 @@ struct Worker {
     /// The layers that can't be carried.
     refused: Vec<Line>,
     aac: Option<Aac>,
+    ladder: Option<Ladder>,
+    cpu: Cpu,
     assembly: Assembly,
     keyframes: Keyframes,
     /// Video has begun.
     begun: bool,
     /// When demand and pipelines are looked at next, if nothing wakes the worker before.
     next_look: Instant,
+    /// When the figures are told next.
+    next_figures: Instant,
     /// Samples went to the segmenter that it has not worked at yet.
     fed: bool,
     /// Reused.
@@ -109,22 +94,27 @@ impl Worker {
             keyframes,
             wake,
         } = start;
-        let now = Instant::now();
-        let Selection { tracks, aac } =
-            match selection::select(&settings, &stream, &tracks, &wake, now) {
-                Ok(selection) => selection,
-                Err(reason) => {
-                    recording.0.refuse(&reason);
-                    return Err(recording);
-                }
-            };
+        let (now, cpu) = (Instant::now(), Cpu::default());
+        let Selection {
+            tracks,
+            aac,
+            ladder,
+        } = match selection::select(&settings, &stream, &tracks, &wake, &cpu, now) {
+            Ok(selection) => selection,
+            Err(reason) => {
+                recording.0.refuse(&reason);
+                return Err(recording);
+            }
+        };
         let video = tracks.iter().find(|track| is_video(track));
         let video = video.map(|track| track.info.clone());
         if let Some(aac) = &aac {
             aac.offer(&recording.0);
         }
+        let mut assembly = Assembly::new(&settings, &stream, recording, video.is_some());
+        assembly.set_rungs(ladder.iter().flat_map(Ladder::renditions));
         Ok(Self {
-            assembly: Assembly::new(&settings, &stream, recording, video.is_some()),
+            assembly,
             keyframes: Keyframes::new(keyframes, video.as_ref().map(|video| video.id)),
             settings,
             stream,
@@ -134,8 +124,11 @@ impl Worker {
             video,
             refused: Vec::new(),
             aac,
+            ladder,
+            cpu,
             begun: false,
             next_look: now,
+            next_figures: now,
             fed: false,
             samples: Vec::new(),
         })
@@ -169,10 +162,24 @@ impl Worker {
                     self.tracks[index].handle_report(rtp, ntp);
                 }
             }
+            Input::Layered => {
+                self.ladder = None;
+                self.assembly.set_rungs(std::iter::empty());
+            }
             #[cfg(test)]
-            Input::BreakDown(line) => {
+            Input::Ask(answer) => {
+                let _ = answer.send(self.cpu.figures(self.ladder.as_ref()));
+            }
+            #[cfg(test)]
+            Input::BreakDown(Broken::Track(line)) => {
                 if let Some(track) = self.tracks.iter().find(|track| track.line == line) {
                     track.break_down();
+                }
+            }
+            #[cfg(test)]
+            Input::BreakDown(Broken::Ladder) => {
+                if let Some(ladder) = &self.ladder {
+                    ladder.break_down();
                 }
             }
         }
@@ -189,7 +196,7 @@ impl Worker {
         if line.0 >= self.settings.layers.min(RenditionId::LAYERS) || self.refused.contains(&line) {
             return None;
         }
-        let layer = selection::layer(&self.settings, info, line, &self.wake, now);
+        let layer = selection::layer(&self.settings, info, line, &self.wake, &self.cpu, now);
         match layer {
             Ok(layer) => self.tracks.push(layer),
             Err(error) => {
@@ -234,8 +241,10 @@ impl Worker {
             self.next_look = now + TICK;
             self.handle_demand(now);
         }
+        self.tell_figures(now);
         if woken {
             self.handle_aac(now);
+            self.handle_ladder(now);
         }
         if std::mem::take(&mut self.fed) || look {
             self.assembly.store();
@@ -249,30 +258,6 @@ impl Worker {
                 "the publisher does not answer keyframe requests; set its keyframe interval to 2 s"
             );
         }
-    }
-
-    /// Makes AAC while somebody asks for it.
-    fn handle_demand(&mut self, now: Instant) {
-        let Some(aac) = &mut self.aac else {
-            return;
-        };
-        let is_wanted = self.assembly.is_wanted(RenditionId::Aac, now);
-        if aac.handle_demand(is_wanted, now) {
-            self.assembly.leave(RenditionId::Aac);
-            self.fed = true;
-        }
-    }
-
-    fn handle_aac(&mut self, now: Instant) {
-        let Some(aac) = &mut self.aac else {
-            return;
-        };
-        if aac.handle_pipeline(now, &mut self.samples) {
-            self.assembly.leave(RenditionId::Aac);
-        }
-        self.fed |= !self.samples.is_empty();
-        self.assembly
-            .take(&self.tracks, RenditionId::Aac, &mut self.samples);
     }
 
     /// Takes what the pipeline of a track has made.
@@ -296,15 +281,21 @@ impl Worker {
         self.fed = true;
         let rendition = self.tracks[index].rendition;
         match rendition {
-            RenditionId::Video(0) if self.samples.iter().any(|sample| sample.keyframe) => {
-                self.keyframes.came();
+            RenditionId::Video(0) => {
+                if self.samples.iter().any(|sample| sample.keyframe) {
+                    self.keyframes.came();
+                }
+                let ladder = self.ladder.as_mut();
+                if ladder.is_some_and(|ladder| ladder.handle_samples(&self.samples, now)) {
+                    self.leave_rungs();
+                }
             }
             RenditionId::Audio => {
                 if let Some(aac) = &mut self.aac {
                     aac.handle_samples(&self.samples, now);
                 }
             }
-            RenditionId::Video(_) | RenditionId::Aac => {}
+            RenditionId::Video(1..) | RenditionId::Aac => {}
         }
         self.assembly
             .take(&self.tracks, rendition, &mut self.samples);
@@ -352,12 +343,7 @@ impl Worker {
             self.samples = self.tracks[index].finish(now);
             self.take(index, now);
         }
-        if let Some(aac) = &mut self.aac {
-            self.samples = aac.finish(now);
-            self.assembly.withdraw(aac);
-            self.assembly
-                .take(&self.tracks, RenditionId::Aac, &mut self.samples);
-        }
+        self.finish_derived(now);
         self.assembly.finish();
         tracing::info!(stream = %self.stream, "hls branch ended");
     }

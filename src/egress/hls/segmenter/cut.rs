@@ -198,6 +198,10 @@ impl Segmenter {
             line.id == RenditionId::Audio && line.joined.is_none() && !line.queue.is_empty()
         };
         let changed = |line: &Line| {
+            // A layer that leaves before it comes back in another format is not in a segment with both.
+            if line.leaving && line.id.kind() == MediaKind::Video {
+                return false;
+            }
             let pair = line.joined.as_ref().zip(line.queue.back());
             pair.is_some_and(|(joined, newest)| !Arc::ptr_eq(&joined.init.format, &newest.format))
                 && line.id != epoch.leader

@@ -50,6 +50,12 @@ pub(super) fn step(
         if span.end.is_none() {
             return Ok(Step::Wait);
         }
+        if line.leaving {
+            // It has come back, and joins as what it is now.
+            line.end_segment(epoch, out)?;
+            line.leave();
+            return Ok(Step::Again);
+        }
         line.queue.pop_front();
         return Ok(Step::Again);
     }

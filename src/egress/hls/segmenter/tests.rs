@@ -481,3 +481,48 @@ fn what_goes_back_in_time_is_dropped() {
         [(Some(2000), None), (Some(1000), None)]
     );
 }
+
+#[test]
+fn a_layer_that_comes_back_in_another_format_at_once_does_not_disturb_the_others() {
+    const LAYER: RenditionId = RenditionId::Video(1);
+    let mut bench = Bench::new();
+    let mut walls = walls(0);
+    walls.set(LAYER, Some(WALL));
+    bench.segmenter.handle_walls(walls);
+    let format = |width| Arc::new(Format::vp9(0, 8, 1, width, 120).unwrap());
+    let (first, second) = (format(160), format(240));
+    let layer = |time: i64, format: &Arc<Format>| Sample {
+        dts: time,
+        pts: time,
+        duration: FRAME,
+        keyframe: time % SECOND == 0,
+        data: Bytes::from_static(b"picture"),
+        format: Arc::clone(format),
+    };
+    for time in (0..10 * SECOND).step_by(FRAME as usize) {
+        bench.picture(time, time % SECOND == 0);
+        if time == 2_480_000_000 {
+            bench.segmenter.handle_leave(LAYER);
+        }
+        // It begins anew in the middle of the segment that it left.
+        match time {
+            ..2_480_000_000 => bench.sample_of(LAYER, layer(time, &first)),
+            3_000_000_000.. => bench.sample_of(LAYER, layer(time, &second)),
+            _ => {}
+        }
+    }
+    bench.finish();
+    let (layers, leader): (Vec<_>, Vec<_>) = bench
+        .parts
+        .into_iter()
+        .partition(|part| part.rendition == LAYER);
+    let anew = |part: &&Part| part.discontinuity && part.segment > 0;
+    assert_eq!(leader.iter().filter(anew).count(), 0);
+    let mut widths: Vec<_> = layers
+        .iter()
+        .map(|part| (part.segment, part.init.format.size.0))
+        .collect();
+    widths.dedup();
+    assert_eq!(widths, [(0, 160), (1, 160), (3, 240), (4, 240)]);
+    assert!(layers.iter().any(|part| part.segment == 1 && part.last));
+}

@@ -9,7 +9,7 @@ use slab::Slab;
 
 use super::resource::{Directives, File, Rendered, Resource, Sound};
 use super::shelf::Shelf;
-use super::{LibrarySettings, Offer};
+use super::{Figures, LibrarySettings, Offer};
 use crate::egress::hls::rendition::RenditionId;
 use crate::egress::hls::segmenter::{Part, Terms};
 
@@ -21,6 +21,7 @@ pub(super) struct State {
     pub(super) abandoned: Option<Instant>,
     pub(super) ended: Option<Instant>,
     pub(super) unavailable: Option<String>,
+    pub(super) figures: Option<Figures>,
     /// What the playlists promise, once it is settled.
     pub(super) terms: Option<Terms>,
     /// By [`RenditionId::index`].
@@ -57,6 +58,7 @@ impl State {
             abandoned: None,
             ended: None,
             unavailable: None,
+            figures: None,
             terms: None,
             shelves: RenditionId::all().map(Shelf::new).collect(),
             offers: std::array::from_fn(|_| None),
@@ -75,6 +77,7 @@ impl State {
     pub(super) fn begin(&mut self) {
         self.generation += 1;
         self.unavailable = None;
+        self.figures = None;
         self.abandoned = None;
         self.ended = None;
         self.base = self.next_number;

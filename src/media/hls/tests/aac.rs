@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::egress::hls::Sample;
+use crate::media::cpu::CpuTime;
 use crate::media::hls::description::Description;
 use crate::media::hls::supervisor::Supervisor;
 
@@ -146,10 +147,10 @@ fn a_rendition_that_nobody_asked_for_is_gone_at_the_end() {
 fn each_encoder_is_late_by_what_is_taken_out() {
     for (name, description) in Description::aac().unwrap().with_each_aac_encoder() {
         let packets = packets(vec![ticks("opusenc", "rtpopuspay")]);
-        let wake = Wake::default();
+        let (wake, cpu) = (Wake::default(), CpuTime::default());
         let now = Instant::now();
         let mut encoder =
-            Supervisor::start(Codec::Opus, description, Vec::new(), &wake, now).unwrap();
+            Supervisor::start(Codec::Opus, description, Vec::new(), &wake, &cpu, now).unwrap();
         let format = Arc::new(crate::egress::hls::Format::opus(2));
         let mut opus = Vec::new();
         for (number, packet) in packets.iter().enumerate() {

@@ -1,6 +1,7 @@
 //! Pipelines that fail over and over leave nothing behind.
 
 use super::*;
+use crate::media::cpu::CpuTime;
 use crate::media::hls::chain::{Chain, buffer};
 use crate::media::hls::description::Description;
 
@@ -34,12 +35,12 @@ fn a_thousand_restarts_leak_nothing() {
         assert!(status.success(), "see the messages above");
         return;
     }
-    let wake = Wake::default();
+    let (wake, cpu) = (Wake::default(), CpuTime::default());
     let description = Description::of_test(
         "appsrc name=src format=time max-bytes=0 ! queue ! identity ! appsink name=sink sync=false",
     );
     let restart = |how: u32| {
-        let chain = Chain::start(description, &[], &wake).unwrap();
+        let chain = Chain::start(description, &[], &wake, &cpu).unwrap();
         let list = [buffer(vec![0; 5000], 0)].into_iter().collect();
         chain.push(list).unwrap();
         match how % 3 {
@@ -52,9 +53,9 @@ fn a_thousand_restarts_leak_nothing() {
             }
             // Dropped at its end.
             _ => {
-                assert!(chain.drain_sample().is_some());
+                assert!(chain.drain_sample(0).is_some());
                 chain.end();
-                assert!(chain.drain_sample().is_none());
+                assert!(chain.drain_sample(0).is_none());
             }
         }
     };

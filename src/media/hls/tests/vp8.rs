@@ -1,9 +1,8 @@
 //! VP8 becomes H264 when that is allowed.
 
 use super::*;
-use crate::rtp::keyframe::starts_keyframe;
 
-fn vp8() -> Vec<Recorded> {
+pub(super) fn vp8() -> Vec<Recorded> {
     video(
         "vp8enc deadline=1 cpu-used=8 keyframe-max-dist=50 lag-in-frames=0 target-bitrate=500000",
         "rtpvp8pay picture-id-mode=2",
@@ -16,12 +15,7 @@ fn vp8_becomes_h264_with_the_same_keyframes() {
     let mut bench = Bench::new();
     bench.settings.transcodes = Transcodes::new(1);
     let tracks = vec![info(VIDEO, Codec::Vp8), info(AUDIO, Codec::Opus)];
-    let mut all = packets(vec![vp8(), opus()]);
-    for packet in all.iter_mut().filter(|packet| packet.track == VIDEO) {
-        // As the ingest marks it.
-        let keyframe = starts_keyframe(Codec::Vp8, &packet.payload);
-        Arc::get_mut(packet).unwrap().keyframe = keyframe;
-    }
+    let all = marked(Codec::Vp8, packets(vec![vp8(), opus()]));
     bench.publish(tracks, &all);
     let directory = bench.write("vp8");
     let pictures = probe(&bench, &directory, "video", "h264");

@@ -1,0 +1,179 @@
+//! The pipeline of a ladder while it runs, and what is wrong with it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use gstreamer as gst;
+
+use super::parts::Parts;
+use super::rung::{Rung, Target};
+use super::{Ladder, input};
+use crate::egress::hls::{Format, RenditionId, Sample};
+use crate::media::MediaError;
+use crate::media::hls::chain::Chain;
+use crate::media::hls::formats::Converter;
+use crate::rtp::Codec;
+
+#[derive(Debug)]
+pub(super) struct Running {
+    pub(super) chain: Chain,
+    pub(super) since: Instant,
+    /// That of the pictures that go in.
+    source: Arc<Format>,
+    /// In the order of the sinks.
+    pub(super) made: Vec<Made>,
+    /// How many pictures are in.
+    pictures: u64,
+    /// The first keyframe is in.
+    begun: bool,
+    /// Since when it has had more to do than it can.
+    behind: Option<Instant>,
+}
+
+/// A rung that is made.
+#[derive(Debug)]
+pub(super) struct Made {
+    pub(super) target: Target,
+    converter: Converter,
+    /// How many have come out.
+    pictures: u64,
+    /// Since when a picture is in the pipeline without one of this rung coming out.
+    unanswered: Option<Instant>,
+}
+
+impl Running {
+    /// Starts a pipeline for this keyframe and what follows it.
+    ///
+    /// # Errors
+    ///
+    /// [`MediaError`] when it can't be built or started.
+    pub(super) fn start(
+        parts: Parts,
+        targets: Vec<Target>,
+        keyframe: &Sample,
+        ladder: &Ladder,
+        now: Instant,
+    ) -> Result<Self, MediaError> {
+        let caps = input::caps(ladder.codec, &keyframe.format);
+        let (pipeline, src, sinks) = parts.build(&caps, &targets)?;
+        let name = parts.encoder.name;
+        let chain = Chain::run(name, pipeline, src, sinks, &ladder.wake, &ladder.cpu)?;
+        let made = targets.into_iter().map(|target| Made {
+            target,
+            converter: Converter::new(Codec::H264, 0),
+            pictures: 0,
+            unanswered: None,
+        });
+        Ok(Self {
+            chain,
+            since: now,
+            source: Arc::clone(&keyframe.format),
+            made: made.collect(),
+            pictures: 0,
+            begun: false,
+            behind: None,
+        })
+    }
+
+    /// Goes on with pictures of another format; false when other rungs are to be made of them.
+    pub(super) fn follow(&mut self, sample: &Sample, codec: Codec, rungs: &[Rung]) -> bool {
+        if Arc::ptr_eq(&self.source, &sample.format) {
+            return true;
+        }
+        let made = self.made.iter().map(|made| made.target);
+        if !made.eq(Rung::targets(rungs, sample.format.size)) {
+            return false;
+        }
+        self.source = Arc::clone(&sample.format);
+        self.chain.set_caps(&input::caps(codec, &sample.format));
+        true
+    }
+
+    /// Takes a picture.
+    ///
+    /// # Errors
+    ///
+    /// [`MediaError::Failed`].
+    pub(super) fn push(&mut self, sample: &Sample, now: Instant) -> Result<(), MediaError> {
+        // An encoder begins with one anyway, and GStreamer 1.22 takes no request before that.
+        if sample.keyframe && std::mem::replace(&mut self.begun, true) {
+            self.chain.force_keyframe(sample.pts);
+        }
+        for made in &mut self.made {
+            made.unanswered.get_or_insert(now);
+        }
+        let mut list = gst::BufferList::new_sized(1);
+        if let Some(list) = list.get_mut() {
+            list.add(input::buffer(sample));
+        }
+        self.pictures += 1;
+        self.chain.push(list)
+    }
+
+    /// Gives what the rung of a rendition has made, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// [`MediaError::Failed`].
+    pub(super) fn poll(
+        &mut self,
+        rendition: RenditionId,
+        out: &mut Vec<Sample>,
+    ) -> Result<(), MediaError> {
+        let mut made = self.made.iter_mut().enumerate();
+        let Some((sink, made)) = made.find(|(_, made)| made.target.rendition == rendition) else {
+            return Ok(());
+        };
+        while let Some(sample) = self.chain.poll_sample(sink) {
+            made.pictures += 1;
+            made.unanswered = None;
+            let sample = made.converter.convert(&sample);
+            out.extend(sample.map_err(|error| self.chain.failed(&error.to_string()))?);
+        }
+        Ok(())
+    }
+
+    /// How many pictures of the slowest rung are still to come out.
+    pub(super) fn waiting(&self) -> u64 {
+        let made = self.made.iter().map(|made| made.pictures).min();
+        self.pictures.saturating_sub(made.unwrap_or(0))
+    }
+
+    /// What is left in the encoders, rung by rung, waited for.
+    pub(super) fn finish(&mut self, mut take: impl FnMut(RenditionId, Vec<Sample>)) {
+        self.chain.end();
+        for (sink, made) in self.made.iter_mut().enumerate() {
+            let samples = std::iter::from_fn(|| self.chain.drain_sample(sink));
+            let samples = samples.filter_map(|sample| made.converter.convert(&sample).ok()?);
+            take(made.target.rendition, samples.collect());
+        }
+    }
+
+    /// Why it must be stopped.
+    pub(super) fn check(&mut self, now: Instant) -> Option<MediaError> {
+        if let Some(error) = self.chain.poll_error() {
+            return Some(error);
+        }
+        let long = |since: &Option<Instant>, limit| {
+            since.is_some_and(|since| now.saturating_duration_since(since) > limit)
+        };
+        if self.made.iter().any(|made| long(&made.unanswered, STALL)) {
+            return Some(self.chain.failed("nothing comes out of it"));
+        }
+        match self.chain.is_behind() {
+            true => self.behind.get_or_insert(now),
+            false => {
+                self.behind = None;
+                return None;
+            }
+        };
+        let advice =
+            "it is slower than the pictures come; take a rung out of `hls.ladder`, or lower one";
+        long(&self.behind, BEHIND).then(|| self.chain.failed(advice))
+    }
+}
+
+/// A picture must come out of each encoder within this time.
+const STALL: Duration = Duration::from_secs(5);
+/// So long a ladder may have more to do than it can.
+const BEHIND: Duration = Duration::from_secs(5);
