@@ -18,7 +18,7 @@ use axum::routing::get;
 use super::auth::Presented;
 use super::problem::Problem;
 use super::{AppState, path};
-use crate::egress::hls::store::{Media, MediaFile, Rendered};
+use crate::egress::hls::store::{Figures, Media, MediaFile, Rendered};
 use crate::egress::hls::{Answered, Directives, File, Library, Resource};
 use crate::gateway::SessionKind;
 use crate::stream::StreamName;
@@ -30,6 +30,9 @@ use grant::Grant;
 pub trait HlsSource: Send + Sync {
     /// The file of `stream`, now or later; none when nobody publishes it.
     fn ask(&self, stream: &StreamName, file: File, directives: Directives) -> Option<HlsAnswer>;
+
+    /// What making the stream costs; none of one that is not made or has not said it yet.
+    fn figures(&self, stream: &StreamName) -> Option<Figures>;
 }
 
 /// What a source has.
@@ -51,6 +54,10 @@ impl HlsSource for Library {
             patience: presentation.patience(),
             answered: presentation.ask(file, directives, Instant::now()),
         })
+    }
+
+    fn figures(&self, stream: &StreamName) -> Option<Figures> {
+        self.get(stream)?.figures()
     }
 }
 

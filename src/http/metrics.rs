@@ -4,6 +4,7 @@
 //! kernel, put into words when somebody asks. There are as many series as there are live streams and
 //! layers, which the settings bound. The only user of `prometheus_client`.
 
+mod hls;
 mod process;
 mod streams;
 
@@ -24,8 +25,10 @@ use prometheus_client::registry::Registry;
 
 use super::AppState;
 use super::problem::Problem;
+use crate::egress::hls::store::Figures;
 use crate::gateway::StreamStatus;
 use crate::shard::Snapshot;
+use crate::stream::StreamName;
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -40,9 +43,14 @@ async fn metrics(State(state): State<AppState>, request: Request) -> Response {
     if let Err(denied) = state.tokens.check_metrics(&request, allow_query) {
         return Problem::Denied(denied).into_response();
     }
+    let streams = state.gateway.streams().await;
+    let hls = streams
+        .iter()
+        .filter_map(|stream| Some((stream.name.clone(), state.hls.figures(&stream.name)?)));
     let measured = Measured {
         shards: (state.counters)(),
-        streams: state.gateway.streams().await,
+        hls: hls.collect(),
+        streams,
     };
     let headers = [
         (header::CONTENT_TYPE, OPEN_METRICS),
@@ -55,6 +63,8 @@ async fn metrics(State(state): State<AppState>, request: Request) -> Response {
 #[derive(Debug)]
 struct Measured {
     shards: Vec<Snapshot>,
+    /// Of the streams that have HLS.
+    hls: Vec<(StreamName, Figures)>,
     streams: Arc<[StreamStatus]>,
 }
 
@@ -88,7 +98,8 @@ impl Collector for Measured {
             let values = self.shards.iter().enumerate().filter_map(of_shard);
             out.counters(&format!("shard_{name}"), help.trim_end_matches('.'), values)?;
         }
-        streams::encode(&self.streams, &mut out)
+        streams::encode(&self.streams, &mut out)?;
+        hls::encode(&self.hls, &mut out)
     }
 }
 

@@ -140,5 +140,6 @@ async fn try_one(state: &AppState, request: &mut Parts) -> Result<Detail, Proble
     let streams = state.gateway.streams().await;
     let status = streams.iter().find(|status| status.name == name);
     let status = status.ok_or(Problem::Offline(name))?;
-    Ok(Detail::new(Stream::of(status, &*state.hls), status))
+    let hls = state.hls.figures(&status.name);
+    Ok(Detail::new(Stream::of(status, &*state.hls), status, hls))
 }

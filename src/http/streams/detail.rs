@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::egress::hls::store::Figures;
 use crate::gateway::{PublisherStatus, StreamStatus};
 use crate::ingest::verdict::Report;
 use crate::ingest::{Finding, LayerFigures};
@@ -21,6 +22,8 @@ pub(super) struct Detail {
     #[serde(skip_serializing_if = "Option::is_none")]
     no_hls: Option<String>,
     delivery: Delivery,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hls: Option<Hls>,
 }
 
 /// What comes of one publisher, and what is wrong with it. Without a report nothing came yet.
@@ -96,8 +99,31 @@ struct Delivery {
     capture_to_egress_ms: Option<f64>,
 }
 
+/// What making HLS of the stream costs.
+#[derive(Serialize)]
+struct Hls {
+    cpu_seconds: CpuSeconds,
+    ladder: Ladder,
+}
+
+#[derive(Serialize)]
+struct CpuSeconds {
+    segments: f64,
+    aac: f64,
+    ladder: f64,
+}
+
+/// The transcoding ladder.
+#[derive(Serialize)]
+struct Ladder {
+    rungs: usize,
+    pictures: u64,
+    waiting_pictures: u64,
+    failures: u64,
+}
+
 impl Detail {
-    pub(super) fn new(stream: Stream, status: &StreamStatus) -> Self {
+    pub(super) fn new(stream: Stream, status: &StreamStatus, hls: Option<Figures>) -> Self {
         let counted = status.counters.snapshot();
         let millis = |micros: i64| micros as f64 / 1e3;
         let Stream {
@@ -112,6 +138,7 @@ impl Detail {
             tracks,
             subscribers,
             no_hls,
+            hls: hls.map(Hls::from),
             publishers: status.publishers.iter().map(Ingest::of).collect(),
             delivery: Delivery {
                 packets: counted.packets,
@@ -122,6 +149,24 @@ impl Detail {
                 delay_p99_ms: quantile(&counted.delays, 0.99),
                 one_way_ms: counted.one_way.map(millis),
                 capture_to_egress_ms: counted.capture_to_egress.map(millis),
+            },
+        }
+    }
+}
+
+impl From<Figures> for Hls {
+    fn from(figures: Figures) -> Self {
+        Self {
+            cpu_seconds: CpuSeconds {
+                segments: figures.segments.as_secs_f64(),
+                aac: figures.aac.as_secs_f64(),
+                ladder: figures.ladder.as_secs_f64(),
+            },
+            ladder: Ladder {
+                rungs: figures.rungs,
+                pictures: figures.ladder_pictures,
+                waiting_pictures: figures.ladder_waiting,
+                failures: figures.ladder_failures,
             },
         }
     }

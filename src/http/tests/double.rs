@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::egress::hls::store::{Media, MediaFile, Rendered};
+use crate::egress::hls::store::{Figures, Media, MediaFile, Rendered};
 use crate::egress::hls::{Answered, Directives, File, Resource};
 use crate::gateway::{
     Client, CreateError, Created, Description, Gateway, IfMatch, LayerChoice, Patched,
@@ -335,6 +335,15 @@ fn report() -> Report {
 pub(super) struct Library;
 
 impl HlsSource for Library {
+    fn figures(&self, stream: &StreamName) -> Option<Figures> {
+        (stream.as_str() == "live").then_some(Figures {
+            ladder: Duration::from_millis(1_250),
+            rungs: 2,
+            ladder_failures: 1,
+            ..Figures::default()
+        })
+    }
+
     fn ask(&self, stream: &StreamName, file: File, directives: Directives) -> Option<HlsAnswer> {
         let media = |body: Arc<[Bytes]>, kind| {
             Resource::Media(Media {

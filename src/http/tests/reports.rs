@@ -25,6 +25,8 @@ async fn a_stream_is_told_in_full() {
                 "\"message\":\"B-frames: 50 % of the frames, each shown ahead of up to 1",
                 "\"obs\":\"Settings > Output",
                 "\"delivery\":{\"packets\":0,",
+                "\"hls\":{\"cpu_seconds\":{\"segments\":0.0,\"aac\":0.0,\"ladder\":1.25},",
+                "\"ladder\":{\"rungs\":2,\"pictures\":0,\"waiting_pictures\":0,\"failures\":1}",
             ]),
         Row::new("nobody publishes it", "GET", "/streams/nobody", 404)
             .answers(&[("retry-after", "2")])
@@ -71,6 +73,9 @@ async fn the_metrics_are_for_this_machine_or_their_token() {
                 "tidegate_stream_delay_seconds_bucket{le=\"+Inf\",stream=\"live\"} 0",
                 "tidegate_ingest_frames_per_second{stream=\"live\",priority=\"100\",track=\"1\",layer=\"0\",codec=\"H264\"} 30",
                 "tidegate_publisher_finding{stream=\"live\",priority=\"100\",track=\"1\",layer=\"0\",defect=\"b_frames\"} 1",
+                "tidegate_hls_cpu_seconds_total{stream=\"live\",work=\"ladder\"} 1.25",
+                "tidegate_hls_ladder_rungs{stream=\"live\"} 2",
+                "tidegate_hls_ladder_failures_total{stream=\"live\"} 1",
                 "process_resident_memory_bytes ",
                 "# EOF\n",
             ]),
