@@ -44,6 +44,8 @@ pub(super) struct Ladder {
     cpu: CpuTime,
     /// The right to have a ladder, held while there is something to make.
     permit: Option<Permit>,
+    /// There was none left: that is said once.
+    is_refused: bool,
     state: State,
     pause: Pause,
     failures: u64,
@@ -83,6 +85,7 @@ impl Ladder {
             wake: wake.clone(),
             cpu: cpu.clone(),
             permit: None,
+            is_refused: false,
             state: State::Waiting,
             pause: Pause::default(),
             failures: 0,
@@ -203,16 +206,10 @@ impl Ladder {
             self.permit = None;
             return;
         }
-        if self.permit.is_none() {
-            self.permit = self.settings.streams.take();
-            if self.permit.is_none() {
-                let limit = self.settings.streams.limit();
-                tracing::warn!(stream = %self.stream, limit, "no ladder: as many streams as may have one do; raise `hls.ladder_streams`");
-                self.state = State::Pausing {
-                    until: now + NO_RIGHT,
-                };
-                return;
-            }
+        if !self.has_right() {
+            let until = now + NO_RIGHT;
+            self.state = State::Pausing { until };
+            return;
         }
         // What fails in hardware, as when others use all of it, may work without.
         let hardware = self.settings.hardware && self.failures == 0;
@@ -234,6 +231,19 @@ impl Ladder {
                 self.state = State::Off;
             }
         }
+    }
+
+    /// Takes a right to have a ladder, if there is one left.
+    fn has_right(&mut self) -> bool {
+        if self.permit.is_none() {
+            self.permit = self.settings.streams.take();
+        }
+        let has = self.permit.is_some();
+        if !has && !std::mem::replace(&mut self.is_refused, true) {
+            let limit = self.settings.streams.limit();
+            tracing::warn!(stream = %self.stream, limit, "no ladder: as many streams as may have one do; raise `hls.ladder_streams`");
+        }
+        has
     }
 
     fn fail(&mut self, error: &MediaError, now: Instant) {
@@ -283,4 +293,4 @@ impl Drop for Ladder {
 /// So many pipelines that don't end are a driver that hangs.
 const MOST_ENDING: usize = 2;
 /// The next try, where as many streams as may be have a ladder.
-const NO_RIGHT: Duration = Duration::from_secs(30);
+const NO_RIGHT: Duration = Duration::from_secs(2);

@@ -163,12 +163,15 @@ impl Shelf {
         self.segments.range(self.segments.len() - count..)
     }
 
-    /// Bits a second of the segments that have the newest one's format, and its pictures a second.
+    /// Bits a second of the segments that have the newest one's format, and its pictures a second; of what there
+    /// is of the newest one where it is the first of them.
     pub(super) fn rates(&self, window: usize) -> (Bits, f64) {
         let newest = self.segments.back().map(|last| last.init_number);
         let same = self
             .run(window)
-            .filter(|segment| Some(segment.init_number) == newest && segment.complete);
+            .filter(|segment| Some(segment.init_number) == newest);
+        let any = same.clone().any(|segment| segment.complete);
+        let same = same.filter(|segment| segment.complete || !any);
         let (mut bits, mut seconds, mut samples, mut peak) = (0.0, 0.0, 0.0, 0.0_f64);
         for segment in same {
             let (size, length) = (segment.bytes as f64 * 8.0, segment.duration.as_secs_f64());

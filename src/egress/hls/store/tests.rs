@@ -106,6 +106,22 @@ fn a_live_stream_with_fewer_than_three_segments_asks_for_patience() {
 }
 
 #[test]
+fn a_rendition_has_the_bit_rate_of_what_there_is_of_it() {
+    let library = library();
+    let recording = library.record(&stream(), FIRST);
+    push_all(&recording, &init(), 0..3);
+    let rung = |last| Part {
+        rendition: RenditionId::Video(1),
+        ..part(&init(), 3, 300, last)
+    };
+    // Its first segment is open: 300 bytes of 2.4 s.
+    recording.push(rung(false));
+    recording.push(segment(&init(), 3, 10));
+    let index = text(&library, "index.m3u8");
+    assert!(index.contains("BANDWIDTH=1000,"), "{index}");
+}
+
+#[test]
 fn the_window_moves_and_late_fetches_are_served() {
     let library = library();
     let recording = library.record(&stream(), FIRST);
