@@ -177,13 +177,24 @@ impl Segmenter {
             line.leaving = false;
             let video = rendition.kind() == MediaKind::Video;
             if video && line.queue.is_empty() && !sample.keyframe {
-                return self.wish_keyframe();
+                if !line.is_derived {
+                    self.wish_keyframe();
+                }
+                return;
             }
         }
         line.newest = Some(sample.dts);
         line.queue.push_back(sample);
         if line.queue.len() > MOST_WAITING {
             line.queue.pop_front();
+        }
+    }
+
+    /// These renditions, and no others, are made of the leading one and have keyframes where that has some: none
+    /// is asked for them.
+    pub fn set_derived(&mut self, renditions: &[RenditionId]) {
+        for line in &mut self.lines {
+            line.is_derived = renditions.contains(&line.id);
         }
     }
 

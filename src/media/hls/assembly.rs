@@ -52,6 +52,7 @@ impl Assembly {
     /// These renditions are made of the best layer.
     pub(super) fn set_rungs(&mut self, rungs: impl Iterator<Item = RenditionId>) {
         self.rungs = rungs.collect();
+        self.segmenter.set_derived(&self.rungs);
     }
 
     /// Takes the samples of a rendition, and leaves `samples` empty.

@@ -22,14 +22,14 @@ const VIDEO: TrackId = TrackId(0);
 const AUDIO: TrackId = TrackId(1);
 
 /// A recorded packet: its time since the begin of the recording, and what was on the wire.
-struct Recorded {
+pub(super) struct Recorded {
     track: TrackId,
     time: Duration,
-    rtp: Vec<u8>,
+    pub(super) rtp: Vec<u8>,
 }
 
 /// Runs a pipeline that ends in `appsink name=sink` to its end and keeps its RTP packets.
-fn record(track: TrackId, pipeline: &str) -> Vec<Recorded> {
+pub(super) fn record(track: TrackId, pipeline: &str) -> Vec<Recorded> {
     crate::media::init().unwrap();
     let pipeline =
         gst::parse::launch(&format!("{pipeline} ! appsink name=sink sync=false")).unwrap();

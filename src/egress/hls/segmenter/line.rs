@@ -23,6 +23,8 @@ pub(super) struct Line {
     pub(super) frame: i64,
     /// No more samples come for now: nobody wants it.
     pub(super) leaving: bool,
+    /// It is made of the leading rendition.
+    pub(super) is_derived: bool,
     /// How many samples before had the same length as the one after them.
     steady: u32,
     /// The first segment that it may be in again: one that it left early is not followed by the next.
@@ -56,6 +58,7 @@ impl Line {
             newest: None,
             frame: DEFAULT_FRAME,
             leaving: false,
+            is_derived: false,
             steady: 0,
             from: 0,
             fragments: 0,

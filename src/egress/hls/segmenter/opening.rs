@@ -23,7 +23,7 @@ impl Segmenter {
                 && line.queue.front().is_some_and(|front| !front.keyframe)
             {
                 line.queue.pop_front();
-                dropped = true;
+                dropped |= !line.is_derived;
             }
         }
         if dropped {

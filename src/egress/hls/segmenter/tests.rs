@@ -526,3 +526,29 @@ fn a_layer_that_comes_back_in_another_format_at_once_does_not_disturb_the_others
     assert_eq!(widths, [(0, 160), (1, 160), (3, 240), (4, 240)]);
     assert!(layers.iter().any(|part| part.segment == 1 && part.last));
 }
+
+#[test]
+fn a_keyframe_is_asked_for_a_layer_and_not_for_what_is_made_of_the_leader() {
+    let rendition = RenditionId::Video(1);
+    let asks = |derived: &[RenditionId]| {
+        let mut bench = Bench::new();
+        let mut walls = walls(0);
+        walls.set(rendition, Some(WALL));
+        bench.segmenter.handle_walls(walls);
+        bench.segmenter.set_derived(derived);
+        bench.picture(0, true);
+        let format = Arc::clone(&bench.video);
+        let late = Sample {
+            dts: FRAME,
+            pts: FRAME,
+            duration: FRAME,
+            keyframe: false,
+            data: Bytes::from_static(b"picture"),
+            format,
+        };
+        bench.sample_of(rendition, late);
+        bench.segmenter.poll_keyframe_request()
+    };
+    assert!(asks(&[]));
+    assert!(!asks(&[rendition]));
+}

@@ -132,6 +132,17 @@ impl Part {
     }
 }
 
+#[cfg(test)]
+impl Parts {
+    /// With each encoder that works on this machine.
+    pub(super) fn each(codec: Codec) -> Vec<Self> {
+        let Self { decoder, .. } = Self::of(codec, false).unwrap();
+        let encoders = HARDWARE.iter().chain(&SOFTWARE);
+        let working = encoders.filter(|part| part.works());
+        working.map(|encoder| Self { decoder, encoder }).collect()
+    }
+}
+
 /// The first encoder in hardware that works. Tried once, as opening a device can take a while.
 fn working_hardware() -> Option<&'static Part> {
     static FOUND: OnceLock<Option<&'static Part>> = OnceLock::new();

@@ -177,3 +177,65 @@ impl Running {
 const STALL: Duration = Duration::from_secs(5);
 /// So long a ladder may have more to do than it can.
 const BEHIND: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::cpu::CpuTime;
+    use crate::media::hls::Wake;
+    use crate::media::hls::tests::record;
+    use crate::stream::TrackId;
+
+    const FRAME: i64 = 40_000_000;
+    const GOP: usize = 10;
+
+    /// Pictures with a keyframe every [`GOP`].
+    fn pictures() -> Vec<Sample> {
+        let units = record(
+            TrackId(0),
+            "videotestsrc num-buffers=35 ! video/x-raw,format=I420,width=320,height=240,framerate=25/1 \
+             ! vp9enc deadline=1 cpu-used=8 lag-in-frames=0 keyframe-max-dist=10",
+        );
+        let format = Arc::new(Format::vp9(0, 8, 1, 320, 240).unwrap());
+        let picture = |(number, data): (usize, Vec<u8>)| Sample {
+            dts: number as i64 * FRAME,
+            pts: number as i64 * FRAME,
+            duration: FRAME,
+            keyframe: number % GOP == 0,
+            data: data.into(),
+            format: Arc::clone(&format),
+        };
+        let data = units.into_iter().map(|unit| unit.rtp);
+        data.enumerate().map(picture).collect()
+    }
+
+    #[test]
+    fn each_encoder_keeps_the_times_and_the_keyframes() {
+        let pictures = pictures();
+        let rung = |height, bitrate| Rung { height, bitrate };
+        let settings = super::super::LadderSettings {
+            every: vec![rung(120, 200_000), rung(90, 100_000)],
+            ..Default::default()
+        };
+        let (wake, cpu) = (Wake::default(), CpuTime::default());
+        let stream = "test".parse().unwrap();
+        let ladder = Ladder::new(&stream, Codec::Vp9, &settings, &wake, &cpu).unwrap();
+        let now = Instant::now();
+        let wanted: Vec<_> = pictures.iter().map(|one| (one.pts, one.keyframe)).collect();
+        for parts in Parts::each(Codec::Vp9) {
+            let targets = Rung::targets(&ladder.rungs, (320, 240));
+            let mut running = Running::start(parts, targets, &pictures[0], &ladder, now).unwrap();
+            for picture in &pictures {
+                running.push(picture, now).unwrap();
+            }
+            let mut rungs = Vec::new();
+            running.finish(|rendition, samples| rungs.push((rendition, samples)));
+            assert_eq!(rungs.len(), 2);
+            for (rendition, samples) in rungs {
+                let made: Vec<_> = samples.iter().map(|one| (one.pts, one.keyframe)).collect();
+                assert_eq!(made, wanted, "{} of {}", rendition, parts.encoder.name);
+                assert!(samples.iter().all(|one| one.dts == one.pts));
+            }
+        }
+    }
+}
