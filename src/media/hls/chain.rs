@@ -104,13 +104,28 @@ impl Chain {
 
     /// Gives the pipeline the packets of a frame.
     pub(super) fn push(&self, packets: gst::BufferList) -> Result<(), MediaError> {
-        if self.src.current_level_bytes() > LARGEST_BACKLOG {
-            return Err(self.failed("it does not take its packets any more"));
-        }
+        self.check_backlog()?;
         self.src
             .push_buffer_list(packets)
             .map(drop)
             .map_err(|error| self.failed(&error.to_string()))
+    }
+
+    /// Gives the pipeline a picture. A list of one would cost more, and GStreamer 1.22 complains (CRITICAL) when it
+    /// is stopped just as it takes a list out of its queue.
+    pub(super) fn push_buffer(&self, picture: gst::Buffer) -> Result<(), MediaError> {
+        self.check_backlog()?;
+        self.src
+            .push_buffer(picture)
+            .map(drop)
+            .map_err(|error| self.failed(&error.to_string()))
+    }
+
+    fn check_backlog(&self) -> Result<(), MediaError> {
+        match self.src.current_level_bytes() > LARGEST_BACKLOG {
+            true => Err(self.failed("it does not take its packets any more")),
+            false => Ok(()),
+        }
     }
 
     /// Makes the encoder begin the picture of this media time (ns) with a keyframe.

@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use gstreamer as gst;
-
 use super::parts::Parts;
 use super::rung::{Rung, Target};
 use super::{Ladder, input};
@@ -102,12 +100,8 @@ impl Running {
         for made in &mut self.made {
             made.unanswered.get_or_insert(now);
         }
-        let mut list = gst::BufferList::new_sized(1);
-        if let Some(list) = list.get_mut() {
-            list.add(input::buffer(sample));
-        }
         self.pictures += 1;
-        self.chain.push(list)
+        self.chain.push_buffer(input::buffer(sample))
     }
 
     /// Gives what the rung of a rendition has made, if there is one.
@@ -157,7 +151,11 @@ impl Running {
         let long = |since: &Option<Instant>, limit| {
             since.is_some_and(|since| now.saturating_duration_since(since) > limit)
         };
-        if self.made.iter().any(|made| long(&made.unanswered, STALL)) {
+        // The last ones before a pause of the publisher stay in the decoder.
+        let is_stalled = |made: &Made| {
+            self.pictures - made.pictures > MOST_HELD && long(&made.unanswered, STALL)
+        };
+        if self.made.iter().any(is_stalled) {
             return Some(self.chain.failed("nothing comes out of it"));
         }
         match self.chain.is_behind() {
@@ -175,6 +173,8 @@ impl Running {
 
 /// A picture must come out of each encoder within this time.
 const STALL: Duration = Duration::from_secs(5);
+/// Pictures that a decoder may hold back (ITU-T H.264, clause A.3.1: `max_dec_frame_buffering`).
+const MOST_HELD: u64 = 16;
 /// So long a ladder may have more to do than it can.
 const BEHIND: Duration = Duration::from_secs(5);
 

@@ -280,7 +280,7 @@ impl Alone {
         let format = Arc::new(Format::vp9(0, 8, 1, 320, 240).unwrap());
         let units = record(
             VIDEO,
-            "videotestsrc num-buffers=3 ! video/x-raw,format=I420,width=320,height=240,framerate=25/1 \
+            "videotestsrc num-buffers=20 ! video/x-raw,format=I420,width=320,height=240,framerate=25/1 \
              ! vp9enc deadline=1 cpu-used=8 lag-in-frames=0",
         );
         let pictures = units.iter().enumerate().map(|(number, unit)| Sample {
@@ -308,8 +308,13 @@ fn a_ladder_that_gives_nothing_is_stopped_and_started_anew_after_a_pause() {
     let at = |millis| now + Duration::from_millis(millis);
     assert!(!ladder.handle_samples(&pictures[1..], now));
     assert_eq!(ladder.running(), 0, "it begins with a keyframe");
-    assert!(!ladder.handle_samples(&pictures, now));
+    assert!(!ladder.handle_samples(&pictures[..16], now));
     assert_eq!(ladder.running(), 2);
+    assert!(
+        !ladder.handle_timeout(at(9_000)),
+        "a decoder may hold so many"
+    );
+    assert!(!ladder.handle_samples(&pictures[16..], now));
     assert!(!ladder.handle_timeout(at(5_000)));
     // Nobody took what it made: to the ladder that is as if it had made nothing.
     assert!(ladder.handle_timeout(at(5_001)));
