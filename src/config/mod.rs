@@ -33,9 +33,10 @@ pub use layer::Layer;
 pub use secret::Secret;
 pub use settings::{
     Auth, Bandwidth, CorsOrigins, Hls, Http, Limits, Log, LogFormat, Media, RetransmissionPackets,
-    Settings, StreamAuth, Thumbnails,
+    Settings, StreamAuth,
 };
 pub use streams::{SecondPublisher, StreamRules, Streams};
+pub use thumbnails::Thumbnails;
 pub use tls::{Authority, PlainHttp, Tls, TlsAcme, TlsMode};
 
 use std::io;

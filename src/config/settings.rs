@@ -10,6 +10,7 @@ use super::http::{Compatibility, IceServer, Whep};
 use super::ladder::Rung;
 use super::raw::Raw;
 use super::streams::Streams;
+use super::thumbnails::Thumbnails;
 use super::tls::Tls;
 use super::{Endpoint, Host, Secret, validate};
 use crate::stream::StreamName;
@@ -227,19 +228,6 @@ pub struct Hls {
     pub ladder_hardware: bool,
 }
 
-/// Still pictures of what is live.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Thumbnails {
-    /// Whether there are any.
-    pub enabled: bool,
-    /// The longer side, in pixels.
-    pub size: usize,
-    /// How long a picture is good.
-    pub refresh: Duration,
-    /// How many are made at once.
-    pub at_once: usize,
-}
-
 /// The HTTP side.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Http {
@@ -368,17 +356,6 @@ impl Default for Hls {
             ladder: Vec::new(),
             ladder_streams: 4,
             ladder_hardware: true,
-        }
-    }
-}
-
-impl Default for Thumbnails {
-    fn default() -> Self {
-        Self {
-            enabled: true,
-            size: 640,
-            refresh: Duration::from_secs(5),
-            at_once: 2,
         }
     }
 }
