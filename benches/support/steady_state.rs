@@ -7,12 +7,18 @@ use super::cpu::{self, Thread};
 use super::stage::{Rings, Stage};
 use super::viewers::Viewers;
 
+/// Allocations of the report that the control plane gets of a publisher, once a second: what it says of each
+/// layer, on its way between two threads.
+pub(crate) const REPORT: u64 = 6;
+
 /// What happened in the steady state.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Figures {
     /// Packets that the viewers were sent.
     pub(crate) packets: u64,
     pub(crate) allocations: u64,
+    /// What reports may have allocated at most.
+    pub(crate) reports: u64,
 }
 
 /// Counts for `seconds`, which hold at least one sender report to everyone. `count` begins to count
@@ -48,5 +54,6 @@ pub(crate) fn measure<R: FnOnce() -> u64>(
     Figures {
         packets: after.sent - before.sent,
         allocations,
+        reports: REPORT * u64::from(seconds + 1),
     }
 }
