@@ -36,7 +36,7 @@ pub enum Error {
 /// See [`Error`].
 pub fn init(log: &Log) -> Result<(), Error> {
     let builder = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::try_new(&log.filter)?)
+        .with_env_filter(filter(&log.filter)?)
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal());
     match log.format {
@@ -44,4 +44,10 @@ pub fn init(log: &Log) -> Result<(), Error> {
         LogFormat::Json => builder.json().finish().try_init()?,
     }
     Ok(())
+}
+
+/// The library of DTLS warns of each extension that it does not know, several for each browser that
+/// comes; whoever wants to see that can name it.
+fn filter(directives: &str) -> Result<EnvFilter, ParseError> {
+    EnvFilter::try_new(format!("rtc_dtls=error,{directives}"))
 }
