@@ -10,7 +10,9 @@
 pub(crate) mod arguments;
 pub(crate) mod broadcast;
 pub(crate) mod cpu;
+pub(crate) mod http;
 pub(crate) mod limit;
+pub(crate) mod nginx;
 pub(crate) mod peer;
 pub(crate) mod plot;
 pub(crate) mod report;

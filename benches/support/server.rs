@@ -156,6 +156,13 @@ pub(crate) async fn get(server: SocketAddr, path: &str) -> String {
     request(Ipv4Addr::LOCALHOST, server, "GET", path, "").await
 }
 
+/// The body of a file.
+pub(crate) async fn get_bytes(server: SocketAddr, path: &str) -> Vec<u8> {
+    let mut answer = exchange(Ipv4Addr::LOCALHOST, server, "GET", path, "").await;
+    let head = answer.windows(4).position(|four| four == b"\r\n\r\n");
+    answer.split_off(head.unwrap() + 4)
+}
+
 async fn request(
     client: Ipv4Addr,
     server: SocketAddr,
@@ -163,6 +170,17 @@ async fn request(
     path: &str,
     body: &str,
 ) -> String {
+    let answer = exchange(client, server, method, path, body).await;
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+async fn exchange(
+    client: Ipv4Addr,
+    server: SocketAddr,
+    method: &str,
+    path: &str,
+    body: &str,
+) -> Vec<u8> {
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.bind(SocketAddr::from((client, 0))).unwrap();
     let mut stream = socket.connect(server).await.unwrap();
@@ -175,7 +193,7 @@ async fn request(
     stream.write_all(body.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).await.unwrap();
-    String::from_utf8_lossy(&answer).into_owned()
+    answer
 }
 
 /// What a small client would offer.
