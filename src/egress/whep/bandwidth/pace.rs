@@ -117,6 +117,9 @@ impl Bandwidth {
     /// The newest packets pass so slowly that the link must have become another one: then it is
     /// believed at once. Returns whether it is so.
     pub(super) fn look_for_fall(&mut self, now: i64) -> bool {
+        if self.is_falling() {
+            return false;
+        }
         let fallen = self
             .acknowledged
             .bitrate()
@@ -124,7 +127,7 @@ impl Bandwidth {
         let Some(capacity) = fallen else {
             return false;
         };
-        if !self.rate.plunge(now, capacity, self.round_trip) {
+        if !self.rate.plunge(now, capacity) {
             return false;
         }
         self.trains.reset(capacity);

@@ -142,13 +142,14 @@ impl Rate {
     }
 
     /// The way carries no more than `capacity`, by far less than before. Returns whether the estimate
-    /// went down.
-    pub(super) fn plunge(&mut self, now: i64, capacity: u64, round_trip: i64) -> bool {
-        if !self.may_decrease(now, round_trip) {
+    /// went down. It does so soon after another decrease too, which went by what had arrived before.
+    pub(super) fn plunge(&mut self, now: i64, capacity: u64) -> bool {
+        let carried = DECREASE * capacity as f64;
+        if carried >= self.current {
             return false;
         }
         self.capacity = Some(capacity as f64);
-        self.lower(now, (DECREASE * capacity as f64) as u64);
+        self.lower(now, carried as u64);
         true
     }
 
@@ -200,6 +201,16 @@ mod tests {
         assert!(!over(100_000));
         assert!(over(200_000));
         assert_eq!(rate.current(), 510_000);
+    }
+
+    #[test]
+    fn a_fall_counts_soon_after_a_decrease_too_but_never_raises() {
+        let mut rate = rate();
+        assert!(rate.handle_usage(0, Usage::Over, Some(900_000), None, ROUND_TRIP));
+        assert!(rate.plunge(50_000, 400_000));
+        assert_eq!(rate.current(), 340_000);
+        assert!(!rate.plunge(100_000, 600_000));
+        assert_eq!(rate.current(), 340_000);
     }
 
     #[test]

@@ -8,6 +8,9 @@ const GAP: i64 = 5_000;
 const LEAST_PACKETS: u32 = 4;
 const LEAST_TIME: i64 = 20_000;
 
+/// Of so many pauses between the newest packets, all but the longest tell of a fall.
+const TAIL: usize = 4;
+
 /// Runs of fewer packets say too little to be remembered.
 const LEAST_REMEMBERED: u32 = 5;
 
@@ -18,6 +21,8 @@ const SMOOTHING: f64 = 0.75;
 #[derive(Debug, Default)]
 pub(super) struct Trains {
     train: Option<Train>,
+    /// The one before, which the same feedback may have brought to its end.
+    finished: Option<Train>,
     capacity: Option<f64>,
 }
 
@@ -30,6 +35,8 @@ struct Train {
     arrived: (i64, i64),
     /// The longest pause between two arrivals, and the bytes that came after it at once.
     pause: (i64, u64),
+    /// The newest pauses, each with the bytes after it: the link may have changed within the run.
+    tail: [(i64, u64); TAIL],
 }
 
 impl Trains {
@@ -48,27 +55,28 @@ impl Trains {
             // Overtaken by a later run.
             Some(train) if sent < train.sent.1 => {}
             _ => {
-                let before = self.train.replace(Train::new(sent, arrived));
-                if let Some(train) = before.filter(|train| train.packets >= LEAST_REMEMBERED) {
+                self.finished = self.train.replace(Train::new(sent, arrived));
+                let remembered = |train: &Train| train.packets >= LEAST_REMEMBERED;
+                if let Some(train) = self.finished.filter(remembered) {
                     self.remember(&train);
                 }
             }
         }
     }
 
-    /// The newest run passes so much slower than what came before it, `bitrate`, that the link has
-    /// become another one. Returns what it carries.
+    /// The newest run that tells something passes so much slower than what came before it, `bitrate`,
+    /// that the link has become another one. Returns what it carries.
     pub(super) fn plunged(&self, bitrate: u64) -> Option<u64> {
-        let train = self.train.as_ref()?;
-        let is_telling = train.packets >= LEAST_PACKETS && train.time() >= LEAST_TIME;
-        (is_telling && !train.is_unhindered() && 2.0 * train.rate() < bitrate as f64)
-            .then(|| train.rate() as u64)
+        let newest = [&self.train, &self.finished].into_iter().flatten();
+        let mut hindered = newest.filter(|train| !train.is_unhindered());
+        let rate = hindered.find_map(Train::newest_rate)?;
+        (2.0 * rate < bitrate as f64).then_some(rate as u64)
     }
 
     /// Takes this as the capacity, whatever was known.
     pub(super) fn reset(&mut self, capacity: u64) {
         self.capacity = Some(capacity as f64);
-        self.train = None;
+        (self.train, self.finished) = (None, None);
     }
 
     fn remember(&mut self, train: &Train) {
@@ -90,6 +98,7 @@ impl Train {
             sent: (sent, sent),
             arrived: (arrived, arrived),
             pause: (0, 0),
+            tail: [(0, 0); TAIL],
         }
     }
 
@@ -98,6 +107,8 @@ impl Train {
         self.bytes += bytes;
         self.sent.1 = sent;
         let pause = arrived - self.arrived.1;
+        self.tail.rotate_left(1);
+        self.tail[TAIL - 1] = (pause.max(0), bytes);
         if pause > self.pause.0 {
             self.pause = (pause, bytes);
         }
@@ -113,6 +124,16 @@ impl Train {
     /// In bit/s.
     fn rate(&self) -> f64 {
         8e6 * (self.bytes - self.pause.1) as f64 / self.time().max(1) as f64
+    }
+
+    /// That of the newest packets, in bit/s; none where they are too few, or too close together.
+    fn newest_rate(&self) -> Option<f64> {
+        let time: i64 = self.tail.iter().map(|pause| pause.0).sum();
+        let bytes: u64 = self.tail.iter().map(|pause| pause.1).sum();
+        let longest = self.tail.iter().max_by_key(|pause| pause.0)?;
+        let time = time - longest.0;
+        (self.packets >= LEAST_PACKETS && time >= LEAST_TIME)
+            .then(|| 8e6 * (bytes - longest.1) as f64 / time as f64)
     }
 
     /// It arrived about as fast as it was sent: the link carries as much and maybe more.
@@ -171,6 +192,9 @@ mod tests {
         let carries = trains.plunged(2_000_000).unwrap();
         assert!(carries.abs_diff(666_666) < 1_000, "{carries}");
         assert_eq!(trains.plunged(1_000_000), None, "no more than half less");
+        // The same feedback tells of the next frame's first packet.
+        run(&mut trains, 66_000, 1, 0, 60_000);
+        assert_eq!(trains.plunged(2_000_000), Some(carries));
     }
 
     #[test]
