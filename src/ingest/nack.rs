@@ -11,18 +11,31 @@ use std::time::{Duration, Instant};
 /// Losses that are waited for at once; a burst beyond is beyond repair.
 const MAX_MISSING: usize = 512;
 
-/// How often one packet is asked for: on the shortest way as often as its age allows. Fewer would all
-/// fall into one outage of the path there.
+/// How often one packet is asked for at most. Fewer would all fall into one outage of a short path.
 const MAX_TRIES: u8 = 25;
 
+/// After so many requests the time between them doubles, twice at most: what stands in the way then is no loss of
+/// single packets.
+const EAGER_TRIES: u8 = 8;
+
+/// After so many losses, one after another, for which requests were in vain, the source is taken for one that does
+/// not answer: some do for one layer of a simulcast alone.
+const MAX_UNANSWERED: u32 = 16;
+
 /// The shortest time between two requests for one packet.
-const MIN_REPEAT: Duration = Duration::from_millis(40);
+const MIN_REPEAT: Duration = Duration::from_millis(20);
 
 /// How long a packet may be late on a track without retransmission before it is lost.
 const WITHOUT_NACK: Duration = Duration::from_millis(100);
 
-/// What is assumed of the round trip before it was measured.
-const INITIAL_ROUND_TRIP: Duration = Duration::from_millis(100);
+/// The same before the round trip was measured.
+const INITIAL_REPEAT: Duration = Duration::from_millis(150);
+
+/// So many doubtful repairs one after another say that the round trip is longer than was measured.
+const MAX_DOUBTFUL: u8 = 16;
+
+/// The least that repairs are taken to vary by.
+const MIN_VARIATION: Duration = Duration::from_millis(10);
 
 /// The losses of one track.
 #[derive(Debug)]
@@ -33,6 +46,8 @@ pub(super) struct Losses {
     tolerance: Duration,
     age_limit: Duration,
     repairable: bool,
+    /// Losses given up after requests, since the last repair.
+    unanswered: u32,
     /// By number.
     missing: Vec<Missing>,
     due: Option<Instant>,
@@ -78,6 +93,7 @@ impl Losses {
             tolerance: if repairable { tolerance } else { WITHOUT_NACK },
             age_limit,
             repairable,
+            unanswered: 0,
             missing: Vec::new(),
             due: None,
         }
@@ -114,6 +130,9 @@ impl Losses {
         if self.missing.is_empty() {
             self.due = None;
         }
+        if missing.tries > 0 {
+            self.unanswered = 0;
+        }
         Some(Repaired {
             since_asked: missing
                 .first_asked
@@ -148,58 +167,99 @@ impl Losses {
         if self.due.is_none_or(|due| now < due) {
             return given_up;
         }
-        let (repairable, age_limit, repeat) =
-            (self.repairable, self.age_limit, round_trip.repeat());
+        let (age_limit, repeat) = (self.age_limit, round_trip.repeat());
+        // Each loss is still asked for once, as the source may have changed its mind.
+        let max_tries = match (self.repairable, self.unanswered < MAX_UNANSWERED) {
+            (true, true) => MAX_TRIES,
+            (true, false) => 1,
+            (false, _) => 0,
+        };
+        let mut unanswered = 0;
         self.missing.retain_mut(|missing| {
-            let age = now.saturating_duration_since(missing.since);
-            if now < missing.next && age < age_limit {
+            if now < missing.next {
                 return true;
             }
-            if !repairable || missing.tries >= MAX_TRIES || age >= age_limit {
+            // The last request has had its time, too.
+            let age = now.saturating_duration_since(missing.since);
+            if missing.tries >= max_tries || age >= age_limit {
+                unanswered += u32::from(missing.tries > 0);
                 given_up.add(missing.number);
                 return false;
             }
             missing.first_asked.get_or_insert(now);
+            missing.next = now + repeat * (1 << (missing.tries / EAGER_TRIES).min(2));
             missing.tries += 1;
-            missing.next = (now + repeat).min(missing.since + age_limit);
             ask.push(missing.number as u16);
             true
         });
+        self.unanswered = self.unanswered.saturating_add(unanswered);
         self.due = self.missing.iter().map(|missing| missing.next).min();
         given_up
     }
 }
 
-/// The time from a request to the repair, smoothed.
+/// The time from a request to the repair, smoothed, and how much it varies, as TCP measures them (RFC 6298,
+/// section 2).
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct RoundTrip {
-    measured: Option<Duration>,
+    measured: Option<Measured>,
+    /// Repairs one after another that may be the answer to any of several requests.
+    doubtful: u8,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Measured {
+    smoothed: Duration,
+    variation: Duration,
 }
 
 impl RoundTrip {
-    /// Learns from a repair. One that was asked for more than twice tells nothing; the second request
-    /// gives an upper bound, without which a first guess that is too short would never be mended.
+    /// Learns from a repair. One that was asked for several times may be the answer to any of the requests: it
+    /// counts where it came sooner than expected, or where all do for a while, because then requests are
+    /// repeated too early.
     pub(super) fn learn(&mut self, repaired: Repaired) {
-        if let Repaired {
-            since_asked: Some(sample),
-            tries: 1 | 2,
-        } = repaired
-        {
-            self.measured = Some(match self.measured {
-                None => sample,
-                Some(smoothed) => (smoothed * 7 + sample) / 8,
-            });
+        let Some(sample) = repaired.since_asked else {
+            return;
+        };
+        let is_doubtful = match self.measured {
+            None => repaired.tries > 2,
+            Some(measured) => repaired.tries > 1 && sample > measured.smoothed,
+        };
+        if is_doubtful {
+            self.doubtful += 1;
+            if self.doubtful < MAX_DOUBTFUL {
+                return;
+            }
+            self.measured = None;
         }
+        self.doubtful = 0;
+        self.measured = Some(match self.measured {
+            // Less careful than TCP: a request that comes too early costs one packet.
+            None => Measured {
+                smoothed: sample,
+                variation: sample / 8,
+            },
+            Some(Measured {
+                smoothed,
+                variation,
+            }) => Measured {
+                smoothed: (smoothed * 7 + sample) / 8,
+                variation: (variation * 3 + smoothed.abs_diff(sample)) / 4,
+            },
+        });
     }
 
     /// None before the first repair.
     pub(super) fn measured(self) -> Option<Duration> {
-        self.measured
+        Some(self.measured?.smoothed)
     }
 
+    /// After this time a repair would have come.
     fn repeat(self) -> Duration {
-        let round_trip = self.measured.unwrap_or(INITIAL_ROUND_TRIP);
-        (round_trip * 3 / 2).max(MIN_REPEAT)
+        let repeat = self.measured.map_or(INITIAL_REPEAT, |measured| {
+            measured.smoothed + (measured.variation * 4).max(MIN_VARIATION)
+        });
+        repeat.max(MIN_REPEAT)
     }
 }
 
@@ -243,22 +303,75 @@ mod tests {
         assert_eq!(losses.poll_timeout(), None);
     }
 
+    fn repaired(millis: u64, tries: u8) -> Repaired {
+        Repaired {
+            since_asked: Some(Duration::from_millis(millis)),
+            tries,
+        }
+    }
+
+    fn is_about(round_trip: RoundTrip, millis: u64) {
+        let repeat = round_trip.repeat();
+        let off = repeat.abs_diff(Duration::from_millis(millis));
+        assert!(off < Duration::from_millis(3), "{repeat:?}");
+    }
+
     #[test]
     fn the_repeat_follows_the_measured_round_trip() {
         let mut round_trip = RoundTrip::default();
-        assert_eq!(round_trip.repeat(), Duration::from_millis(150));
-        let repaired = |millis, tries| Repaired {
-            since_asked: Some(Duration::from_millis(millis)),
-            tries,
-        };
+        is_about(round_trip, 150);
         round_trip.learn(repaired(900, 3));
         assert_eq!(round_trip.measured(), None);
         round_trip.learn(repaired(200, 1));
-        assert_eq!(round_trip.repeat(), Duration::from_millis(300));
-        for _ in 0..40 {
+        is_about(round_trip, 300);
+        for _ in 0..20 {
+            round_trip.learn(repaired(200, 1));
+        }
+        is_about(round_trip, 210);
+        // The answer to the second request, most likely.
+        round_trip.learn(repaired(410, 2));
+        is_about(round_trip, 210);
+        for _ in 0..60 {
             round_trip.learn(repaired(5, 1));
         }
         assert_eq!(round_trip.repeat(), MIN_REPEAT);
+    }
+
+    #[test]
+    fn a_round_trip_that_grows_beyond_the_repeat_is_learned() {
+        let mut round_trip = RoundTrip::default();
+        round_trip.learn(repaired(80, 1));
+        for _ in 0..MAX_DOUBTFUL {
+            assert!(round_trip.repeat() < Duration::from_millis(250));
+            round_trip.learn(repaired(250, 3));
+        }
+        assert!(round_trip.repeat() > Duration::from_millis(250));
+    }
+
+    #[test]
+    fn a_source_that_does_not_answer_is_asked_once_for_each_loss_until_it_does() {
+        let (mut losses, mut now) = losses(true);
+        let mut ask = Vec::new();
+        let mut lose = |losses: &mut Losses, number, now: &mut Instant| {
+            let _ = losses.miss(*now, number..number + 1);
+            let begin = *now;
+            ask.clear();
+            while let Some(due) = losses.poll_timeout() {
+                *now = due;
+                let _ = losses.handle_timeout(due, RoundTrip::default(), &mut ask);
+            }
+            (ask.len(), *now - begin)
+        };
+        for number in 0..u64::from(MAX_UNANSWERED) {
+            assert_eq!(lose(&mut losses, number, &mut now).0, 7);
+        }
+        let (asked, took) = lose(&mut losses, 100, &mut now);
+        assert_eq!((asked, took), (1, TOLERANCE + INITIAL_REPEAT));
+        let _ = losses.miss(now, 200..201);
+        now += TOLERANCE;
+        let _ = losses.handle_timeout(now, RoundTrip::default(), &mut Vec::new());
+        assert_eq!(losses.arrive(now, 200).unwrap().tries, 1);
+        assert_eq!(lose(&mut losses, 300, &mut now).0, 7);
     }
 
     #[test]

@@ -388,7 +388,7 @@ fn a_loss_without_repair_is_given_up_and_a_keyframe_asked_for() {
     let sent = rig.pass_millis(1500);
     let asked: Vec<_> = nacks(&sent).into_iter().map(|(at, _)| at).collect();
     assert_eq!(asked, [10, 160, 310, 460, 610, 760, 910]);
-    assert_eq!(keyframe_requests(&sent), [1000]);
+    assert_eq!(keyframe_requests(&sent), [1060]);
     assert_eq!(rig.video_stats().lost, 1);
 }
 
