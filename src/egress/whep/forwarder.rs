@@ -3,7 +3,7 @@
 
 mod link;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::bandwidth::Stamps;
 use super::catch_up::{CatchUp, Pace};
@@ -244,11 +244,12 @@ impl Forwarder {
     }
 
     /// Answers a NACK for our sequence `number` out of the rings of the layers. Returns whether
-    /// something was sent.
+    /// something was sent: not the same packet twice within `interval`.
     pub(super) fn retransmit<'r>(
         &mut self,
         now: Instant,
         number: u16,
+        interval: Duration,
         ring: impl Fn(LayerId) -> Option<&'r Ring>,
         stamps: Option<Stamps<'_>>,
         outlet: &mut impl Outlet,
@@ -262,7 +263,7 @@ impl Forwarder {
         let is_left = |origin: &Origin| has_fled && origin.layer != self.splice.target();
         let found = found.filter(|(origin, _)| !is_left(origin));
         let Some((origin, packet)) =
-            found.filter(|(origin, _)| self.retransmitter.may_repeat(now, origin.own))
+            found.filter(|(origin, _)| self.retransmitter.may_repeat(now, origin.own, interval))
         else {
             self.tally.retransmissions_missed += 1;
             return false;

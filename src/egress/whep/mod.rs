@@ -12,11 +12,12 @@ mod forwarder;
 mod outlet;
 mod pacer;
 mod pleas;
+mod reports;
 mod retransmission;
 mod tally;
 mod wall_clock;
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 pub use bandwidth::{BandwidthConfig, BandwidthStatus};
 pub use outlet::Outlet;
@@ -25,17 +26,14 @@ pub use tally::Tally;
 use adaptation::Adaptation;
 use catch_up::Pace;
 use forwarder::Forwarder;
+use reports::RoundTrip;
 use retransmission::Budget;
 use wall_clock::WallClock;
 
 use super::SenderClock;
-use crate::rtp::rtcp::{ReceiverFeedback, SenderReport, read_feedback};
+use crate::rtp::rtcp::{ReceiverFeedback, read_feedback};
 use crate::sdp::SubscriberSpec;
 use crate::stream::{LayerChoice, LayerId, LayersByTrack, Packet, RankedLayer, Ring, TrackId};
-
-/// The time between two sender reports of a track. The first one goes out with the track's first
-/// packet, since a player can't align audio and video before it.
-const REPORT_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Choices for so many m-lines are kept.
 const MAX_CHOICES: usize = 8;
@@ -50,6 +48,7 @@ pub struct Subscriber {
     /// When the next sender reports are due; none before the first packet.
     report_at: Option<Instant>,
     wall: WallClock,
+    round_trip: Box<RoundTrip>,
     cname: Box<str>,
     /// What the viewer asked for, for m-lines that have nothing to choose from yet: the last for each,
     /// and one for all of them first.
@@ -70,6 +69,7 @@ impl Subscriber {
             budget: Budget::default(),
             report_at: None,
             wall: WallClock::default(),
+            round_trip: Box::default(),
             cname: cname.into(),
             choices: Vec::new(),
             adaptation: Adaptation::default(),
@@ -285,7 +285,7 @@ impl Subscriber {
     ) -> LayersByTrack {
         let mut wanted = LayersByTrack::default();
         let (forwarders, budget) = (&mut self.forwarders, &mut self.budget);
-        let adaptation = &mut self.adaptation;
+        let (adaptation, round_trip) = (&mut self.adaptation, &mut self.round_trip);
         let find = |forwarders: &[Forwarder], ssrc| {
             forwarders
                 .iter()
@@ -300,6 +300,7 @@ impl Subscriber {
                 let Some(track) = forwarder.track() else {
                     return;
                 };
+                let interval = retransmission::interval(round_trip.measured());
                 for number in lost.iter() {
                     if !budget.spend() {
                         forwarder.tally_mut().retransmissions_refused += 1;
@@ -307,7 +308,7 @@ impl Subscriber {
                     }
                     let stamps = adaptation.active().map(|bandwidth| bandwidth.stamps(now));
                     let ring = |layer| ring(track, layer);
-                    if !forwarder.retransmit(now, number, ring, stamps, outlet) {
+                    if !forwarder.retransmit(now, number, interval, ring, stamps, outlet) {
                         budget.refund();
                     }
                 }
@@ -335,6 +336,7 @@ impl Subscriber {
                 }
             }
             ReceiverFeedback::Report(report) => {
+                round_trip.hear(now, &report);
                 if let Some(index) = find(forwarders, report.ssrc) {
                     forwarders[index].tally_mut().report(&report);
                 }
@@ -347,42 +349,6 @@ impl Subscriber {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let adapting = self.adaptation.poll_timeout();
         self.report_at.into_iter().chain(adapting).min()
-    }
-
-    /// Writes the sender reports that are due into `compound`, by the publisher's `clocks`. Returns whether there are some.
-    pub fn handle_timeout<'c>(
-        &mut self,
-        now: Instant,
-        clocks: impl Fn(TrackId, LayerId) -> Option<&'c SenderClock>,
-        compound: &mut Vec<u8>,
-    ) -> bool {
-        if self.report_at.is_none_or(|at| now < at) {
-            return false;
-        }
-        self.report_at = Some(now + REPORT_INTERVAL);
-        let before = compound.len();
-        for forwarder in &self.forwarders {
-            let splice = forwarder.splice();
-            let clock = forwarder
-                .track()
-                .zip(splice.current())
-                .and_then(|(track, layer)| clocks(track, layer));
-            let Some((clock, started)) = clock.zip(splice.timestamp_offset()) else {
-                continue;
-            };
-            let (ntp, rtp_timestamp) = clock.at(now);
-            let ntp = self.wall.read(now, ntp);
-            let tally = forwarder.tally();
-            let report = SenderReport {
-                ssrc: forwarder.ssrc(),
-                ntp,
-                rtp_timestamp: rtp_timestamp.wrapping_add(started),
-                packets: tally.packets as u32,
-                bytes: tally.bytes as u32,
-            };
-            report.write(&self.cname, compound);
-        }
-        compound.len() > before
     }
 
     /// What was sent and lost so far, by track; over all publishers.

@@ -4,10 +4,22 @@ use std::time::{Duration, Instant};
 
 /// A packet is not repeated more often than this. A receiver that asks again sooner asks before the
 /// last repetition can have come: shorter round trips than this need no second try that fast.
-const REPEAT_INTERVAL: Duration = Duration::from_millis(20);
+const MIN_INTERVAL: Duration = Duration::from_millis(20);
 
-/// How many repetitions are remembered for [`REPEAT_INTERVAL`].
-const REMEMBERED: usize = 32;
+/// Nor less often than this, whatever a receiver says of the round trip.
+const MAX_INTERVAL: Duration = Duration::from_millis(500);
+
+/// How many repetitions are remembered for that.
+const REMEMBERED: usize = 128;
+
+/// How much later than the last time a packet may be repeated, to a receiver that is so far away: a little less
+/// than the round trip, as it varies.
+pub(super) fn interval(round_trip: Option<Duration>) -> Duration {
+    round_trip
+        .unwrap_or_default()
+        .mul_f32(0.875)
+        .clamp(MIN_INTERVAL, MAX_INTERVAL)
+}
 
 /// The RTX stream of one forwarder, if there is one, and what it repeated of late.
 #[derive(Debug)]
@@ -68,14 +80,14 @@ impl Retransmitter {
         })
     }
 
-    /// Whether `sequence` was not repeated just now; if so it is noted as repeated.
-    pub(super) fn may_repeat(&mut self, now: Instant, sequence: u64) -> bool {
+    /// Whether `sequence` was not repeated for `interval`; if so it is noted as repeated.
+    pub(super) fn may_repeat(&mut self, now: Instant, sequence: u64, interval: Duration) -> bool {
         if let Some((_, at)) = self
             .repeated
             .iter_mut()
             .find(|(number, _)| *number == sequence)
         {
-            let allowed = now.duration_since(*at) >= REPEAT_INTERVAL;
+            let allowed = now.duration_since(*at) >= interval;
             if allowed {
                 *at = now;
             }
