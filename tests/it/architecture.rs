@@ -21,7 +21,10 @@ const IMPORTERS: &[(&[&str], &[&str])] = &[
         &["src/media/"],
     ),
     (&["axum", "hyper", "hyper_util", "tower"], &["src/http/"]),
-    (&["hls_m3u8"], &["src/egress/hls/playlist.rs"]),
+    (
+        &["hls_m3u8"],
+        &["src/egress/hls/playlist.rs", "src/egress/hls/playlist/"],
+    ),
     (
         &["prometheus_client"],
         &["src/http/metrics.rs", "src/http/metrics/"],

@@ -1,8 +1,10 @@
 //! What becomes of codecs in HLS, and still pictures, with GStreamer's WebRTC as the publisher.
 
+use std::process::Stdio;
 use std::time::Duration;
 
 use tidegate::config::Settings;
+use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
 use crate::lifetime::until;
@@ -55,6 +57,59 @@ async fn codecs(server: &Server, path: &str) -> String {
         .output();
     let output = tokio::time::timeout(Duration::from_secs(60), output).await;
     String::from_utf8(output.unwrap().unwrap().stdout).unwrap()
+}
+
+/// Where an I-frame playlist says that its newest keyframe is: the init segment, the segment and the range.
+fn keyframe(list: &str) -> (String, String, String) {
+    let value = |tag: &str| list.lines().rev().find_map(|line| line.strip_prefix(tag));
+    let map = value("#EXT-X-MAP:URI=").unwrap().trim_matches('"');
+    let (length, start) = value("#EXT-X-BYTERANGE:").unwrap().split_once('@').unwrap();
+    let end = start.parse::<usize>().unwrap() + length.parse::<usize>().unwrap();
+    let segment = list.lines().rfind(|line| !line.starts_with('#')).unwrap();
+    let range = format!("bytes={start}-{}", end - 1);
+    (map.to_owned(), segment.to_owned(), range)
+}
+
+/// How many pictures FFmpeg decodes from a file, and their size.
+async fn pictures(file: Vec<u8>) -> String {
+    let entries = "stream=width,height,nb_read_frames";
+    let child = Command::new("ffprobe")
+        .args(["-v", "fatal", "-count_frames", "-of", "csv=p=0"])
+        .args(["-show_entries", entries, "-i", "pipe:0"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn();
+    let mut child = child.unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(&file).await.unwrap();
+    drop(input);
+    let output = tokio::time::timeout(Duration::from_secs(60), child.wait_with_output()).await;
+    let found = String::from_utf8(output.unwrap().unwrap().stdout).unwrap();
+    found.trim().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_keyframe_can_be_fetched_and_decoded_alone() {
+    let server = start(|_| {}).await;
+    let _publisher = publish(&server, "demo", "h264");
+    let (status, index) = decided(&server, "demo").await;
+    assert_eq!(status, 200, "{index}");
+    assert!(index.contains("#EXT-X-I-FRAME-STREAM-INF:URI=\"video-iframes.m3u8\""));
+    let (_, list) = get(&server, "/hls/demo/video-iframes.m3u8").await;
+    let (init, segment, range) = keyframe(&list);
+    let init = reqwest::get(server.url(&format!("/hls/demo/{init}"))).await;
+    let mut file = init.unwrap().bytes().await.unwrap().to_vec();
+    let answer = reqwest::Client::new()
+        .get(server.url(&format!("/hls/demo/{segment}")))
+        .header("range", &range)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), 206, "{range}: {list}");
+    file.extend(answer.bytes().await.unwrap());
+    assert_eq!(pictures(file).await, "320,180,1", "{list}");
+    server.stop().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -10,6 +10,10 @@ use hls_m3u8::{MasterPlaylist, MediaPlaylist, MediaSegment};
 
 use super::tags;
 
+mod iframes;
+
+pub use iframes::{IFrame, IFrameList};
+
 /// A playlist could not be written.
 #[derive(Debug, thiserror::Error)]
 #[error("the HLS playlist can't be written ({0}); report this with the publisher's codec settings")]
@@ -187,6 +191,8 @@ pub struct VideoVariant {
     pub rate: f64,
     /// How many bits it takes.
     pub bits: Bits,
+    /// Its I-frame playlist, and how many bits that takes.
+    pub iframes: Option<(String, Bits)>,
 }
 
 /// An audio rendition.
@@ -241,6 +247,9 @@ impl Multivariant {
                 }
             }
         }
+        for video in &self.videos {
+            variants.extend(video.iframes()?);
+        }
         let mut master = MasterPlaylist::builder();
         master
             .has_independent_segments(true)
@@ -280,7 +289,7 @@ fn variant(
         .average_bandwidth(sum(|bits| bits.average))
         .codecs(codecs.into_iter().flatten().cloned().collect::<Vec<_>>());
     if let Some(video) = video {
-        data.resolution((usize::from(video.size.0), usize::from(video.size.1)));
+        data.resolution(video.resolution());
     }
     let uri = video
         .map(|video| &video.uri)

@@ -20,6 +20,8 @@ use crate::stream::StreamName;
 const SECOND: i64 = 1_000_000_000;
 const MILLI: i64 = 1_000_000;
 const WALL: i64 = 1_750_000_000 * SECOND;
+/// `sample_is_non_sync_sample` (ISO/IEC 14496-12, section 8.8.3.1).
+const NON_SYNC: u32 = 0x0001_0000;
 const SOUND: i64 = 20 * MILLI;
 const VIDEO: RenditionId = RenditionId::Video(0);
 const LOW: RenditionId = RenditionId::Video(1);
@@ -138,6 +140,35 @@ impl Show {
                 self.validator.compare_delta(&text, &delta);
             }
             self.fetch(&list);
+            if id.kind() == MediaKind::Video {
+                self.look_at_iframes(id, &list);
+            }
+        }
+    }
+
+    /// Looks at the I-frame playlist beside a rendition's own: what it names is a keyframe, and all of it.
+    fn look_at_iframes(&mut self, id: RenditionId, whole: &Playlist) {
+        let presentation = self.library.get(&self.stream).unwrap();
+        let file = File::of_path(&format!("{id}-iframes.m3u8")).unwrap();
+        let Resource::Playlist(list) = presentation.get(file, self.now) else {
+            panic!("{id} has no I-frame playlist");
+        };
+        let text = String::from_utf8(list.text.to_vec()).unwrap();
+        let list = self.validator.see(&format!("{id}-iframes"), &text);
+        self.validator.compare_iframes(whole, &list);
+        for segment in &list.segments {
+            let file = File::of_path(segment.uri.as_ref().unwrap()).unwrap();
+            let Resource::Media(media) = presentation.get(file, self.now) else {
+                panic!("{id} {}", segment.number);
+            };
+            let Any::Moof(moof) = Any::decode(&mut &media.body[0][..]).unwrap() else {
+                panic!("no moof");
+            };
+            let trun = &moof.traf[0].trun[0];
+            let first = trun.samples.iter().next().unwrap();
+            let keyframe = first.flags.unwrap() & NON_SYNC == 0;
+            let end = trun.data_offset.unwrap() as usize + first.size.unwrap() as usize;
+            assert_eq!(segment.bytes, keyframe.then_some(end), "{text}");
         }
     }
 

@@ -16,6 +16,8 @@ pub(crate) struct Playlist {
     hint: Option<String>,
     pub(crate) ended: bool,
     reports: Vec<String>,
+    /// It lists keyframes.
+    pub(crate) iframes: bool,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -28,6 +30,9 @@ pub(crate) struct Segment {
     pub(crate) discontinuity: bool,
     map: Option<String>,
     pub(crate) parts: Vec<Part>,
+    /// From the first byte on.
+    pub(crate) bytes: Option<usize>,
+    gap: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -57,6 +62,13 @@ impl Playlist {
                     list.discontinuity_sequence = value.parse().unwrap();
                 }
                 "#EXT-X-INDEPENDENT-SEGMENTS" => {}
+                "#EXT-X-I-FRAMES-ONLY" => list.iframes = true,
+                "#EXT-X-BYTERANGE" => {
+                    let (length, start) = value.split_once('@').unwrap();
+                    assert_eq!(start, "0", "a segment begins with its keyframe: {text}");
+                    segment.bytes = Some(length.parse().unwrap());
+                }
+                "#EXT-X-GAP" => segment.gap = true,
                 "#EXT-X-SERVER-CONTROL" => {
                     let all = attributes(value);
                     assert_eq!(all["CAN-BLOCK-RELOAD"], "YES", "{text}");
@@ -148,6 +160,12 @@ impl Playlist {
                 assert!(!short || last || part.independent, "part too short: {text}");
             }
         }
+        for segment in &self.segments {
+            let listed = segment.bytes.is_some_and(|bytes| bytes > 0);
+            assert_eq!(self.iframes, listed || segment.gap, "a keyframe: {text}");
+            assert!(!(listed && segment.gap), "a gap with bytes: {text}");
+            assert!(!self.iframes || segment.parts.is_empty(), "{text}");
+        }
         for pair in self.segments.windows(2) {
             if let (Some(one), Some(other)) = (pair[0].date, pair[1].date)
                 && !pair[1].discontinuity
@@ -156,7 +174,8 @@ impl Playlist {
                 assert!(gap.abs() < 0.062, "dates don't follow ({gap}): {text}");
             }
         }
-        assert_eq!(self.hint.is_none(), self.ended, "{text}");
+        let hints = !self.ended && !self.iframes;
+        assert_eq!(self.hint.is_some(), hints, "{text}");
         let mut uris: Vec<_> = self.segments.iter().filter_map(|s| s.uri.clone()).collect();
         uris.extend(
             self.segments
@@ -262,6 +281,25 @@ impl Validator {
         list
     }
 
+    /// Checks that an I-frame playlist is of the whole segments of a rendition.
+    pub(crate) fn compare_iframes(&self, whole: &Playlist, iframes: &Playlist) {
+        let key = |segment: &Segment| {
+            let (duration, date) = (segment.duration, segment.date);
+            let uri = segment.uri.clone().unwrap_or_default();
+            (segment.number, uri, duration, date, segment.discontinuity)
+        };
+        let segments = whole
+            .segments
+            .iter()
+            .filter(|segment| segment.uri.is_some());
+        let frames = iframes.segments.iter().map(key);
+        assert_eq!(
+            segments.map(key).collect::<Vec<_>>(),
+            frames.collect::<Vec<_>>()
+        );
+        assert!(iframes.iframes && !whole.iframes && iframes.ended == whole.ended);
+    }
+
     /// Checks that a delta update is the whole playlist without its begin.
     pub(crate) fn compare_delta(&self, whole: &str, delta: &str) {
         let (whole, delta) = (Playlist::read(whole), Playlist::read(delta));
@@ -351,6 +389,11 @@ mod tests {
         #EXT-X-PART:DURATION=1,URI=\"5.0\",INDEPENDENT=YES\n#EXT-X-PART:DURATION=1,URI=\"5.1\"\n\
         #EXTINF:2,\n5\n#EXT-X-PART:DURATION=1,URI=\"6.0\"\n#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"6.1\"\n";
 
+    const IFRAMES: &str = "#EXTM3U\n#EXT-X-VERSION:6\n#EXT-X-TARGETDURATION:2\n\
+        #EXT-X-MEDIA-SEQUENCE:5\n#EXT-X-I-FRAMES-ONLY\n#EXT-X-MAP:URI=\"i.mp4\"\n\
+        #EXT-X-BYTERANGE:900@0\n#EXT-X-PROGRAM-DATE-TIME:2025-06-15T15:06:54.000Z\n#EXTINF:2,\n5\n\
+        #EXT-X-GAP\n#EXT-X-PROGRAM-DATE-TIME:2025-06-15T15:06:56.000Z\n#EXTINF:2,\n6\n";
+
     #[test]
     fn a_good_playlist_passes() {
         let list = Playlist::read(GOOD);
@@ -378,6 +421,37 @@ mod tests {
                 std::panic::catch_unwind(|| Playlist::read(&text)).is_err(),
                 "{bad}"
             );
+        }
+        let iframes = |from: &str, to: &str| {
+            assert!(IFRAMES.contains(from), "{from}");
+            let text = IFRAMES.replacen(from, to, 1);
+            std::panic::catch_unwind(|| Playlist::read(&text))
+        };
+        assert!(iframes("#EXTM3U", "#EXTM3U").is_ok());
+        for (from, to) in [
+            ("#EXT-X-BYTERANGE:900@0\n", ""),
+            ("900@0", "900@1"),
+            ("900@0", "900"),
+            ("900@0", "0@0"),
+            ("#EXT-X-GAP\n", ""),
+            ("#EXT-X-GAP\n", "#EXT-X-GAP\n#EXT-X-BYTERANGE:7@0\n"),
+            ("#EXT-X-I-FRAMES-ONLY\n", ""),
+            (
+                "#EXTINF:2,\n6",
+                "#EXT-X-PART:DURATION=1,URI=\"6.0\"\n#EXTINF:2,\n6",
+            ),
+        ] {
+            assert!(iframes(from, to).is_err(), "{to}");
+        }
+        let (whole, iframes) = (Playlist::read(GOOD), Playlist::read(IFRAMES));
+        let (mut one, mut late) = (iframes.clone(), iframes.clone());
+        one.segments.pop();
+        late.segments[0].duration = 1.9;
+        for (list, good) in [(one, true), (iframes, false), (late, false)] {
+            let compared = std::panic::catch_unwind(|| {
+                Validator::default().compare_iframes(&whole, &list);
+            });
+            assert_eq!(compared.is_ok(), good, "{list:?}");
         }
         let changed = |from: &str, to: &str| {
             let mut validator = Validator::default();

@@ -105,6 +105,43 @@ fn a_delta_update_says_what_it_leaves_out() {
     assert_eq!(text.matches("#EXT-X-MAP").count(), 1, "{text}");
 }
 
+#[test]
+fn an_iframe_playlist_says_where_each_keyframe_is() {
+    let frame = |number, discontinuity, bytes| {
+        let entry = entry(number, discontinuity);
+        IFrame {
+            uri: entry.uri,
+            map: entry.map,
+            bytes,
+            duration: entry.duration,
+            time: entry.time,
+            discontinuity,
+        }
+    };
+    let list = IFrameList {
+        target_duration: 2,
+        first: 7,
+        discontinuities: 3,
+        ended: true,
+        frames: vec![
+            frame(7, false, Some(4321)),
+            frame(8, false, None),
+            frame(9, true, Some(1234)),
+        ],
+    };
+    let text = list.write().unwrap();
+    assert_eq!(
+        text,
+        "#EXTM3U\n#EXT-X-VERSION:6\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:7\n\
+         #EXT-X-DISCONTINUITY-SEQUENCE:3\n#EXT-X-I-FRAMES-ONLY\n\
+         #EXT-X-MAP:URI=\"video-init-0.mp4\"\n#EXT-X-BYTERANGE:4321@0\n\
+         #EXT-X-PROGRAM-DATE-TIME:2025-06-15T15:06:54.000Z\n#EXTINF:2.3,\nvideo-7.m4s\n\
+         #EXT-X-GAP\n#EXT-X-PROGRAM-DATE-TIME:2025-06-15T15:06:56.000Z\n#EXTINF:2.3,\nvideo-8.m4s\n\
+         #EXT-X-DISCONTINUITY\n#EXT-X-MAP:URI=\"video-init-1.mp4\"\n#EXT-X-BYTERANGE:1234@0\n\
+         #EXT-X-PROGRAM-DATE-TIME:2025-06-15T15:06:58.000Z\n#EXTINF:2.3,\nvideo-9.m4s\n#EXT-X-ENDLIST\n"
+    );
+}
+
 fn both() -> Multivariant {
     let bits = |peak, average| Bits { peak, average };
     Multivariant {
@@ -114,6 +151,7 @@ fn both() -> Multivariant {
             size: (1280, 720),
             rate: 29.97003,
             bits: bits(2_600_000, 2_400_000),
+            iframes: Some(("video-iframes.m3u8".into(), bits(300_000, 200_000))),
         }],
         audios: vec![AudioVariant {
             uri: "audio.m3u8".into(),
@@ -138,6 +176,8 @@ fn a_multivariant_playlist_describes_what_is_there() {
         "CHANNELS=\"2\"",
         "URI=\"audio.m3u8\"",
         "#EXT-X-INDEPENDENT-SEGMENTS",
+        "#EXT-X-I-FRAME-STREAM-INF:URI=\"video-iframes.m3u8\",BANDWIDTH=300000,\
+         AVERAGE-BANDWIDTH=200000,CODECS=\"vp09.00.31.08\",RESOLUTION=1280x720\n",
     ] {
         assert!(text.contains(part), "{part} in {text}");
     }
@@ -162,6 +202,7 @@ fn each_layer_is_there_with_each_coding_of_the_sound() {
         },
         codecs: "vp09.00.21.08".into(),
         rate: 30.0,
+        iframes: None,
     };
     all.videos.push(second);
     all.audios.push(AudioVariant {
@@ -183,13 +224,10 @@ fn each_layer_is_there_with_each_coding_of_the_sound() {
     ] {
         assert!(text.contains(part), "{part} in {text}");
     }
-    assert_eq!(
-        MasterPlaylist::try_from(text.as_str())
-            .unwrap()
-            .variant_streams
-            .len(),
-        4
-    );
+    // Keyframes are there once for each layer that has some.
+    assert_eq!(text.matches("#EXT-X-I-FRAME-STREAM-INF").count(), 1);
+    let parsed = MasterPlaylist::try_from(text.as_str()).unwrap();
+    assert_eq!(parsed.variant_streams.len(), 5);
 }
 
 /// Reads a playlist with this crate, which knows no later version, and no tag after the last segment

@@ -216,6 +216,7 @@ impl Line {
             };
             let begin = samples.first().map_or(joined.end, |first| first.dts);
             let body = fragment(&joined.init, samples, joined.end, offset, self.fragments)?;
+            let after_first: usize = samples.iter().skip(1).map(|next| next.data.len()).sum();
             out.parts.push_back(Part {
                 rendition: id,
                 segment: joined.segment,
@@ -224,6 +225,7 @@ impl Line {
                 independent: samples.first().is_some_and(|first| first.keyframe),
                 time: begin + epoch.wall(id),
                 init: Arc::clone(&joined.init),
+                first_sample: body.len() - after_first,
                 body,
                 duration: Duration::from_nanos((stop - joined.start).max(0) as u64),
                 samples: samples.len(),

@@ -40,6 +40,8 @@ pub struct Part {
     pub last: bool,
     /// It begins with a keyframe.
     pub independent: bool,
+    /// Bytes of `body` up to the end of its first sample.
+    pub first_sample: usize,
     /// The wall-clock time of its first sample, ns since 1970.
     pub time: i64,
     /// What a player must read before it.

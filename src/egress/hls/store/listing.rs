@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use super::LibrarySettings;
 use super::resource::{Rendered, Resource, Sound};
+use super::shelf::{Shape, Stored};
 use super::state::{State, rounded};
 use crate::egress::hls::playlist::{
-    AudioVariant, Bits, MediaList, Multivariant, PlaylistError, VideoVariant,
+    AudioVariant, Bits, IFrameList, MediaList, Multivariant, PlaylistError, VideoVariant,
 };
 use crate::egress::hls::rendition::RenditionId;
 use crate::egress::hls::tags;
@@ -18,20 +19,62 @@ impl State {
     pub(super) fn render(
         &mut self,
         id: RenditionId,
-        skip: bool,
+        shape: Shape,
         settings: &LibrarySettings,
     ) -> Option<Arc<Rendered>> {
-        let slot = usize::from(skip);
+        let slot = shape as usize;
         if let Some(known) = &self.shelves[id.index()].rendered[slot] {
             return Some(Arc::clone(known));
         }
-        let list = self.list(id, skip, settings);
-        let text = written(list.write())?;
-        let name = if list.skipped > 0 { "s" } else { "p" };
+        let (text, name) = match shape {
+            Shape::IFrames => (self.iframe_list(id, settings).write(), "f"),
+            Shape::Whole | Shape::Delta => {
+                let list = self.list(id, shape == Shape::Delta, settings);
+                let name = if list.skipped > 0 { "s" } else { "p" };
+                (list.write(), name)
+            }
+        };
+        let text = written(text)?;
         let tag = format!("{name}{:x}-{:x}", self.first_number, self.changes);
         let rendered = Arc::new(Rendered::new(text, tag));
         self.shelves[id.index()].rendered[slot] = Some(Arc::clone(&rendered));
         Some(rendered)
+    }
+
+    /// The I-frame playlist of a rendition, once it has a whole segment.
+    pub(super) fn iframes(&mut self, id: RenditionId, settings: &LibrarySettings) -> Resource {
+        if self.is_too_young() {
+            return Resource::NotYet;
+        }
+        let segments = &self.shelves[id.index()].segments;
+        if !segments.iter().any(|segment| segment.complete) {
+            return Resource::NotFound;
+        }
+        let rendered = self.render(id, Shape::IFrames, settings);
+        rendered.map_or(Resource::NotFound, Resource::Playlist)
+    }
+
+    /// Whole segments only: a keyframe is listed with the time until the next one.
+    fn iframe_list(&self, id: RenditionId, settings: &LibrarySettings) -> IFrameList {
+        let shelf = &self.shelves[id.index()];
+        let whole = shelf
+            .run(settings.window)
+            .filter(|segment| segment.complete);
+        let first = whole.clone().next();
+        IFrameList {
+            target_duration: self.target_duration(whole.clone().map(|segment| segment.duration)),
+            first: first.map_or(0, |segment| segment.number),
+            discontinuities: first.map_or(0, |segment| self.discontinuities_before(segment)),
+            ended: self.ended.is_some(),
+            frames: whole.map(|segment| shelf.iframe(segment)).collect(),
+        }
+    }
+
+    /// What no segment exceeds, in seconds: as it is promised, or as these are.
+    fn target_duration(&self, durations: impl Iterator<Item = Duration>) -> u64 {
+        let promised = self.terms.and_then(|terms| terms.target_duration);
+        let target = promised.or_else(|| durations.map(rounded).max());
+        target.unwrap_or(1).max(1)
     }
 
     fn list(&self, id: RenditionId, skip: bool, settings: &LibrarySettings) -> MediaList {
@@ -39,14 +82,10 @@ impl State {
         let run = shelf.run(settings.window);
         let count = run.clone().count();
         let whole = run.clone().filter(|segment| segment.complete).count();
-        let longest = run.clone().map(|segment| rounded(segment.duration)).max();
         let terms = self.terms;
-        let target_duration = terms.and_then(|terms| terms.target_duration);
-        let target_duration = target_duration.or(longest).unwrap_or(1).max(1);
+        let target_duration = self.target_duration(run.clone().map(|segment| segment.duration));
         let ended = self.ended.is_some();
         let first = run.clone().next();
-        let number = first.map_or(0, |segment| segment.number);
-        let own = first.is_some_and(|segment| segment.discontinuity);
         let entry = |(index, segment)| {
             let with_parts = !ended && index + LISTED_PARTS >= whole;
             shelf.entry(segment, with_parts)
@@ -63,8 +102,8 @@ impl State {
             target_duration,
             part_target: terms.map_or(Duration::from_secs(1), |terms| terms.part_target),
             hold_back: settings.hold_back,
-            first: number,
-            discontinuities: self.discontinuities(number) - u64::from(own),
+            first: first.map_or(0, |segment| segment.number),
+            discontinuities: first.map_or(0, |segment| self.discontinuities_before(segment)),
             independent: run.clone().all(|segment| segment.is_independent()),
             ended,
             skipped: if skip && !ended {
@@ -79,11 +118,11 @@ impl State {
         }
     }
 
-    /// How many discontinuities there were up to segment `number`, its own included.
-    fn discontinuities(&self, number: u64) -> u64 {
+    /// How many discontinuities there were before a segment, its own not counted.
+    fn discontinuities_before(&self, segment: &Stored) -> u64 {
         let mut cuts = self.cuts.iter().rev();
-        cuts.find(|(cut, _)| *cut <= number)
-            .map_or(0, |(_, count)| *count)
+        let cut = cuts.find(|(cut, _)| *cut <= segment.number);
+        cut.map_or(0, |(_, count)| *count - u64::from(segment.discontinuity))
     }
 
     /// The multivariant playlist.
@@ -117,16 +156,19 @@ impl State {
             let last = shelf.segments.back();
             let current = last.filter(|last| last.number + 2 >= self.next_number);
             let uri = format!("{id}.m3u8");
-            let (bits, rate) = shelf.rates(settings.window);
+            let rates = shelf.rates(settings.window);
             match (id.kind(), current, &self.offers[id.index()]) {
                 (MediaKind::Video, Some(last), _) => {
                     let (codecs, size) = (last.init.format.codecs.clone(), last.init.format.size);
                     all.videos.push(VideoVariant {
+                        iframes: rates
+                            .iframes
+                            .map(|bits| (format!("{id}-iframes.m3u8"), bits)),
                         uri,
                         codecs,
                         size,
-                        rate,
-                        bits,
+                        rate: rates.pictures,
+                        bits: rates.all,
                     });
                 }
                 (MediaKind::Audio, Some(last), _) => {
@@ -138,7 +180,7 @@ impl State {
                         group,
                         codecs,
                         channels,
-                        bits,
+                        bits: rates.all,
                     });
                 }
                 (MediaKind::Audio, None, Some(offer)) => {

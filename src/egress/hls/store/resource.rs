@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 
 use crate::egress::hls::rendition::RenditionId;
+use crate::rtp::MediaKind;
 
 /// A file of a stream. Reading its path creates nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +14,8 @@ pub enum File {
     Index(Sound),
     /// The playlist of a rendition.
     Playlist(RenditionId),
+    /// The I-frame playlist of a video rendition.
+    IFrames(RenditionId),
     /// An init segment, by the number of the segment that first needed it.
     Init(RenditionId, u64),
     /// A whole segment.
@@ -55,6 +58,11 @@ impl File {
             "index-audio.m3u8" => return Some(Self::Index(Sound::Published)),
             "index-aac.m3u8" => return Some(Self::Index(Sound::Aac)),
             _ => {}
+        }
+        if let Some(name) = path.strip_suffix("-iframes.m3u8") {
+            let video = |rendition: &RenditionId| rendition.kind() == MediaKind::Video;
+            let rendition = RenditionId::of_name(name).filter(video);
+            return rendition.map(Self::IFrames);
         }
         if let Some(name) = path.strip_suffix(".m3u8") {
             return RenditionId::of_name(name).map(Self::Playlist);

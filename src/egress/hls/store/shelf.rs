@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::resource::{Media, MediaFile, Rendered};
-use crate::egress::hls::playlist::{Bits, Entry, PartEntry};
+use crate::egress::hls::playlist::{Bits, Entry, IFrame, PartEntry};
 use crate::egress::hls::rendition::RenditionId;
 use crate::egress::hls::segmenter::{Init, Part};
 use crate::rtp::MediaKind;
@@ -18,8 +18,24 @@ pub(super) struct Shelf {
     pub(super) id: RenditionId,
     pub(super) segments: VecDeque<Stored>,
     pub(super) bytes: usize,
-    /// Its playlist of now, whole and as a delta update.
-    pub(super) rendered: [Option<Arc<Rendered>>; 2],
+    /// Its playlists of now, by [`Shape`].
+    pub(super) rendered: [Option<Arc<Rendered>>; Shape::COUNT],
+}
+
+/// The playlists of one rendition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// All segments.
+    Whole,
+    /// As a delta update.
+    Delta,
+    /// The keyframes only.
+    IFrames,
+}
+
+impl Shape {
+    /// How many there are.
+    const COUNT: usize = 3;
 }
 
 /// A segment.
@@ -37,6 +53,8 @@ pub(super) struct Stored {
     pub(super) duration: Duration,
     pub(super) samples: usize,
     pub(super) bytes: usize,
+    /// Bytes up to the end of the keyframe that it begins with.
+    pub(super) keyframe: Option<usize>,
     pub(super) parts: Vec<StoredPart>,
 }
 
@@ -53,13 +71,13 @@ impl Shelf {
             id,
             segments: VecDeque::new(),
             bytes: 0,
-            rendered: [None, None],
+            rendered: Default::default(),
         }
     }
 
     /// Adds a part to segment `number`, which it may begin.
     pub(super) fn push(&mut self, part: Part, number: u64, discontinuity: bool) {
-        self.rendered = [None, None];
+        self.rendered = Default::default();
         let size = part.body.len();
         if self
             .segments
@@ -82,6 +100,7 @@ impl Shelf {
                 duration: Duration::ZERO,
                 samples: 0,
                 bytes: 0,
+                keyframe: part.independent.then_some(part.first_sample),
                 parts: Vec::new(),
             });
         }
@@ -104,7 +123,7 @@ impl Shelf {
     pub(super) fn complete(&mut self) {
         if let Some(last) = self.segments.back_mut().filter(|last| !last.complete) {
             last.complete = true;
-            self.rendered = [None, None];
+            self.rendered = Default::default();
         }
     }
 
@@ -118,7 +137,7 @@ impl Shelf {
             if let Some(first) = self.segments.pop_front() {
                 self.bytes -= first.bytes;
                 // A rendition that has stopped may still list it.
-                self.rendered = [None, None];
+                self.rendered = Default::default();
             }
         }
     }
@@ -163,28 +182,29 @@ impl Shelf {
         self.segments.range(self.segments.len() - count..)
     }
 
-    /// Bits a second of the segments that have the newest one's format, and its pictures a second; of what there
-    /// is of the newest one where it is the first of them.
-    pub(super) fn rates(&self, window: usize) -> (Bits, f64) {
+    /// What the segments take that have the newest one's format; what there is of the newest one where it is
+    /// the first of them.
+    pub(super) fn rates(&self, window: usize) -> Rates {
         let newest = self.segments.back().map(|last| last.init_number);
         let same = self
             .run(window)
             .filter(|segment| Some(segment.init_number) == newest);
         let any = same.clone().any(|segment| segment.complete);
         let same = same.filter(|segment| segment.complete || !any);
-        let (mut bits, mut seconds, mut samples, mut peak) = (0.0, 0.0, 0.0, 0.0_f64);
+        let (mut all, mut iframes, mut samples) = (Sum::default(), Sum::default(), 0.0);
         for segment in same {
-            let (size, length) = (segment.bytes as f64 * 8.0, segment.duration.as_secs_f64());
-            (bits, seconds) = (bits + size, seconds + length);
+            let length = segment.duration.as_secs_f64();
             samples += segment.samples as f64;
-            peak = peak.max(size / length.max(0.001));
+            all.add(segment.bytes, length);
+            if let Some(bytes) = segment.keyframe {
+                iframes.add(bytes, length);
+            }
         }
-        let seconds = seconds.max(0.001);
-        let bits = Bits {
-            peak: peak.ceil() as u64,
-            average: (bits / seconds).ceil() as u64,
-        };
-        (bits, samples / seconds)
+        Rates {
+            pictures: samples / all.seconds.max(0.001),
+            iframes: (iframes.seconds > 0.0).then(|| iframes.bits()),
+            all: all.bits(),
+        }
     }
 
     /// How a playlist lists a segment; `parts`: each part too.
@@ -205,6 +225,19 @@ impl Shelf {
                 })
                 .collect(),
             open: !segment.complete,
+        }
+    }
+
+    /// How the I-frame playlist lists a segment.
+    pub(super) fn iframe(&self, segment: &Stored) -> IFrame {
+        let (id, number) = (self.id, segment.number);
+        IFrame {
+            uri: format!("{id}-{number}.m4s"),
+            map: format!("{id}-init-{}.mp4", segment.init_number),
+            bytes: segment.keyframe,
+            duration: segment.duration,
+            time: segment.time,
+            discontinuity: segment.discontinuity,
         }
     }
 
@@ -241,9 +274,42 @@ impl Shelf {
     }
 }
 
+/// What a rendition takes.
+#[derive(Debug)]
+pub(super) struct Rates {
+    pub(super) all: Bits,
+    /// The keyframes alone, when there are any.
+    pub(super) iframes: Option<Bits>,
+    /// Samples a second.
+    pub(super) pictures: f64,
+}
+
+#[derive(Default)]
+struct Sum {
+    bits: f64,
+    seconds: f64,
+    peak: f64,
+}
+
+impl Sum {
+    fn add(&mut self, bytes: usize, seconds: f64) {
+        let bits = bytes as f64 * 8.0;
+        self.bits += bits;
+        self.seconds += seconds;
+        self.peak = self.peak.max(bits / seconds.max(0.001));
+    }
+
+    fn bits(&self) -> Bits {
+        Bits {
+            peak: self.peak.ceil() as u64,
+            average: (self.bits / self.seconds.max(0.001)).ceil() as u64,
+        }
+    }
+}
+
 impl Stored {
     /// It can be decoded without those before it.
     pub(super) fn is_independent(&self) -> bool {
-        self.parts.first().is_some_and(|part| part.independent)
+        self.keyframe.is_some()
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use slab::Slab;
 
 use super::resource::{Directives, File, Rendered, Resource, Sound};
-use super::shelf::Shelf;
+use super::shelf::{Shape, Shelf};
 use super::{Figures, LibrarySettings, Offer};
 use crate::egress::hls::rendition::RenditionId;
 use crate::egress::hls::segmenter::{Part, Terms};
@@ -108,7 +108,7 @@ impl State {
     fn forget_rendered(&mut self) {
         self.indexes = Default::default();
         for shelf in &mut self.shelves {
-            shelf.rendered = [None, None];
+            shelf.rendered = Default::default();
         }
     }
 
@@ -213,6 +213,7 @@ impl State {
                 self.asked[id.index()] = Some(now);
                 return self.playlist(id, directives, settings);
             }
+            File::IFrames(id) => return Answer::Ready(self.iframes(id, settings)),
             File::Init(id, number) => self.shelves[id.index()].init(number),
             File::Segment(id, number) => self.shelves[id.index()].segment(number),
             File::Part(id, number, part) => {
@@ -266,7 +267,11 @@ impl State {
                 Reach::TooFar => return Answer::Ready(Resource::TooFarAhead),
             }
         }
-        let rendered = self.render(id, directives.skip, settings);
+        let shape = match directives.skip {
+            true => Shape::Delta,
+            false => Shape::Whole,
+        };
+        let rendered = self.render(id, shape, settings);
         Answer::Ready(rendered.map_or(Resource::NotFound, Resource::Playlist))
     }
 

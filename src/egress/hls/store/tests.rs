@@ -41,6 +41,7 @@ fn part(init: &Arc<Init>, number: u64, bytes: usize, last: bool) -> Part {
         discontinuity: number == 0,
         last,
         independent: true,
+        first_sample: bytes / 2,
         time: 0,
         init: Arc::clone(init),
         body: vec![7; bytes].into(),
