@@ -1,6 +1,6 @@
 # The commands of the project. Continuous integration calls these too, through .ci/run.
 .DEFAULT_GOAL := help
-.PHONY: help run build deps test test-deps check bench fuzz
+.PHONY: help run build deps test test-deps check bench loss fuzz
 
 # rustup's cargo is not on the PATH of every shell.
 CARGO ?= $(or $(shell command -v cargo),$(HOME)/.cargo/bin/cargo)
@@ -40,6 +40,9 @@ check: deps ## Check form, lints, documentation, architecture and licences
 
 bench: deps ## Measure; the figures of the README come from here
 	$(CARGO) bench --locked
+
+loss: deps ## Simulate losses on either side of the gateway; the tables of docs/loss.md come from here
+	UPDATE_DOCS=1 $(CARGO) test --locked --lib -- --ignored simulation::loss::tables
 
 # Which targets, and how long each: make fuzz FUZZ="stun rtp" FUZZ_SECONDS=60
 FUZZ ?=

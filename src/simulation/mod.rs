@@ -14,16 +14,21 @@
 //! | `gateway` | transports, ingest, rings and subscribers, without sockets |
 //! | `publisher` | a peer that sends video and audio and answers NACKs |
 //! | `viewer` | a peer that receives, asks again, and keeps account |
+//! | `decoder` | what a viewer can show of the video that it gets |
 //! | `world` | all of them together in one time |
 //! | `tests`, `layers`, `bandwidth`, `clocks` | what viewers get in every weather, of every layer, over every link, at what time |
+//! | `loss` | how much of it they can show when packets are lost: the tables of `docs/loss.md` |
 
+mod abuse;
 mod agreed;
+mod bandwidth;
 mod catch_up;
 mod clocks;
+mod decoder;
 mod gateway;
-mod bandwidth;
 mod layers;
 mod link;
+mod loss;
 mod network;
 mod outlet;
 mod publisher;
@@ -62,6 +67,10 @@ type Datagram = (Path, Vec<u8>);
 const LARGE: u32 = 1 << 23;
 /// The header extension id of transport-wide numbers.
 const TRANSPORT_EXTENSION: u8 = 5;
+
+/// The first bytes of video payloads: of a keyframe's first packet, and of the others (H.264 slices).
+const KEYFRAME: u8 = 0x65;
+const DELTA: u8 = 0x41;
 
 /// The payload of packet `id` of a track: no two are alike.
 fn payload(first: u8, id: u32) -> Vec<u8> {

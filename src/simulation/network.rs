@@ -12,6 +12,8 @@ pub(super) struct Weather {
     /// Up to so much more, each datagram on its own: they overtake each other.
     pub(super) jitter: Duration,
     pub(super) loss: f64,
+    /// How many losses follow each other on average (Gilbert and Elliott's model); of 1, each is on its own.
+    pub(super) burst: f64,
     /// How often an outage begins, a datagram, and how long one lasts.
     pub(super) outages: f64,
     pub(super) outage: Duration,
@@ -26,6 +28,7 @@ impl Weather {
         delay: Duration::from_millis(15),
         jitter: Duration::ZERO,
         loss: 0.0,
+        burst: 1.0,
         outages: 0.0,
         outage: Duration::from_millis(150),
         duplicates: 0.0,
@@ -40,6 +43,8 @@ pub(super) struct Link {
     /// By their time of arrival.
     under_way: BTreeMap<(Instant, u64), Datagram>,
     sent: u64,
+    /// Whether a burst of losses goes on.
+    is_bad: bool,
     outage_until: Option<Instant>,
     pub(super) lost: u64,
 }
@@ -50,6 +55,7 @@ impl Link {
             weather,
             under_way: BTreeMap::new(),
             sent: 0,
+            is_bad: false,
             outage_until: None,
             lost: 0,
         }
@@ -60,7 +66,7 @@ impl Link {
         if dice.says(weather.outages) {
             self.outage_until = Some(now + dice.up_to(weather.outage));
         }
-        if dice.says(weather.loss) || self.outage_until.is_some_and(|until| now < until) {
+        if self.loses(dice) || self.outage_until.is_some_and(|until| now < until) {
             self.lost += 1;
             return;
         }
@@ -68,6 +74,21 @@ impl Link {
             self.arrive(now, dice, datagram.clone());
         }
         self.arrive(now, dice, datagram);
+    }
+
+    /// Whether the next datagram is lost. A burst ends with a chance that gives it its mean length, and begins
+    /// as often as gives the share of losses.
+    fn loses(&mut self, dice: &mut Dice) -> bool {
+        let Weather { loss, burst, .. } = self.weather;
+        if burst <= 1.0 || loss >= 1.0 {
+            return dice.says(loss);
+        }
+        let ends = 1.0 / burst;
+        self.is_bad = match self.is_bad {
+            true => !dice.says(ends),
+            false => dice.says(loss * ends / (1.0 - loss)),
+        };
+        self.is_bad
     }
 
     fn arrive(&mut self, now: Instant, dice: &mut Dice, datagram: Datagram) {
@@ -117,5 +138,42 @@ impl Dice {
 
     pub(super) fn up_to(&mut self, longest: Duration) -> Duration {
         Duration::from_micros(u64::from(self.below(longest.as_micros() as u32 + 1)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transport::testing::client_path;
+
+    #[test]
+    fn losses_have_the_share_and_the_length_that_the_weather_says() {
+        const COUNT: u32 = 200_000;
+        for (loss, burst) in [(0.05, 1.0), (0.05, 5.0), (0.10, 20.0)] {
+            let (mut link, mut dice) = (Link::new(Weather::FAIR), Dice::new(3));
+            link.weather = Weather {
+                loss,
+                burst,
+                ..Weather::FAIR
+            };
+            let (now, mut bursts, mut before) = (Instant::now(), 0, 0);
+            let mut was_lost = false;
+            for _ in 0..COUNT {
+                link.send(now, &mut dice, (client_path(1), Vec::new()));
+                let is_lost = link.lost > before;
+                bursts += u32::from(is_lost && !was_lost);
+                (before, was_lost) = (link.lost, is_lost);
+            }
+            let share = link.lost as f64 / f64::from(COUNT);
+            let length = link.lost as f64 / f64::from(bursts);
+            // Independent losses follow each other by chance.
+            let expected = if burst > 1.0 {
+                burst
+            } else {
+                1.0 / (1.0 - loss)
+            };
+            assert!((share / loss - 1.0).abs() < 0.1, "{share} of {loss}");
+            assert!((length / expected - 1.0).abs() < 0.1, "{length} of {burst}");
+        }
     }
 }

@@ -1,18 +1,18 @@
 //! A peer that publishes: frames of video, packets of audio, and again what it is asked for.
 
+mod feedback;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use rtc::rtcp;
-use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
 use rtc::rtcp::sender_report::SenderReport;
-use rtc::rtcp::transport_feedbacks::transport_layer_nack::TransportLayerNack;
 
 use super::gateway::Peer;
 use super::network::Dice;
 use super::{
-    AUDIO, AUDIO_PAYLOAD_TYPE, CHECKING, Datagram, KEEPING, LARGE, REPAIRED_RID_EXTENSION,
-    RID_EXTENSION, RIDS, RTX_PAYLOAD_TYPE, VIDEO, VIDEO_PAYLOAD_TYPE, payload,
+    AUDIO, AUDIO_PAYLOAD_TYPE, CHECKING, DELTA, Datagram, KEEPING, KEYFRAME, LARGE, RID_EXTENSION,
+    RIDS, VIDEO, VIDEO_PAYLOAD_TYPE, payload,
 };
 use crate::sdp::IceCredentials;
 use crate::stream::TrackId;
@@ -24,8 +24,8 @@ const AUDIO_INTERVAL: Duration = Duration::from_millis(20);
 /// What the publisher can send again.
 const HISTORY: usize = 1_000;
 /// Packets of a frame at most, and of a keyframe.
-const FRAME: u32 = 6;
-const KEYFRAME: u32 = 12;
+const FRAME_PACKETS: u32 = 6;
+const KEYFRAME_PACKETS: u32 = 12;
 
 /// By so much the numbers of a peer's packets are ahead of those of the peer before.
 pub(super) const FOLLOWING: u32 = 1_000_000;
@@ -52,6 +52,10 @@ pub(super) struct PublishingPeer {
     pub(super) sent: BTreeMap<(TrackId, u32), Sent>,
     /// Every frame is as large as the one before: see [`Self::be_steady`].
     is_steady: bool,
+    /// Frames are so many times as large.
+    pub(super) scale: u32,
+    /// How many of the layers, the best first, are sent again when asked for: all, or as OBS does one.
+    pub(super) answering: usize,
     /// Counts packets that were sent again.
     pub(super) repeated: u64,
 }
@@ -86,6 +90,7 @@ struct Source {
     base: u32,
     media_time: u32,
     next_id: u32,
+    repeated: u64,
     history: VecDeque<(u16, Vec<u8>)>,
 }
 
@@ -105,6 +110,7 @@ impl PublishingPeer {
             base: dice.roll() as u32,
             media_time: 0,
             next_id: (layer as u32) << 24,
+            repeated: 0,
             history: VecDeque::new(),
         };
         let mut sources: Vec<_> = (0..layers)
@@ -126,6 +132,8 @@ impl PublishingPeer {
             sources,
             sent: BTreeMap::new(),
             is_steady: false,
+            scale: 1,
+            answering: RIDS.len(),
             repeated: 0,
         }
     }
@@ -213,6 +221,12 @@ impl PublishingPeer {
         self.sent.values().filter(begins).count()
     }
 
+    /// How many packets of the video were sent again.
+    pub(super) fn repeated_video(&self) -> u64 {
+        let video = self.sources.iter().filter(|source| source.track == VIDEO);
+        video.map(|source| source.repeated).sum()
+    }
+
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         let dtls = self.peer.poll_timeout();
         let media = self
@@ -275,59 +289,22 @@ impl PublishingPeer {
         self.flush();
     }
 
-    fn handle_feedback(&mut self, packet: &dyn rtcp::Packet) {
-        if let Some(loss) = packet.as_any().downcast_ref::<PictureLossIndication>() {
-            for source in &mut self.sources {
-                source.keyframe_wanted |= source.ssrc == loss.media_ssrc;
-            }
-        }
-        let Some(nack) = packet.as_any().downcast_ref::<TransportLayerNack>() else {
-            return;
-        };
-        let Some(index) = self
-            .sources
-            .iter()
-            .position(|source| source.ssrc == nack.media_ssrc)
-        else {
-            return;
-        };
-        for number in nack.nacks.iter().flat_map(|pair| pair.packet_list()) {
-            let source = &mut self.sources[index];
-            let Some((_, packet)) = source.history.iter().find(|(sent, _)| *sent == number) else {
-                continue;
-            };
-            self.repeated += 1;
-            let mut packet = packet.clone();
-            if let Some((ssrc, sequence_number)) = &mut source.rtx {
-                let mut payload_at = 12;
-                if source.rid.is_some() {
-                    packet[16] = packet[16] & 0x0F | REPAIRED_RID_EXTENSION << 4;
-                    payload_at = 20;
-                }
-                let original = number.to_be_bytes();
-                packet[1] = packet[1] & 0x80 | RTX_PAYLOAD_TYPE;
-                packet[2..4].copy_from_slice(&sequence_number.to_be_bytes());
-                packet[8..12].copy_from_slice(&ssrc.to_be_bytes());
-                packet.splice(payload_at..payload_at, original);
-                *sequence_number = sequence_number.wrapping_add(1);
-            }
-            let datagram = self.peer.protect_rtp(&packet);
-            self.outbox.push((self.path, datagram));
-        }
-    }
-
     fn send_frame(&mut self, now: Instant, layer: usize, dice: &mut Dice) {
         let source = &mut self.sources[layer];
         if !source.is_paused {
             let keyframe = std::mem::take(&mut source.keyframe_wanted);
             let steady = if layer == 0 { 8 } else { 3 - layer as u32 };
             let count = match keyframe {
-                _ if self.is_steady => steady * if keyframe { 4 } else { 1 },
-                true => KEYFRAME,
-                false => source.weight * (1 + dice.below(FRAME)),
+                _ if self.is_steady => self.scale * steady * if keyframe { 4 } else { 1 },
+                true => KEYFRAME_PACKETS,
+                false => source.weight * (1 + dice.below(FRAME_PACKETS)),
             };
             for index in 0..count {
-                let nal = if keyframe && index == 0 { 0x65 } else { 0x41 };
+                let nal = if keyframe && index == 0 {
+                    KEYFRAME
+                } else {
+                    DELTA
+                };
                 self.send(now, layer, nal, index == count - 1);
             }
         }
@@ -352,7 +329,7 @@ impl PublishingPeer {
             media_time: source.media_time,
             marker,
             layer: source.layer,
-            keyframe: first == 0x65,
+            keyframe: first == KEYFRAME,
         };
         self.sent.insert((source.track, id), sent);
         source

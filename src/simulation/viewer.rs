@@ -1,20 +1,20 @@
 //! A peer that watches: asks for what is missing, and keeps account of what came.
 
+mod asking;
+
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use rtc::rtcp;
-use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
-use rtc::rtcp::receiver_report::ReceiverReport;
 use rtc::rtcp::sender_report::SenderReport;
-use rtc::rtcp::transport_feedbacks::transport_layer_nack::{
-    TransportLayerNack, nack_pairs_from_sequence_numbers,
-};
 
+pub(super) use asking::Asking;
+
+use super::decoder::Decoder;
 use super::gateway::{Admission, Peer};
 use super::{
-    AUDIO, AUDIO_PAYLOAD_TYPE, CHECKING, Datagram, KEEPING, RTX_PAYLOAD_TYPE, TRANSPORT_EXTENSION,
-    VIDEO, VIDEO_PAYLOAD_TYPE, id_of,
+    AUDIO, AUDIO_PAYLOAD_TYPE, CHECKING, Datagram, KEEPING, KEYFRAME, RTX_PAYLOAD_TYPE,
+    TRANSPORT_EXTENSION, VIDEO, VIDEO_PAYLOAD_TYPE, id_of,
 };
 use crate::ingest::transport_cc::Arrivals;
 use crate::rtp::Header;
@@ -23,12 +23,6 @@ use crate::sdp::IceCredentials;
 use crate::stream::TrackId;
 use crate::transport::Path;
 use crate::transport::testing::{Check, client_path};
-
-/// How long a packet may be late before it is asked for, and how often it is asked for then.
-const TOLERANCE: Duration = Duration::from_millis(10);
-const REPEAT: Duration = Duration::from_millis(60);
-/// How long the viewer goes on asking: longer than the gateway asks the publisher.
-const PATIENCE: Duration = Duration::from_millis(2_500);
 
 /// The watching peer.
 pub(super) struct WatchingPeer {
@@ -41,13 +35,19 @@ pub(super) struct WatchingPeer {
     next_check: Instant,
     pub(super) tracks: [Reception; 2],
     pub(super) reports: Vec<Report>,
-    /// When a keyframe is asked for by mistake, to disturb.
+    /// When a keyframe is asked for by mistake.
     pub(super) next_request: Option<Instant>,
     rtx_ssrc: u32,
+    /// How often it asks for all that it got last, and for a keyframe, out of malice.
+    pub(super) flood: Option<Duration>,
+    next_flood: Instant,
     /// Transport-wide feedback.
     pub(super) arrivals: Arrivals,
     /// It is not sent.
     pub(super) is_mute: bool,
+    pub(super) asking: Asking,
+    /// What it shows of the video.
+    pub(super) decoder: Decoder,
 }
 
 /// What came of one track.
@@ -78,11 +78,13 @@ pub(super) struct Got {
     pub(super) id: u32,
     pub(super) timestamp: u32,
     pub(super) marker: bool,
+    /// A keyframe begins with it.
+    pub(super) keyframe: bool,
 }
 
 struct Missing {
-    since: Instant,
     next: Instant,
+    tries: u32,
 }
 
 impl WatchingPeer {
@@ -111,8 +113,12 @@ impl WatchingPeer {
             reports: Vec::new(),
             next_request: None,
             rtx_ssrc: admission.ssrcs[1],
+            flood: None,
+            next_flood: now,
             arrivals: Arrivals::new(now, Duration::from_millis(50)),
             is_mute: false,
+            asking: Asking::STUBBORN,
+            decoder: Decoder::new(now),
         }
     }
 
@@ -141,6 +147,8 @@ impl WatchingPeer {
             self.peer.poll_timeout(),
             asking,
             self.next_request,
+            self.picture_due(),
+            self.flood.map(|_| self.next_flood),
             self.arrivals.poll_timeout(),
         ]
         .into_iter()
@@ -151,7 +159,7 @@ impl WatchingPeer {
     pub(super) fn handle_timeout(&mut self, now: Instant) {
         while let Some(feedback) = self.arrivals.poll_feedback(now, 1) {
             if !self.is_mute && self.peer.is_connected() {
-                self.send_rtcp(Box::new(feedback));
+                self.send_rtcp(now, Box::new(feedback));
             }
         }
         if self.next_check <= now {
@@ -166,27 +174,35 @@ impl WatchingPeer {
             self.peer.handle_timeout(now);
         }
         for index in 0..self.tracks.len() {
-            let numbers = self.tracks[index].ask(now);
+            let numbers = self.tracks[index].ask(now, self.asking);
             if !numbers.is_empty() {
-                let nack = TransportLayerNack {
-                    sender_ssrc: 1,
-                    media_ssrc: self.tracks[index].ssrc,
-                    nacks: nack_pairs_from_sequence_numbers(&numbers),
-                };
-                self.send_rtcp(Box::new(nack));
+                self.nack(now, index, &numbers);
             }
         }
         if self.next_request.is_some_and(|due| due <= now) {
             self.next_request = Some(now + Duration::from_millis(700));
-            if self.peer.is_connected() {
-                let media_ssrc = self.tracks[0].ssrc;
-                self.send_rtcp(Box::new(PictureLossIndication {
-                    sender_ssrc: 1,
-                    media_ssrc,
-                }));
-            }
+            self.request_keyframe(now);
+        }
+        if self.next_flood <= now
+            && let Some(interval) = self.flood
+        {
+            self.next_flood = now + interval;
+            let newest = self.tracks[0].packets.keys().rev().take(400);
+            let mut numbers: Vec<_> = newest.map(|number| *number as u16).collect();
+            numbers.reverse();
+            self.nack(now, 0, &numbers);
+            self.request_keyframe(now);
+        }
+        if self.picture_due().is_some_and(|due| due <= now) {
+            self.decoder.wait(now);
+            self.request_keyframe(now);
         }
         self.flush();
+    }
+
+    /// When it has had no picture for too long.
+    fn picture_due(&self) -> Option<Instant> {
+        Some(self.decoder.waits_since() + self.asking.picture?)
     }
 
     pub(super) fn handle_datagram(&mut self, now: Instant, datagram: &[u8]) {
@@ -250,18 +266,15 @@ impl WatchingPeer {
             id: id_of(payload).expect("the payload is as it was sent"),
             timestamp: header.timestamp,
             marker: header.marker,
+            keyframe: payload[0] == KEYFRAME,
         };
-        track.receive(now, number, got, is_repair);
-    }
-
-    fn send_rtcp(&mut self, packet: Box<dyn rtcp::Packet>) {
-        let report = Box::new(ReceiverReport {
-            ssrc: 1,
-            ..ReceiverReport::default()
-        });
-        let compound = rtcp::packet::marshal(&[report, packet]).unwrap();
-        let datagram = self.peer.protect_rtcp(&compound);
-        self.outbox.push((self.path, datagram));
+        let sequence = track.receive(now, number, got, is_repair, self.asking);
+        if track.track == VIDEO {
+            self.decoder.advance(now, &track.packets, sequence);
+            if self.asking.picture.is_some() {
+                track.forget_before(self.decoder.next());
+            }
+        }
     }
 
     fn flush(&mut self) {
@@ -272,7 +285,15 @@ impl WatchingPeer {
 }
 
 impl Reception {
-    fn receive(&mut self, now: Instant, number: u16, got: Got, is_repair: bool) {
+    /// Returns the packet's number without the wrap.
+    fn receive(
+        &mut self,
+        now: Instant,
+        number: u16,
+        got: Got,
+        is_repair: bool,
+        asking: Asking,
+    ) -> u64 {
         self.began.get_or_insert(now);
         let highest = self.unwrapper.highest();
         let lowest = self.packets.keys().next().copied();
@@ -280,11 +301,11 @@ impl Reception {
         if let Some(before) = self.packets.insert(sequence, got) {
             assert_eq!(before, got, "two packets have the number {sequence}");
             self.duplicates += 1;
-            return;
+            return sequence;
         }
         let missing = |number| {
-            let next = now + TOLERANCE;
-            (number, Missing { since: now, next })
+            let (next, tries) = (now + asking.tolerance, 0);
+            (number, Missing { next, tries })
         };
         match (highest, lowest) {
             (Some(highest), _) if sequence > highest => {
@@ -299,19 +320,30 @@ impl Reception {
                 self.repaired += u64::from(is_repair);
             }
         }
+        sequence
+    }
+
+    /// The decoder has gone on to this number: what is missing before is missed by nobody.
+    fn forget_before(&mut self, number: Option<u64>) {
+        if let Some(number) = number {
+            self.missing = self.missing.split_off(&number);
+        }
     }
 
     /// The numbers to ask for now.
-    fn ask(&mut self, now: Instant) -> Vec<u16> {
-        self.missing
-            .retain(|_, missing| now < missing.since + PATIENCE);
+    fn ask(&mut self, now: Instant, asking: Asking) -> Vec<u16> {
         let mut numbers = Vec::new();
-        for (number, missing) in &mut self.missing {
+        self.missing.retain(|number, missing| {
             if missing.next <= now {
-                missing.next = now + REPEAT;
+                if missing.tries == asking.tries {
+                    return false;
+                }
+                missing.tries += 1;
+                missing.next = now + asking.repeat;
                 numbers.push(*number as u16);
             }
-        }
+            true
+        });
         numbers
     }
 }

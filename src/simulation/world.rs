@@ -100,6 +100,12 @@ impl World {
         links.for_each(|link| link.weather = weather);
     }
 
+    /// Weather on the link of a session: on the way to the gateway, and on the way from it.
+    pub(super) fn weather(&mut self, session: usize, up: Weather, down: Weather) {
+        self.up[session].weather = up;
+        self.down[session].weather = down;
+    }
+
     /// How many datagrams were lost on all links.
     pub(super) fn lost(&self) -> u64 {
         self.up.iter().chain(&self.down).map(|link| link.lost).sum()
