@@ -5,7 +5,7 @@ import { test } from "node:test";
 
 import { browserOn } from "./support/browser.js";
 import { HEIGHTS, heightBecomes, publishLayers } from "./support/layers.js";
-import { network, reason } from "./support/namespaces.js";
+import { network, slowReason as reason } from "./support/namespaces.js";
 import { framesAreDecoded, longestGap, received, watchGaps } from "./support/pages.js";
 import { startGateway, streamIsListed } from "./support/process.js";
 

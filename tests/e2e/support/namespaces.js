@@ -22,6 +22,16 @@ export const reason = (() => {
   return made.status !== 0 && `this machine lets us make no network namespaces: ${made.stderr.trim()}`;
 })();
 
+/** Why cables can't be made slow here; false where they can. */
+export const slowReason = reason || (() => {
+  const name = `tgs${process.pid}`;
+  spawnSync("ip", ["netns", "add", name]);
+  const words = ["qdisc", "add", "dev", "lo", "root", "tbf", "rate", "1mbit", "burst", "3000", "limit", "60000"];
+  const made = spawnSync("tc", ["-n", name, ...words], { encoding: "utf8" });
+  spawnSync("ip", ["netns", "del", name]);
+  return made.status !== 0 && `this kernel makes no cable slow: ${made.stderr?.trim() ?? made.error}`;
+})();
+
 /** An empty network for the time of the test `t`. */
 export function network(t) {
   const prefix = `tg${process.pid}-${networks++}`;
