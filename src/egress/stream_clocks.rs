@@ -6,9 +6,8 @@
 //! the earliest packets of each layer: what the way of the others adds is the network's and the encoder's, and
 //! differs from track to track.
 //!
-//! The wall clock that viewers see never jumps, as players fit a line through many reports. Where the
-//! publisher's is not the one that was assumed, or is set, a shift makes up for it, which then goes away
-//! slowly. Pure state; the caller knows the time.
+//! All layers move together when the publisher tells its wall clock for the first time, and when it sets it.
+//! Pure state; the caller knows the time.
 
 use std::time::{Duration, Instant};
 
@@ -20,14 +19,8 @@ use crate::stream::{LayerId, TrackId};
 const WINDOW: Duration = Duration::from_secs(10);
 
 /// The publisher's wall clock was set when it says another time by more than this. In 32.32 fixed point
-/// seconds, as all that follows.
+/// seconds.
 const STEP: u64 = SECOND / 10;
-
-/// The shift goes away by so much a second.
-const SLEW: u64 = SECOND / 200;
-
-/// A publisher that is farther from our time than this knows no time, and its own says nothing to anyone.
-const MAX_SLEWED: u64 = 10 * SECOND;
 
 const SECOND: u64 = 1 << 32;
 
@@ -38,10 +31,6 @@ pub struct StreamClocks {
     tracks: Vec<Track>,
     /// What the wall clock says when a packet comes.
     arrivals: Option<Arrivals>,
-    /// What is added to the publisher's wall clock, and when it was last changed; none before it told one.
-    shift: Option<(i64, Instant)>,
-    /// By how much the publisher set its wall clock in all.
-    set: i64,
 }
 
 #[derive(Debug)]
@@ -61,14 +50,7 @@ enum Layer {
         /// The end of the window.
         until: Instant,
     },
-    Told {
-        /// With the shift.
-        clock: SenderClock,
-        /// As the publisher said it.
-        raw: SenderClock,
-        /// By how much it had set its wall clock until then.
-        set: i64,
-    },
+    Told(SenderClock),
 }
 
 /// An instant, and the NTP time for it.
@@ -91,7 +73,7 @@ impl Arrivals {
 impl Layer {
     fn clock(self) -> SenderClock {
         match self {
-            Self::Assumed { clock, .. } | Self::Told { clock, .. } => clock,
+            Self::Assumed { clock, .. } | Self::Told(clock) => clock,
         }
     }
 }
@@ -106,8 +88,6 @@ impl StreamClocks {
         Self {
             tracks: clock_rates.into_iter().map(track).collect(),
             arrivals: None,
-            shift: None,
-            set: 0,
         }
     }
 
@@ -116,10 +96,10 @@ impl StreamClocks {
         Some(self.layer(track, layer)?.clock())
     }
 
-    /// The clock of a layer as the publisher told it last.
+    /// The same, if the publisher has told it.
     pub fn told(&self, track: TrackId, layer: LayerId) -> Option<SenderClock> {
         match self.layer(track, layer)? {
-            Layer::Told { raw, .. } => Some(raw),
+            Layer::Told(clock) => Some(clock),
             Layer::Assumed { .. } => None,
         }
     }
@@ -141,7 +121,7 @@ impl StreamClocks {
     ) -> Option<SenderClock> {
         let track = self.tracks.get_mut(usize::from(track.0))?;
         let slot = track.layers.get_mut(usize::from(layer.0))?;
-        if let Some(Layer::Told { .. }) = slot {
+        if let Some(Layer::Told(_)) = slot {
             return None;
         }
         let arrivals = *self.arrivals.get_or_insert_with(|| Arrivals {
@@ -185,8 +165,8 @@ impl StreamClocks {
         told: SenderClock,
         mut tell: impl FnMut(TrackId, LayerId, SenderClock),
     ) {
-        let (now, ntp) = told.arrival();
-        let arrivals = *self.arrivals.get_or_insert(Arrivals { at: now, ntp });
+        let (at, ntp) = told.arrival();
+        let arrivals = *self.arrivals.get_or_insert(Arrivals { at, ntp });
         let Some(slot) = self
             .tracks
             .get_mut(usize::from(track.0))
@@ -194,77 +174,47 @@ impl StreamClocks {
         else {
             return;
         };
-        let (shift, since) = match (self.shift, *slot) {
-            (Some((shift, since)), Some(Layer::Told { raw, set, .. })) => {
-                // Another layer may have shown it already.
-                let news = set_by(raw, told).wrapping_sub(self.set.wrapping_sub(set));
-                let news = if news.unsigned_abs() > STEP { news } else { 0 };
-                self.set = self.set.wrapping_add(news);
-                (shift.wrapping_sub(news), since)
-            }
-            (Some(known), _) => known,
-            // The first report of all: what viewers were told till now goes on.
-            (None, Some(layer)) => (told.ahead_of(&layer.clock()).wrapping_neg() as i64, now),
-            (None, None) => {
-                let ahead = told.ahead_of_arrival(|at| arrivals.ntp_of(at));
-                (ahead.wrapping_neg() as i64, now)
-            }
+        // What is assumed of others goes by the newest that is told; what was told of them stays, unless the
+        // wall clock was set.
+        let (moved, was_set) = match slot.replace(Layer::Told(told)) {
+            Some(Layer::Told(before)) => (set_by(before, told), true),
+            Some(Layer::Assumed { clock, .. }) => (told.ahead_of(&clock), false),
+            None => (told.ahead_of_arrival(|at| arrivals.ntp_of(at)), false),
         };
-        let slewed = slewed(shift, now.saturating_duration_since(since));
-        let shift = shift.wrapping_add(slewed);
-        self.shift = Some((shift, now));
-        let clock = told.moved(shift as u64);
-        *slot = Some(Layer::Told {
-            clock,
-            raw: told,
-            set: self.set,
-        });
-        tell(track, layer, clock);
-        if slewed != 0 {
-            self.slew((track, layer), slewed, tell);
+        tell(track, layer, told);
+        if moved != 0 {
+            self.go_along((track, layer), moved, was_set, tell);
         }
     }
 
-    /// All but one layer go along.
-    fn slew(
+    /// All but one layer move, or only those of which nothing was told.
+    fn go_along(
         &mut self,
         but: (TrackId, LayerId),
-        by: i64,
+        by: u64,
+        was_set: bool,
         mut tell: impl FnMut(TrackId, LayerId, SenderClock),
     ) {
-        let by = by as u64;
         if let Some(arrivals) = &mut self.arrivals {
             arrivals.ntp = arrivals.ntp.wrapping_add(by);
         }
         for (id, track) in (0..).map(TrackId).zip(&mut self.tracks) {
             for (number, slot) in (0..).map(LayerId).zip(&mut track.layers) {
-                let Some(layer) = slot.as_mut().filter(|_| (id, number) != but) else {
-                    continue;
-                };
-                let clock = match layer {
-                    Layer::Assumed {
+                let clock = match slot.as_mut().filter(|_| (id, number) != but) {
+                    Some(Layer::Assumed {
                         clock, earliest, ..
-                    } => {
+                    }) => {
                         *earliest = earliest.moved(by);
                         clock
                     }
-                    Layer::Told { clock, .. } => clock,
+                    Some(Layer::Told(clock)) if was_set => clock,
+                    Some(Layer::Told(_)) | None => continue,
                 };
                 *clock = clock.moved(by);
                 tell(id, number, *clock);
             }
         }
     }
-}
-
-/// How much of a shift goes away in a time.
-fn slewed(shift: i64, elapsed: Duration) -> i64 {
-    if shift.unsigned_abs() > MAX_SLEWED {
-        return 0;
-    }
-    // Reports may be minutes apart: no more than all of it.
-    let most = (fixed_point(elapsed) / (SECOND / SLEW)).min(shift.unsigned_abs()) as i64;
-    -most * shift.signum()
 }
 
 /// Whether the packet of `one` came sooner after its capture than that of `other`.
@@ -276,14 +226,14 @@ fn is_earlier(one: SenderClock, other: SenderClock) -> bool {
 ///
 /// It is another then against the time of arrival as well as against the media. A report that came late
 /// is so against the former alone, timestamps that begin anew are so against the latter.
-fn set_by(before: SenderClock, after: SenderClock) -> i64 {
+fn set_by(before: SenderClock, after: SenderClock) -> u64 {
     let by_media = after.ahead_of(&before) as i64;
     let (at, ntp) = before.arrival();
     let by_arrival = after.ahead_of_arrival(|now| Arrivals { at, ntp }.ntp_of(now));
     let size = by_media.unsigned_abs();
     let apart = by_media.wrapping_sub(by_arrival as i64).unsigned_abs();
     if size > STEP && apart < size / 2 {
-        by_media
+        by_media as u64
     } else {
         0
     }
@@ -373,39 +323,16 @@ mod tests {
     }
 
     #[test]
-    fn the_first_report_goes_on_where_the_assumed_time_ended() {
+    fn what_is_assumed_follows_what_is_told() {
         let mut stage = Stage::new();
         stage.packet(AUDIO, 0, 5);
         stage.packet(VIDEO, 0, 9);
-        let before = stage.ntp(AUDIO, 1_000);
-        assert_eq!(stage.report(AUDIO, 77 * SECOND, 1_000, 1_008), 1);
-        assert_eq!(stage.ntp(AUDIO, 1_000), before);
+        assert_eq!(stage.report(AUDIO, 77 * SECOND, 1_000, 1_008), 2);
+        assert_eq!(stage.ntp(AUDIO, 1_000), 77_000);
+        assert_eq!(stage.ntp(VIDEO, 1_000), 77_004);
         assert!(stage.packet(AUDIO, 2_000, 2_000).is_none(), "it is told");
-        // The picture takes its true place beside the sound.
-        assert_eq!(stage.ntp(VIDEO, 1_000), before + 4);
         assert_eq!(stage.report(VIDEO, 78 * SECOND, 2_000, 2_010), 1);
         assert_eq!(stage.ntp(VIDEO, 2_000), stage.ntp(AUDIO, 2_000));
-        // A publisher without a clock is not followed.
-        stage.report(AUDIO, 177 * SECOND, 101_000, 101_008);
-        assert_eq!(stage.ntp(AUDIO, 101_000), before + 100_000);
-    }
-
-    #[test]
-    fn the_wall_clock_becomes_the_publishers_slowly_and_for_all_layers() {
-        let mut stage = Stage::new();
-        stage.packet(AUDIO, 0, 0);
-        stage.packet(VIDEO, 0, 0);
-        // 300 ms ahead of us.
-        let ahead = 4_000 * SECOND + SECOND * 3 / 10;
-        for second in 0..=100 {
-            let captured = 1_000 * second;
-            stage.report(AUDIO, ahead + SECOND * second, captured, captured + 10);
-            let apart = stage.ntp(AUDIO, captured) - stage.ntp(VIDEO, captured);
-            assert!(apart.abs() <= 1, "{apart} ms");
-            let expected = 4_000_000 + captured as i64 + 300.min(5 * second as i64);
-            let error = stage.ntp(AUDIO, captured) - expected;
-            assert!(error.abs() <= 1, "{error} ms after {second} s");
-        }
     }
 
     #[test]
@@ -417,22 +344,15 @@ mod tests {
     }
 
     #[test]
-    fn nothing_jumps_when_the_wall_clock_is_set() {
+    fn all_layers_go_along_when_the_wall_clock_is_set() {
         let mut stage = Stage::new();
         stage.report(AUDIO, 100 * SECOND, 0, 10);
         stage.report(VIDEO, 100 * SECOND, 0, 12);
         // By 30 s; the picture's report comes later.
-        stage.report(AUDIO, 135 * SECOND, 5_000, 5_030);
-        assert_eq!(
-            (stage.ntp(AUDIO, 5_000), stage.ntp(VIDEO, 5_000)),
-            (105_000, 105_000)
-        );
-        stage.packet(VIDEO, 5_000, 5_010);
-        stage.report(VIDEO, 135 * SECOND, 5_000, 5_050);
-        assert_eq!(
-            (stage.ntp(AUDIO, 5_000), stage.ntp(VIDEO, 5_000)),
-            (105_000, 105_000)
-        );
+        assert_eq!(stage.report(AUDIO, 135 * SECOND, 5_000, 5_030), 2);
+        assert_eq!(stage.ntp(VIDEO, 5_000), 135_000);
+        assert_eq!(stage.report(VIDEO, 135 * SECOND, 5_000, 5_050), 1);
+        assert_eq!(stage.ntp(AUDIO, 5_000), 135_000);
     }
 
     #[test]

@@ -38,7 +38,7 @@ impl Subscriber {
                 continue;
             };
             let (ntp, rtp_timestamp) = clock.at(now);
-            let ntp = self.wall.read(now, ntp);
+            let ntp = self.wall.read(now, ntp, clock.is_told());
             self.round_trip.tell(now, forwarder.ssrc(), ntp);
             let tally = forwarder.tally();
             let report = SenderReport {

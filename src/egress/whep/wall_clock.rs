@@ -1,7 +1,8 @@
 //! The wall clock that a viewer sees in our sender reports: that of its first publisher.
 //!
 //! A publisher that follows another has its own clock, and tells it only after some seconds in which we
-//! assume something else. Players align sound and picture by a clock that does not jump.
+//! assume something else; and one may set its clock. Players align sound and picture by a clock that does not
+//! jump, but for once, when the first publisher tells the time for the first time.
 
 use std::time::{Duration, Instant};
 
@@ -25,9 +26,9 @@ impl WallClock {
         self.holds = self.last.is_some();
     }
 
-    /// The time to say at `now`, where the publisher's clock says `ntp`. All tracks of a viewer are
-    /// shifted by the same, so that they stay together.
-    pub(super) fn read(&mut self, now: Instant, ntp: u64) -> u64 {
+    /// The time to say at `now`, where the publisher's clock says `ntp`, or is assumed to. All tracks of a viewer
+    /// are shifted by the same, so that they stay together.
+    pub(super) fn read(&mut self, now: Instant, ntp: u64, is_told: bool) -> u64 {
         let mut shifted = ntp.wrapping_add(self.shift);
         if let (Some((last, at)), true) = (self.last, self.holds) {
             let expected = last.wrapping_add(fixed_point(now.saturating_duration_since(at)));
@@ -38,6 +39,7 @@ impl WallClock {
             }
         }
         self.last = Some((shifted, now));
+        self.holds |= is_told;
         shifted
     }
 }
@@ -58,36 +60,38 @@ mod tests {
     fn a_publisher_with_another_clock_changes_nothing_for_the_viewer() {
         let (mut wall, start) = (WallClock::default(), Instant::now());
         let at = |seconds| start + Duration::from_secs(seconds);
-        assert_eq!(wall.read(at(0), 1_000 * SECOND), 1_000 * SECOND);
-        assert_eq!(wall.read(at(2), 1_002 * SECOND), 1_002 * SECOND);
+        assert_eq!(wall.read(at(0), 1_000 * SECOND, true), 1_000 * SECOND);
+        assert_eq!(wall.read(at(2), 1_002 * SECOND, true), 1_002 * SECOND);
         // Another one, which lives in another century.
         wall.hold();
-        assert_eq!(wall.read(at(10), 77 * SECOND), 1_010 * SECOND);
+        assert_eq!(wall.read(at(10), 77 * SECOND, false), 1_010 * SECOND);
         // Its audio is half a second behind its video at the time of the report, and stays so.
         assert_eq!(
-            wall.read(at(10), 77 * SECOND - SECOND / 4),
+            wall.read(at(10), 77 * SECOND - SECOND / 4, true),
             1_010 * SECOND - SECOND / 4
         );
-        assert_eq!(wall.read(at(12), 79 * SECOND), 1_012 * SECOND);
+        assert_eq!(wall.read(at(12), 79 * SECOND, true), 1_012 * SECOND);
     }
 
     #[test]
     fn the_first_publisher_tells_its_own_clock_after_what_was_assumed() {
         let (mut wall, start) = (WallClock::default(), Instant::now());
         wall.hold(); // there was nothing before it
-        assert_eq!(wall.read(start, 5 * SECOND), 5 * SECOND);
-        assert_eq!(wall.read(start, 9_000 * SECOND), 9_000 * SECOND);
+        assert_eq!(wall.read(start, 5 * SECOND, false), 5 * SECOND);
+        assert_eq!(wall.read(start, 9_000 * SECOND, true), 9_000 * SECOND);
+        // It is set.
+        assert_eq!(wall.read(start, 77 * SECOND, true), 9_000 * SECOND);
     }
 
     #[test]
     fn drift_is_followed() {
         let (mut wall, start) = (WallClock::default(), Instant::now());
-        wall.read(start, 5 * SECOND);
+        wall.read(start, 5 * SECOND, true);
         wall.hold();
         let mut ntp = 5 * SECOND;
         for step in 0..1_000_u64 {
             let now = start + Duration::from_secs(2 * step);
-            assert_eq!(wall.read(now, ntp), ntp);
+            assert_eq!(wall.read(now, ntp, true), ntp);
             ntp += 2 * SECOND + SECOND / 100;
         }
     }
