@@ -1,9 +1,10 @@
-//! Playlists (RFC 8216 and draft-pantos-hls-rfc8216bis), written with `hls_m3u8`; the only file that knows
-//! that crate. The low-latency tags, which it lacks, are put between its lines.
+//! Playlists (RFC 8216 and draft-pantos-hls-rfc8216bis), written with `hls_m3u8`; nothing outside of this
+//! module knows that crate. The low-latency tags, which it lacks, are put between its lines.
 
 use std::time::Duration;
 
 use chrono::DateTime;
+use hls_m3u8::builder::MediaSegmentBuilder;
 use hls_m3u8::tags::{ExtXMap, ExtXMedia, ExtXProgramDateTime, VariantStream};
 use hls_m3u8::types::{Channels, MediaType, StreamData, UFloat};
 use hls_m3u8::{MasterPlaylist, MediaPlaylist, MediaSegment};
@@ -137,20 +138,33 @@ impl MediaList {
     }
 }
 
+/// A segment whose further tags are to come. A discontinuity is written at once: the crate puts that tag
+/// after the MAP, and players expect it before.
+fn begun(
+    uri: &str,
+    duration: Duration,
+    discontinuity: bool,
+    text: &mut String,
+) -> MediaSegmentBuilder<'static> {
+    if discontinuity {
+        text.push_str("#EXT-X-DISCONTINUITY\n");
+    }
+    let mut segment = MediaSegment::builder();
+    segment.uri(uri.to_owned()).duration(microseconds(duration));
+    segment
+}
+
+/// Of a time in ns since 1970.
+fn date_time(time: i64) -> ExtXProgramDateTime<'static> {
+    ExtXProgramDateTime::new(DateTime::from_timestamp_nanos(time).fixed_offset())
+}
+
 impl Entry {
     fn write(&self, with_map: bool, text: &mut String) -> Result<(), PlaylistError> {
-        // The crate puts this tag after the MAP; players expect it before.
-        if self.discontinuity {
-            text.push_str("#EXT-X-DISCONTINUITY\n");
-        }
-        let time = DateTime::from_timestamp_nanos(self.time).fixed_offset();
-        let mut segment = MediaSegment::builder();
-        segment
-            .uri(self.uri.clone())
-            .duration(microseconds(self.duration));
+        let mut segment = begun(&self.uri, self.duration, self.discontinuity, text);
         // Strict old players take no tag without a segment after it, so an open one has what it must.
         if !self.open || self.discontinuity {
-            segment.program_date_time(ExtXProgramDateTime::new(time));
+            segment.program_date_time(date_time(self.time));
         }
         if with_map {
             segment.map(ExtXMap::new(self.map.clone()));

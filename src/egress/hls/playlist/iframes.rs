@@ -3,12 +3,11 @@
 
 use std::time::Duration;
 
-use chrono::DateTime;
-use hls_m3u8::tags::{ExtXMap, ExtXProgramDateTime, VariantStream};
+use hls_m3u8::MediaPlaylist;
+use hls_m3u8::tags::{ExtXMap, VariantStream};
 use hls_m3u8::types::StreamData;
-use hls_m3u8::{MediaPlaylist, MediaSegment};
 
-use super::{PlaylistError, VERSION, VideoVariant, microseconds, with_version};
+use super::{PlaylistError, VERSION, VideoVariant, begun, date_time, with_version};
 
 /// What the I-frame playlist of a video rendition lists. Its segments have the numbers, times and
 /// discontinuities of those that the keyframes are in.
@@ -73,15 +72,8 @@ impl IFrameList {
 
 impl IFrame {
     fn write(&self, with_map: bool, text: &mut String) -> Result<(), PlaylistError> {
-        if self.discontinuity {
-            text.push_str("#EXT-X-DISCONTINUITY\n");
-        }
-        let time = DateTime::from_timestamp_nanos(self.time).fixed_offset();
-        let mut segment = MediaSegment::builder();
-        segment
-            .uri(self.uri.clone())
-            .duration(microseconds(self.duration))
-            .program_date_time(ExtXProgramDateTime::new(time));
+        let mut segment = begun(&self.uri, self.duration, self.discontinuity, text);
+        segment.program_date_time(date_time(self.time));
         if with_map {
             segment.map(ExtXMap::new(self.map.clone()));
         }
