@@ -1,6 +1,5 @@
 //! Sender reports, and the round trip that a viewer's answers to them tell (RFC 3550, section 6.4.1).
 
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::Subscriber;
@@ -12,7 +11,8 @@ use crate::stream::{LayerId, TrackId};
 /// packet, since a player can't align audio and video before it.
 const REPORT_INTERVAL: Duration = Duration::from_secs(2);
 
-/// So many sender reports are remembered: those of some tracks over some intervals.
+/// So many sender reports are remembered: those of some tracks over some intervals. A viewer names the
+/// one that it answers, and one that is not there any more teaches nothing.
 const REMEMBERED: usize = 8;
 
 impl Subscriber {
@@ -58,7 +58,9 @@ impl Subscriber {
 #[derive(Debug, Default)]
 pub(super) struct RoundTrip {
     measured: Option<Duration>,
-    told: VecDeque<Told>,
+    /// A ring, whose oldest is at `next`.
+    told: [Option<Told>; REMEMBERED],
+    next: usize,
 }
 
 /// A sender report that was sent.
@@ -78,15 +80,12 @@ impl RoundTrip {
 
     /// A sender report goes out.
     fn tell(&mut self, now: Instant, ssrc: u32, ntp: u64) {
-        if self.told.len() == REMEMBERED {
-            self.told.pop_front();
-        }
-        let middle = (ntp >> 16) as u32;
-        self.told.push_back(Told {
+        self.told[self.next] = Some(Told {
             ssrc,
-            middle,
+            middle: (ntp >> 16) as u32,
             at: now,
         });
+        self.next = (self.next + 1) % REMEMBERED;
     }
 
     /// Learns from a viewer's report. What waits in a queue makes single samples longer, nothing makes them
@@ -94,7 +93,7 @@ impl RoundTrip {
     pub(super) fn hear(&mut self, now: Instant, report: &ReceptionReport) {
         let is_meant =
             |told: &&Told| (told.ssrc, told.middle) == (report.ssrc, report.last_sender_report);
-        let Some(told) = self.told.iter().find(is_meant) else {
+        let Some(told) = self.told.iter().flatten().find(is_meant) else {
             return;
         };
         let delay = Duration::from_nanos((u64::from(report.delay) * 1_000_000_000) >> 16);
