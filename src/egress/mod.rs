@@ -7,4 +7,5 @@ mod stream_clocks;
 pub mod whep;
 
 pub use sender_clock::SenderClock;
+pub(crate) use sender_clock::ntp_duration;
 pub use stream_clocks::StreamClocks;

@@ -95,8 +95,8 @@ impl SenderClock {
     }
 }
 
-/// A duration in 32.32 fixed point seconds.
-fn ntp_duration(duration: Duration) -> u64 {
+/// A duration in 32.32 fixed point seconds, as NTP time has them (RFC 5905, section 6).
+pub(crate) fn ntp_duration(duration: Duration) -> u64 {
     let fraction = (u64::from(duration.subsec_nanos()) << 32) / 1_000_000_000;
     (duration.as_secs() << 32) | fraction
 }

@@ -11,7 +11,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::SenderClock;
+use super::{SenderClock, ntp_duration};
 use crate::stream::{LayerId, TrackId};
 
 /// So long the earliest packet is looked for; then the clock goes by it. The clocks of a publisher may
@@ -65,16 +65,8 @@ impl Arrivals {
         let elapsed = at.saturating_duration_since(self.at);
         let before = self.at.saturating_duration_since(at);
         self.ntp
-            .wrapping_add(fixed_point(elapsed))
-            .wrapping_sub(fixed_point(before))
-    }
-}
-
-impl Layer {
-    fn clock(self) -> SenderClock {
-        match self {
-            Self::Assumed { clock, .. } | Self::Told(clock) => clock,
-        }
+            .wrapping_add(ntp_duration(elapsed))
+            .wrapping_sub(ntp_duration(before))
     }
 }
 
@@ -91,22 +83,13 @@ impl StreamClocks {
         }
     }
 
-    /// The clock of a layer, from its first packet on.
-    pub fn get(&self, track: TrackId, layer: LayerId) -> Option<SenderClock> {
-        Some(self.layer(track, layer)?.clock())
-    }
-
-    /// The same, if the publisher has told it.
+    /// The clock of a layer, if the publisher has told it.
     pub fn told(&self, track: TrackId, layer: LayerId) -> Option<SenderClock> {
-        match self.layer(track, layer)? {
-            Layer::Told(clock) => Some(clock),
-            Layer::Assumed { .. } => None,
-        }
-    }
-
-    fn layer(&self, track: TrackId, layer: LayerId) -> Option<Layer> {
         let track = self.tracks.get(usize::from(track.0))?;
-        *track.layers.get(usize::from(layer.0))?
+        match track.layers.get(usize::from(layer.0))? {
+            Some(Layer::Told(clock)) => Some(*clock),
+            Some(Layer::Assumed { .. }) | None => None,
+        }
     }
 
     /// A packet came at `received`, the first of its frame. Gives the clock of its layer where that has become
@@ -239,12 +222,6 @@ fn set_by(before: SenderClock, after: SenderClock) -> u64 {
     }
 }
 
-/// A duration in 32.32 fixed point seconds.
-fn fixed_point(duration: Duration) -> u64 {
-    let fraction = (u64::from(duration.subsec_nanos()) << 32) / 1_000_000_000;
-    (duration.as_secs() << 32) | fraction
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -257,6 +234,8 @@ mod tests {
     struct Stage {
         clocks: StreamClocks,
         start: Instant,
+        /// What was told of each track last.
+        known: [Option<SenderClock>; 2],
     }
 
     impl Stage {
@@ -264,6 +243,7 @@ mod tests {
             Self {
                 clocks: StreamClocks::new([48_000, 90_000]),
                 start: Instant::now(),
+                known: [None; 2],
             }
         }
 
@@ -271,8 +251,11 @@ mod tests {
         fn packet(&mut self, track: TrackId, captured: u64, came: u64) -> Option<SenderClock> {
             let timestamp = (captured * rate(track) / 1_000) as u32;
             let received = self.start + Duration::from_millis(came);
-            self.clocks
-                .packet(track, LAYER, timestamp, received, || OURS)
+            let ours = || OURS;
+            let clock = self.clocks.packet(track, LAYER, timestamp, received, ours);
+            let known = &mut self.known[usize::from(track.0)];
+            *known = clock.or(*known);
+            clock
         }
 
         /// A report of what the publisher's clock says about one time, which came at another.
@@ -280,15 +263,19 @@ mod tests {
             let timestamp = (captured * rate(track) / 1_000) as u32;
             let at = self.start + Duration::from_millis(came);
             let clock = SenderClock::new(ntp, timestamp, at, rate(track) as u32);
-            let mut told = 0;
-            self.clocks.report(track, LAYER, clock, |_, _, _| told += 1);
+            let (known, mut told) = (&mut self.known, 0);
+            self.clocks.report(track, LAYER, clock, |track, _, clock| {
+                known[usize::from(track.0)] = Some(clock);
+                told += 1;
+            });
+            assert_eq!(self.clocks.told(track, LAYER), Some(clock));
             told
         }
 
         /// What the clocks say about the capture at a time, in ms.
         fn ntp(&self, track: TrackId, captured: u64) -> i64 {
             let timestamp = (captured * rate(track) / 1_000) as u32;
-            let clock = self.clocks.get(track, LAYER).unwrap();
+            let clock = self.known[usize::from(track.0)].unwrap();
             ((u128::from(clock.ntp_of(timestamp)) * 1_000 + (1 << 31)) >> 32) as i64
         }
     }
@@ -375,7 +362,7 @@ mod tests {
             let clock = SenderClock::new(1, 2, now, 48_000);
             assert_eq!(stage.clocks.packet(track, layer, 0, now, || OURS), None);
             stage.clocks.report(track, layer, clock, |_, _, _| panic!());
-            assert_eq!(stage.clocks.get(track, layer), None);
+            assert_eq!(stage.clocks.told(track, layer), None);
         }
     }
 }

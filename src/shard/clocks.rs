@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::StreamKey;
 use super::inbox::{Message, ShardHandle};
 use super::local_stream::{LocalLayer, LocalStream, Source, Target};
-use crate::egress::SenderClock;
+use crate::egress::{SenderClock, ntp_duration};
 use crate::stream::{LayerId, TrackId};
 
 /// The packets that came last say how long the way from the publisher is, for layers of which it has told
@@ -104,6 +104,5 @@ fn ntp_now() -> u64 {
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
-    let fraction = (u64::from(since.subsec_nanos()) << 32) / 1_000_000_000;
-    ((since.as_secs() + UNIX_EPOCH_IN_NTP) << 32) | fraction
+    ntp_duration(since).wrapping_add(UNIX_EPOCH_IN_NTP << 32)
 }

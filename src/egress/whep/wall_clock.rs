@@ -6,6 +6,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::egress::ntp_duration;
+
 /// A clock that says something else by more than this has jumped; below, it is jitter and drift.
 const MAX_STEP: Duration = Duration::from_millis(500);
 
@@ -31,9 +33,9 @@ impl WallClock {
     pub(super) fn read(&mut self, now: Instant, ntp: u64, is_told: bool) -> u64 {
         let mut shifted = ntp.wrapping_add(self.shift);
         if let (Some((last, at)), true) = (self.last, self.holds) {
-            let expected = last.wrapping_add(fixed_point(now.saturating_duration_since(at)));
+            let expected = last.wrapping_add(ntp_duration(now.saturating_duration_since(at)));
             let step = (shifted.wrapping_sub(expected) as i64).unsigned_abs();
-            if step > fixed_point(MAX_STEP) {
+            if step > ntp_duration(MAX_STEP) {
                 self.shift = expected.wrapping_sub(ntp);
                 shifted = expected;
             }
@@ -42,12 +44,6 @@ impl WallClock {
         self.holds |= is_told;
         shifted
     }
-}
-
-/// A duration in 32.32 fixed point seconds.
-fn fixed_point(duration: Duration) -> u64 {
-    let fraction = (u64::from(duration.subsec_nanos()) << 32) / 1_000_000_000;
-    (duration.as_secs() << 32) | fraction
 }
 
 #[cfg(test)]
