@@ -28,7 +28,7 @@ const MIN_REPEAT: Duration = Duration::from_millis(20);
 /// How long a packet may be late on a track without retransmission before it is lost.
 const WITHOUT_NACK: Duration = Duration::from_millis(100);
 
-/// The same before the round trip was measured.
+/// The time between two requests for one packet before the round trip was measured.
 const INITIAL_REPEAT: Duration = Duration::from_millis(150);
 
 /// So many doubtful repairs one after another say that the round trip is longer than was measured.

@@ -4,9 +4,10 @@
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use super::bandwidth::Pace;
+use super::bandwidth::{OVERHEAD, Pace};
 use crate::egress::SenderClock;
 use crate::egress::splice::{Passed, Shift, Splice};
+use crate::rtp::header;
 use crate::stream::{LayerId, Packet, Ring};
 
 /// The time between two portions.
@@ -15,8 +16,8 @@ const INTERVAL: Duration = Duration::from_millis(2);
 /// What a portion that comes late may make up for.
 const LATEST: Duration = Duration::from_millis(10);
 
-/// What a packet has beyond its payload, in bytes: RTP, its authentication tag, UDP and IPv4.
-const HEADERS: u64 = 12 + 16 + 8 + 20;
+/// What a packet has beyond its payload, in bytes.
+const HEADERS: u64 = (header::FIXED_LEN + OVERHEAD) as u64;
 
 /// After a rest nothing begins with a past that takes longer to be sent: a new keyframe comes sooner.
 const LONGEST_PAST: Duration = Duration::from_millis(500);

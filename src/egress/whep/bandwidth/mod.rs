@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use acknowledged::Acknowledged;
 pub use config::BandwidthConfig;
 pub(super) use pace::Pace;
-pub(super) use stamps::Stamps;
+pub(super) use stamps::{OVERHEAD, Stamps};
 
 use allocation::{Allocation, Share};
 use delay::{Delays, Usage};

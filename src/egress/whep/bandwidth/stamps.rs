@@ -5,8 +5,8 @@ use super::Bandwidth;
 /// So long after a step down, what was left is not repeated.
 const FLED_TIME: i64 = 3_000_000;
 
-/// Beyond the packet: its authentication tag, UDP and IPv4.
-const OVERHEAD: usize = 16 + 8 + 20;
+/// Beyond the packet, in bytes: its authentication tag, UDP and IPv4.
+pub(in crate::egress::whep) const OVERHEAD: usize = 16 + 8 + 20;
 
 /// Gives packets their numbers.
 pub(in crate::egress::whep) struct Stamps<'a> {
