@@ -1,4 +1,5 @@
-//! The answer to a WHIP offer (RFC 9725): we receive all that is offered, or refuse the offer.
+//! The answer to a WHIP offer (RFC 9725): we receive all that is offered, or refuse the offer. An m-line that
+//! the publisher itself keeps `inactive` is answered so (RFC 3264, section 6.1), as long as another sends.
 //!
 //! Of simulcast (RFC 8853) every layer is taken: OBS stops where one is left out. `abs-send-time` is
 //! not answered: arrival times go back by `transport-cc`, and nobody else would read it.
@@ -26,14 +27,20 @@ pub fn accept_publisher(
 ) -> Result<Accepted<PublisherSpec>, Refusal> {
     let mut sections = Vec::with_capacity(offer.media.len());
     let mut tracks: Vec<PublishedTrack> = Vec::new();
+    let mut silent = None;
     let dtls_role = answer::check_transport(offer, local)?;
     for section in &offer.media {
         let Some(kind) = section.kind.filter(|_| section.is_active()) else {
             sections.push(SectionAnswer::Rejected);
             continue;
         };
-        if !section.direction.sends() {
-            let direction = section.direction;
+        let direction = section.direction;
+        if direction == Direction::Inactive {
+            silent.get_or_insert(Refusal::NotSending { kind, direction });
+            sections.push(SectionAnswer::Inactive);
+            continue;
+        }
+        if !direction.sends() {
             return Err(Refusal::NotSending { kind, direction });
         }
         if tracks.iter().any(|track| track.info.kind() == kind) {
@@ -45,7 +52,7 @@ pub fn accept_publisher(
         sections.push(SectionAnswer::Media(answer));
     }
     if tracks.is_empty() {
-        return Err(Refusal::NothingPublished);
+        return Err(silent.unwrap_or(Refusal::NothingPublished));
     }
     Ok(Accepted {
         answer: answer::write(offer, local, dtls_role, &sections)?,

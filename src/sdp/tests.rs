@@ -393,6 +393,39 @@ fn lines_without_a_track_are_inactive() {
 }
 
 #[test]
+fn an_inactive_half_does_not_keep_the_other_from_being_published() {
+    let whole = String::from_utf8(fixtures::offer("whip-obs-30.2.3").body).unwrap();
+    let (audio, video) = whole.split_once("m=video").unwrap();
+    let silence = |half: &str| {
+        assert!(half.contains("a=sendonly"));
+        half.replace("a=sendonly", "a=inactive")
+    };
+    for (offer, kind, mid) in [
+        (
+            format!("{}m=video{video}", silence(audio)),
+            MediaKind::Video,
+            "1",
+        ),
+        (
+            format!("{audio}m=video{}", silence(video)),
+            MediaKind::Audio,
+            "0",
+        ),
+    ] {
+        let offer = parse(&offer);
+        let accepted = publish(&offer).unwrap();
+        check_answer("one half", &offer, &accepted.answer);
+        assert_eq!(accepted.answer.matches("a=inactive\r\n").count(), 1);
+        assert_eq!(accepted.answer.matches("a=recvonly\r\n").count(), 1);
+        assert!(accepted.answer.contains("a=group:BUNDLE 0 1\r\n"));
+        let tracks = accepted.spec.tracks;
+        assert_eq!(tracks.len(), 1);
+        assert_eq!((tracks[0].info.kind(), &*tracks[0].mid), (kind, mid));
+        assert_eq!(tracks[0].info.id, TrackId(0));
+    }
+}
+
+#[test]
 fn data_channels_are_tolerated_and_rejected() {
     let obs = String::from_utf8(fixtures::offer("whip-obs-30.2.3").body).unwrap();
     let obs = obs.replace("BUNDLE 0 1", "BUNDLE 0 1 2");
