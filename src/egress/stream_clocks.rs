@@ -9,6 +9,8 @@
 //! All layers move together when the publisher tells its wall clock for the first time, and when it sets it.
 //! Pure state; the caller knows the time.
 
+mod capture;
+
 use std::time::{Duration, Instant};
 
 use super::{SenderClock, ntp_duration};
@@ -31,6 +33,8 @@ pub struct StreamClocks {
     tracks: Vec<Track>,
     /// What the wall clock says when a packet comes.
     arrivals: Option<Arrivals>,
+    /// The publisher has set its wall clock, from which that of viewers differs since.
+    was_set: bool,
 }
 
 #[derive(Debug)]
@@ -38,6 +42,8 @@ struct Track {
     clock_rate: u32,
     /// By [`LayerId`].
     layers: [Option<Layer>; LayerId::MAX_LAYERS],
+    /// When layers are to tell when they were captured.
+    due: capture::Due,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -76,10 +82,12 @@ impl StreamClocks {
         let track = |clock_rate| Track {
             clock_rate,
             layers: [None; LayerId::MAX_LAYERS],
+            due: capture::Due::default(),
         };
         Self {
             tracks: clock_rates.into_iter().map(track).collect(),
             arrivals: None,
+            was_set: false,
         }
     }
 
@@ -165,6 +173,7 @@ impl StreamClocks {
             None => (told.ahead_of_arrival(|at| arrivals.ntp_of(at)), false),
         };
         tell(track, layer, told);
+        self.was_set |= was_set && moved != 0;
         if moved != 0 {
             self.go_along((track, layer), moved, was_set, tell);
         }

@@ -1,6 +1,7 @@
 //! RTP as it stands on the wire (RFC 3550): pure parsing and arithmetic, no state of a session.
 
 pub(crate) mod bits;
+mod capture_time;
 pub mod codec;
 pub mod extension;
 pub(crate) mod h264;
@@ -13,6 +14,7 @@ pub mod sequence;
 pub mod transport_feedback;
 pub mod vp8;
 
+pub use capture_time::CaptureTime;
 pub use codec::{Codec, MediaKind};
 pub use extension::{Extension, ExtensionMap, PlayoutDelay};
 pub use header::{Header, HeaderError};

@@ -28,7 +28,10 @@ impl State {
             counters.discarded.add(1);
             return;
         };
-        let Source::Publisher { recycler, .. } = &mut stream.source else {
+        let Source::Publisher {
+            recycler, clocks, ..
+        } = &mut stream.source
+        else {
             return;
         };
         let mut allocated = 0;
@@ -43,6 +46,7 @@ impl State {
         };
         match publisher.handle_rtp(now, bytes, filling) {
             Ingested::Media => {
+                clocks.stamp(filling);
                 let key = session.stream;
                 if let Some(flow) = &mut session.flow
                     && flow.handle_media(now)

@@ -1,8 +1,8 @@
 //! What the peers' offers and the gateway's answers would have agreed on.
 
 use super::{
-    AUDIO, AUDIO_PAYLOAD_TYPE, REPAIRED_RID_EXTENSION, RID_EXTENSION, RIDS, RTX_PAYLOAD_TYPE,
-    TRANSPORT_EXTENSION, VIDEO, VIDEO_PAYLOAD_TYPE,
+    AUDIO, AUDIO_PAYLOAD_TYPE, CAPTURE_EXTENSION, REPAIRED_RID_EXTENSION, RID_EXTENSION, RIDS,
+    RTX_PAYLOAD_TYPE, TRANSPORT_EXTENSION, VIDEO, VIDEO_PAYLOAD_TYPE,
 };
 use crate::rtp::{Codec, Extension, ExtensionMap};
 use crate::sdp::{
@@ -31,6 +31,7 @@ pub(super) fn publisher(rtx: bool, layers: usize) -> PublisherSpec {
 pub(super) fn subscriber(ssrcs: [u32; 3], rtx: bool) -> SubscriberSpec {
     let mut extensions = ExtensionMap::default();
     extensions.set(Extension::TransportSequenceNumber, TRANSPORT_EXTENSION);
+    extensions.set(Extension::AbsCaptureTime, CAPTURE_EXTENSION);
     let track = |track, codec: Codec, payload_type, ssrc, rtx: Option<(u8, u32)>| SubscribedTrack {
         track,
         kind: codec.kind(),

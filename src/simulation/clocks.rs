@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::network::Weather;
 use super::tests::steady_clock;
-use super::viewer::WatchingPeer;
+use super::viewer::{Capture, WatchingPeer};
 use super::world::World;
 use super::{AUDIO, VIDEO};
 
@@ -123,5 +123,64 @@ fn a_publisher_may_follow_that_says_nothing_of_its_clock() {
         world.run(seconds(8));
         in_step(world, world.now - seconds(6), 20.0, context);
         steady(world, context);
+    });
+}
+
+#[test]
+fn viewers_are_told_when_it_was_captured() {
+    for_seeds(|world, context| {
+        world.publisher_weather(USUAL);
+        world.add_viewer();
+        world.run(seconds(10));
+        // Not before there was a report by the publisher's clock: those by what was assumed are less exact.
+        let (viewer, begin) = (&world.viewers[0], world.now - seconds(6));
+        let captures = viewer.captures.iter().filter(|time| time.at > begin);
+        let captures: Vec<_> = captures.copied().collect();
+        for track in [AUDIO, VIDEO] {
+            let times = captures.iter().filter(|capture| capture.track == track);
+            let count = times.count();
+            assert!((5..=7).contains(&count), "{context}: {count} times");
+        }
+        let sent = |capture: &Capture| world.publisher.sent[&(capture.track, capture.got.id)].at;
+        let first = *world.publisher.sent.keys().next().unwrap();
+        for capture in &captures {
+            // By the clock of the publisher, and of both tracks by the same.
+            let since = capture.time.ntp.wrapping_sub(captures[0].time.ntp) as i64;
+            let was = |capture| (sent(capture) - world.publisher.sent[&first].at).as_secs_f64();
+            let error = since as f64 / 2f64.powi(32) - (was(capture) - was(&captures[0]));
+            assert!(error.abs() < 0.002, "{context}: {error} s");
+            // And by the clock of the reports that came before.
+            let reports = viewer.reports.iter().rev();
+            let mut known = reports.filter(|known| known.at <= capture.at);
+            let report = known.find(|known| known.track == capture.track).unwrap();
+            let rate = if capture.track == VIDEO { 90e3 } else { 48e3 };
+            let ticks = capture.got.timestamp.wrapping_sub(report.timestamp) as i32;
+            let offset = capture.time.offset.unwrap() as u64;
+            let by_ours = capture.time.ntp.wrapping_sub(offset);
+            let since = by_ours.wrapping_sub(report.ntp) as i64 as f64 / 2f64.powi(32);
+            let error = since - f64::from(ticks) / rate;
+            assert!(error.abs() < 0.002, "{context}: {error} s to the report");
+        }
+    });
+}
+
+#[test]
+fn nobody_is_told_by_the_clock_of_a_publisher_that_followed() {
+    for_seeds(|world, context| {
+        world.add_viewer();
+        world.run(seconds(4));
+        assert!(world.viewers[0].captures.len() >= 6, "{context}");
+        world.replace_publisher(Duration::ZERO);
+        world.run(seconds(1));
+        let (before, late) = (world.viewers[0].captures.len(), world.now);
+        world.add_viewer();
+        world.run(seconds(5));
+        assert_eq!(world.viewers[0].captures.len(), before, "{context}");
+        // Who came with that publisher sees its clock.
+        let times = world.viewers[1].captures.iter();
+        assert!(
+            times.filter(|time| time.at > late).count() >= 6,
+            "{context}"
+        );
     });
 }

@@ -188,6 +188,7 @@ impl Gateway {
             self.recycler.put(packet);
             return;
         }
+        self.clocks.stamp(filling);
         let (track, layer) = (packet.track, packet.layer);
         let local = &mut self.tracks[usize::from(track.0)].layers[usize::from(layer.0)];
         let wall = || WALL_CLOCK;

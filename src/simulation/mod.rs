@@ -67,6 +67,7 @@ type Datagram = (Path, Vec<u8>);
 const LARGE: u32 = 1 << 23;
 /// The header extension id of transport-wide numbers.
 const TRANSPORT_EXTENSION: u8 = 5;
+const CAPTURE_EXTENSION: u8 = 6;
 
 /// The first bytes of video payloads: of a keyframe's first packet, and of the others (H.264 slices).
 const KEYFRAME: u8 = 0x65;

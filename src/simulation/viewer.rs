@@ -13,12 +13,12 @@ pub(super) use asking::Asking;
 use super::decoder::Decoder;
 use super::gateway::{Admission, Peer};
 use super::{
-    AUDIO, AUDIO_PAYLOAD_TYPE, CHECKING, Datagram, KEEPING, KEYFRAME, RTX_PAYLOAD_TYPE,
-    TRANSPORT_EXTENSION, VIDEO, VIDEO_PAYLOAD_TYPE, id_of,
+    AUDIO, AUDIO_PAYLOAD_TYPE, CAPTURE_EXTENSION, CHECKING, Datagram, KEEPING, KEYFRAME,
+    RTX_PAYLOAD_TYPE, TRANSPORT_EXTENSION, VIDEO, VIDEO_PAYLOAD_TYPE, id_of,
 };
 use crate::ingest::transport_cc::Arrivals;
-use crate::rtp::Header;
 use crate::rtp::sequence::Unwrapper;
+use crate::rtp::{CaptureTime, Header};
 use crate::sdp::IceCredentials;
 use crate::stream::TrackId;
 use crate::transport::Path;
@@ -35,6 +35,7 @@ pub(super) struct WatchingPeer {
     next_check: Instant,
     pub(super) tracks: [Reception; 2],
     pub(super) reports: Vec<Report>,
+    pub(super) captures: Vec<Capture>,
     /// When a keyframe is asked for by mistake.
     pub(super) next_request: Option<Instant>,
     rtx_ssrc: u32,
@@ -70,6 +71,15 @@ pub(super) struct Report {
     pub(super) track: TrackId,
     pub(super) ntp: u64,
     pub(super) timestamp: u32,
+}
+
+/// When a packet that came was captured, as it says.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Capture {
+    pub(super) at: Instant,
+    pub(super) track: TrackId,
+    pub(super) got: Got,
+    pub(super) time: CaptureTime,
 }
 
 /// A packet that came.
@@ -111,6 +121,7 @@ impl WatchingPeer {
                 reception(AUDIO, admission.ssrcs[2]),
             ],
             reports: Vec::new(),
+            captures: Vec::new(),
             next_request: None,
             rtx_ssrc: admission.ssrcs[1],
             flood: None,
@@ -241,10 +252,15 @@ impl WatchingPeer {
 
     fn handle_rtp(&mut self, now: Instant, packet: &[u8]) {
         let header = Header::parse(packet).unwrap();
+        let mut captured = None;
         for (id, value) in header.extensions(packet) {
-            if let (TRANSPORT_EXTENSION, [high, low]) = (id, value) {
-                let number = u16::from_be_bytes([*high, *low]);
-                self.arrivals.record(now, number, header.ssrc);
+            match (id, value) {
+                (TRANSPORT_EXTENSION, [high, low]) => {
+                    let number = u16::from_be_bytes([*high, *low]);
+                    self.arrivals.record(now, number, header.ssrc);
+                }
+                (CAPTURE_EXTENSION, value) => captured = CaptureTime::from_bytes(value),
+                _ => {}
             }
         }
         let mut payload = header.payload(packet).unwrap();
@@ -268,6 +284,12 @@ impl WatchingPeer {
             marker: header.marker,
             keyframe: payload[0] == KEYFRAME,
         };
+        self.captures.extend(captured.map(|time| Capture {
+            at: now,
+            track: track.track,
+            got,
+            time,
+        }));
         let sequence = track.receive(now, number, got, is_repair, self.asking);
         if track.track == VIDEO {
             self.decoder.advance(now, &track.packets, sequence);

@@ -86,6 +86,21 @@ impl ExtensionValues {
         self.len = end as u8;
     }
 
+    /// Takes a value out and reads it; the others keep their order.
+    pub fn remove<R>(&mut self, extension: Extension, read: impl FnOnce(&[u8]) -> R) -> Option<R> {
+        let mut end = 0;
+        let range = self.iter().find_map(|(known, value)| {
+            let start = end;
+            end += 2 + value.len();
+            (known == extension).then_some(start..end)
+        })?;
+        let read = read(&self.buffer[range.start + 2..range.end]);
+        self.buffer
+            .copy_within(range.end..usize::from(self.len), range.start);
+        self.len -= range.len() as u8;
+        Some(read)
+    }
+
     /// The values in the order of [`Self::push`].
     pub fn iter(&self) -> impl Iterator<Item = (Extension, &[u8])> {
         let mut rest = &self.buffer[..usize::from(self.len)];
@@ -126,6 +141,27 @@ mod tests {
                 (Extension::AudioLevel, &[0x85][..]),
                 (Extension::PlayoutDelay, &[1, 2, 3]),
                 (Extension::ColorSpace, &[])
+            ]
+        );
+    }
+
+    #[test]
+    fn a_value_that_is_taken_out_leaves_its_room() {
+        let mut values = ExtensionValues::default();
+        values.push(Extension::AudioLevel, &[0x85]);
+        values.push(Extension::PlayoutDelay, &[1, 2, 3]);
+        values.push(Extension::ColorSpace, &[4; 80]);
+        let mut take = |extension| values.remove(extension, <[u8]>::to_vec);
+        assert_eq!(take(Extension::PlayoutDelay), Some(vec![1, 2, 3]));
+        assert_eq!(take(Extension::PlayoutDelay), None);
+        values.push(Extension::VideoContentType, &[5; 6]);
+        let all: Vec<_> = values.iter().collect();
+        assert_eq!(
+            all,
+            [
+                (Extension::AudioLevel, &[0x85][..]),
+                (Extension::ColorSpace, &[4; 80]),
+                (Extension::VideoContentType, &[5; 6])
             ]
         );
     }

@@ -97,6 +97,12 @@ impl Forwarder {
         }
     }
 
+    /// Sends capture times no longer. To be called right after [`Self::rebind`], as what is sent again must stay
+    /// the same.
+    pub(super) fn drop_capture_times(&mut self) {
+        self.rewriter.extensions.set(Extension::AbsCaptureTime, 0);
+    }
+
     pub(super) fn ssrc(&self) -> u32 {
         self.rewriter.ssrc
     }

@@ -167,6 +167,11 @@ impl Subscriber {
                 self.forwarders.push(forwarder);
             }
         }
+        // What they say goes by another clock than our reports now.
+        if self.wall.holds() {
+            let forwarders = self.forwarders.iter_mut();
+            forwarders.for_each(Forwarder::drop_capture_times);
+        }
     }
 
     /// Sends the packets of one layer on, if the subscriber takes that. The hot path: for each packet

@@ -28,6 +28,11 @@ impl WallClock {
         self.holds = self.last.is_some();
     }
 
+    /// Whether it may differ from the publisher's.
+    pub(super) fn holds(&self) -> bool {
+        self.holds
+    }
+
     /// The time to say at `now`, where the publisher's clock says `ntp`, or is assumed to. All tracks of a viewer
     /// are shifted by the same, so that they stay together.
     pub(super) fn read(&mut self, now: Instant, ntp: u64, is_told: bool) -> u64 {
