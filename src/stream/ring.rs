@@ -104,6 +104,11 @@ impl Ring {
             .filter(|packet| packet.sequence == sequence)
     }
 
+    /// Whether the ring reaches back no further than behind this number: its packet is not here and will not come.
+    pub fn has_passed(&self, sequence: u64) -> bool {
+        sequence < self.oldest
+    }
+
     /// How many numbers it reaches back.
     pub fn capacity(&self) -> usize {
         self.slots.len()

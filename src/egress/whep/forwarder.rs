@@ -2,6 +2,7 @@
 //! the track's layers it is, and what becomes of numbers and timestamps, is up to a [`Splice`].
 
 mod link;
+mod repair;
 
 use std::time::{Duration, Instant};
 
@@ -12,11 +13,11 @@ use super::extension_block::ExtensionBlock;
 use super::outlet::Outlet;
 use super::pacer::Pacer;
 use super::pleas::Pleas;
-use super::retransmission::{Retransmitter, Rtx};
+use super::retransmission::{Repetition, Retransmitter, Rtx};
 use super::tally::Tally;
 use crate::egress::SenderClock;
 use crate::egress::splice::{Origin, Passed, Shift, Splice};
-use crate::rtp::{Extension, ExtensionMap, header};
+use crate::rtp::{Extension, ExtensionMap, MediaKind, header};
 use crate::sdp::SubscribedTrack;
 use crate::stream::{LayerChoice, LayerId, Packet, RankedLayer, Ring, TrackId};
 
@@ -25,6 +26,8 @@ use crate::stream::{LayerChoice, LayerId, Packet, RankedLayer, Ring, TrackId};
 pub(super) struct Forwarder {
     /// None while the stream has nothing for this m-line.
     track: Option<TrackId>,
+    /// Of the m-line, whatever its track.
+    kind: MediaKind,
     mid: Box<str>,
     choice: Choice,
     splice: Splice,
@@ -55,6 +58,7 @@ impl Forwarder {
         let first_sequence = u64::from(first_sequence & 0x7FFF);
         Self {
             track: Some(track.track),
+            kind: track.kind,
             mid: track.mid.as_str().into(),
             choice: Choice::default(),
             splice: Splice::new(
@@ -210,13 +214,6 @@ impl Forwarder {
         &mut self.tally
     }
 
-    /// Whether a keyframe that the viewer asks for may be asked of the publisher.
-    pub(super) fn grants_keyframe(&mut self, now: Instant) -> bool {
-        let granted = self.pleas.grant(now);
-        self.tally.keyframes_refused += u64::from(!granted);
-        granted
-    }
-
     /// Sends on what is to be sent of some packets of a layer.
     pub(super) fn forward<'a>(
         &mut self,
@@ -249,8 +246,8 @@ impl Forwarder {
         passed
     }
 
-    /// Answers a NACK for our sequence `number` out of the rings of the layers. Returns whether
-    /// something was sent: not the same packet twice within `interval`.
+    /// Answers a NACK for our sequence `number` out of the rings of the layers, not with the same packet twice
+    /// within `interval`.
     pub(super) fn retransmit<'r>(
         &mut self,
         now: Instant,
@@ -259,7 +256,7 @@ impl Forwarder {
         ring: impl Fn(LayerId) -> Option<&'r Ring>,
         stamps: Option<Stamps<'_>>,
         outlet: &mut impl Outlet,
-    ) -> bool {
+    ) -> Repetition {
         let found = self.splice.origin(number).and_then(|origin| {
             let packet = ring(origin.layer)?.get(origin.source)?;
             Some((origin, packet))
@@ -272,7 +269,7 @@ impl Forwarder {
             found.filter(|(origin, _)| self.retransmitter.may_repeat(now, origin.own, interval))
         else {
             self.tally.retransmissions_missed += 1;
-            return false;
+            return self.why_missed(number, ring);
         };
         self.tally.retransmissions += 1;
         match self.retransmitter.next() {
@@ -286,7 +283,7 @@ impl Forwarder {
                 self.rewriter.send(packet, origin.own, &shift, None, outlet);
             }
         }
-        true
+        Repetition::Sent
     }
 }
 

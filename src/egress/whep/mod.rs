@@ -27,7 +27,7 @@ use adaptation::Adaptation;
 use catch_up::Pace;
 use forwarder::Forwarder;
 use reports::RoundTrip;
-use retransmission::Budget;
+use retransmission::{Budget, Repetition};
 use wall_clock::WallClock;
 
 use super::SenderClock;
@@ -306,6 +306,7 @@ impl Subscriber {
                     return;
                 };
                 let interval = retransmission::interval(round_trip.measured());
+                let mut gone = None;
                 for number in lost.iter() {
                     if !budget.spend() {
                         forwarder.tally_mut().retransmissions_refused += 1;
@@ -313,9 +314,17 @@ impl Subscriber {
                     }
                     let stamps = adaptation.active().map(|bandwidth| bandwidth.stamps(now));
                     let ring = |layer| ring(track, layer);
-                    if !forwarder.retransmit(now, number, interval, ring, stamps, outlet) {
-                        budget.refund();
+                    match forwarder.retransmit(now, number, interval, ring, stamps, outlet) {
+                        Repetition::Sent => {}
+                        Repetition::None => budget.refund(),
+                        Repetition::Gone(own) => {
+                            budget.refund();
+                            gone = gone.max(Some(own));
+                        }
                     }
+                }
+                if gone.is_some_and(|own| forwarder.grants_keyframe_for(now, own)) {
+                    wanted.insert(track, forwarder.splice().target());
                 }
             }
             ReceiverFeedback::TransportWide(feedback) => {

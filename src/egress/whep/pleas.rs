@@ -13,6 +13,8 @@ const BURST: u32 = 3;
 pub(super) struct Pleas {
     /// When as many as [`BURST`] may come again; none before the first.
     full_at: Option<Instant>,
+    /// What was lost up to this number of ours needs no other keyframe than the one that was asked for.
+    covered: Option<u64>,
 }
 
 impl Pleas {
@@ -24,6 +26,16 @@ impl Pleas {
             self.full_at = Some(full_at + INTERVAL);
         }
         granted
+    }
+
+    /// Takes it for a plea that packet `own` is missed and can't be sent again, where the packets up to `newest`
+    /// were sent. One plea does for all of them: its keyframe comes after.
+    pub(super) fn grant_for_loss(&mut self, now: Instant, own: u64, newest: u64) -> bool {
+        if self.covered.is_some_and(|covered| own <= covered) || !self.grant(now) {
+            return false;
+        }
+        self.covered = Some(newest);
+        true
     }
 }
 
@@ -44,5 +56,20 @@ mod tests {
         assert_eq!(granted(&mut pleas, 3_000), 1);
         assert_eq!(granted(&mut pleas, 9_000), 2);
         assert_eq!(granted(&mut pleas, 100_000), 3);
+    }
+
+    #[test]
+    fn losses_before_a_keyframe_that_was_asked_for_are_one_plea() {
+        let now = Instant::now();
+        let mut pleas = Pleas::default();
+        assert!(pleas.grant_for_loss(now, 10, 20));
+        for own in [10, 11, 9, 20] {
+            assert!(!pleas.grant_for_loss(now, own, 30));
+        }
+        assert!(pleas.grant_for_loss(now, 21, 30));
+        assert!(pleas.grant_for_loss(now, 31, 40));
+        // The bound holds, and what was refused is not covered.
+        assert!(!pleas.grant_for_loss(now, 41, 50));
+        assert!(pleas.grant_for_loss(now + INTERVAL, 41, 50));
     }
 }

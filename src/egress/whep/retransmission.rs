@@ -21,6 +21,18 @@ pub(super) fn interval(round_trip: Option<Duration>) -> Duration {
         .clamp(MIN_INTERVAL, MAX_INTERVAL)
 }
 
+/// What came of a request for a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Repetition {
+    /// It was sent again.
+    Sent,
+    /// Nothing was sent: it was a moment ago, or it is not needed, or nobody has it yet.
+    None,
+    /// Nothing was sent, and nothing ever will be: no ring has our packet of this number any more, and pictures
+    /// need it until a keyframe comes.
+    Gone(u64),
+}
+
 /// The RTX stream of one forwarder, if there is one, and what it repeated of late.
 #[derive(Debug)]
 pub(super) struct Retransmitter {

@@ -468,3 +468,62 @@ proptest! {
         prop_assert_eq!(header.payload(bytes).unwrap(), &[0xAB; 100]);
     }
 }
+
+#[test]
+fn a_lost_packet_that_no_ring_has_any_more_costs_one_keyframe() {
+    let (mut sent, now) = (Sent::default(), Instant::now());
+    let mut subscriber = subscriber(true, 0);
+    let cache = KeyframeCache {
+        bytes: 64 * 1024,
+        age: Duration::from_secs(5),
+    };
+    let picture = |index: u64, keyframe| Packet {
+        keyframe,
+        timestamp: index as u32 * 3_000,
+        received: now + Duration::from_millis(33 * index),
+        ..packet(70_000 + index)
+    };
+    let pass = |subscriber: &mut Subscriber, ring: &mut Ring, sent: &mut Sent, packet: Packet| {
+        send(
+            subscriber,
+            packet.received,
+            std::slice::from_ref(&packet),
+            sent,
+        );
+        ring.insert(packet.into(), drop);
+    };
+    let mut ring = Ring::new(16, cache);
+    // So long that the keyframe is too old to be kept.
+    for index in 0..200 {
+        pass(
+            &mut subscriber,
+            &mut ring,
+            &mut sent,
+            picture(index, index == 0),
+        );
+    }
+    let mut ask = |subscriber: &mut Subscriber, ring: &Ring, number| {
+        let wanted = subscriber.handle_rtcp(now, &nack(1111, number), |_, _| Some(ring), &mut sent);
+        wanted.iter().collect::<Vec<_>>()
+    };
+    assert_eq!(ask(&mut subscriber, &ring, 190), [], "it is repeated");
+    assert_eq!(ask(&mut subscriber, &ring, 300), [], "it was never sent");
+    assert_eq!(ask(&mut subscriber, &ring, 100), [(VIDEO, LAYER)]);
+    // The one that was asked for mends these, too.
+    for number in [100, 101, 99] {
+        assert_eq!(ask(&mut subscriber, &ring, number), []);
+    }
+    let mut sent = Sent::default();
+    for index in 200..240 {
+        pass(
+            &mut subscriber,
+            &mut ring,
+            &mut sent,
+            picture(index, index == 210),
+        );
+    }
+    let wanted = subscriber.handle_rtcp(now, &nack(1111, 205), |_, _| Some(&ring), &mut sent);
+    assert_eq!(wanted.iter().count(), 0, "a keyframe has come since");
+    let (_, tally) = subscriber.tallies().next().unwrap();
+    assert_eq!((tally.retransmissions, tally.keyframes_refused), (1, 0));
+}

@@ -1,0 +1,48 @@
+//! When a packet can't be sent again, a keyframe is what helps.
+
+use std::time::Instant;
+
+use super::Forwarder;
+use crate::egress::whep::retransmission::Repetition;
+use crate::rtp::MediaKind;
+use crate::stream::{LayerId, Ring};
+
+impl Forwarder {
+    /// Whether a keyframe that the viewer asks for may be asked of the publisher.
+    pub(in crate::egress::whep) fn grants_keyframe(&mut self, now: Instant) -> bool {
+        let granted = self.pleas.grant(now);
+        self.tally.keyframes_refused += u64::from(!granted);
+        granted
+    }
+
+    /// Whether to ask the publisher for a keyframe because our packet `own` is gone, before the viewer does:
+    /// players try on for seconds. Costs as much of what it may ask for as a request of its own.
+    pub(in crate::egress::whep) fn grants_keyframe_for(&mut self, now: Instant, own: u64) -> bool {
+        let newest = self.splice.newest().unwrap_or(own);
+        self.pleas.grant_for_loss(now, own, newest)
+    }
+
+    /// Tells a packet that the rings have let go from one that is not needed, or not there yet.
+    pub(super) fn why_missed<'r>(
+        &self,
+        number: u16,
+        ring: impl Fn(LayerId) -> Option<&'r Ring>,
+    ) -> Repetition {
+        let Some(origin) = self.splice.origin(number) else {
+            return Repetition::None;
+        };
+        // Sound needs no keyframe; and a picture that is to begin anew has asked for its own.
+        let needs = self.kind == MediaKind::Video
+            && self.splice.current() == Some(origin.layer)
+            && !self.splice.waits_for_keyframe();
+        let is_gone = |ring: &Ring| {
+            // A keyframe behind it mends all.
+            let mended = |source| ring.start().is_some_and(|start| start.sequence > source);
+            ring.has_passed(origin.source) && !mended(origin.source)
+        };
+        match ring(origin.layer) {
+            Some(ring) if needs && is_gone(ring) => Repetition::Gone(origin.own),
+            _ => Repetition::None,
+        }
+    }
+}
