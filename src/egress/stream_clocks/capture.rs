@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Layer, StreamClocks};
+use super::StreamClocks;
 use crate::rtp::{CaptureTime, Extension};
 use crate::stream::{LayerId, Packet};
 
@@ -23,17 +23,13 @@ impl StreamClocks {
     /// Lets a packet say when it was captured only as far as that is true beside our sender reports. Where the
     /// publisher sends no capture times but has told its clock, one packet a second of each layer is given one.
     pub fn stamp(&mut self, packet: &mut Packet) {
-        let known = self.layer(packet.track, packet.layer);
+        let told = self.told(packet.track, packet.layer);
         let Some(due) = self
             .tracks
             .get_mut(usize::from(packet.track.0))
             .and_then(|track| track.due.get_mut(usize::from(packet.layer.0)))
         else {
             return;
-        };
-        let told = match known {
-            Some(Layer::Told(clock)) => Some(clock),
-            Some(Layer::Assumed { .. }) | None => None,
         };
         let published = packet
             .extensions
@@ -118,7 +114,7 @@ mod tests {
         }
 
         fn told(&self, timestamp: u32) -> u64 {
-            self.clocks.get(TRACK, LAYER).unwrap().ntp_of(timestamp)
+            self.clocks.told(TRACK, LAYER).unwrap().ntp_of(timestamp)
         }
     }
 
