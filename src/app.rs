@@ -4,6 +4,7 @@
 //! the shards, the control plane, then serve.
 //! Down: stop taking requests, close every session so that its peer sees it, end the threads.
 
+mod media_path;
 mod names;
 mod ports;
 mod streams;
@@ -18,13 +19,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use media_path::shard_config;
 use thumbnails::Stills;
 use tokio::sync::{mpsc, watch};
 
-use crate::config::{self, Secret, Settings};
+use crate::config::{Secret, Settings};
 use crate::egress::hls::{Library, LibrarySettings};
-use crate::egress::whep::BandwidthConfig;
 use crate::front::{Front, Tls, TlsError};
+use crate::gateway;
 use crate::http::{self, AppState, OriginsError, PlainHttp, Rules, Token, TokenError, Tokens};
 use crate::media::publish::SlateSettings;
 use crate::media::{self, HlsSettings, MediaError, Transcodes};
@@ -32,9 +34,7 @@ use crate::network::{self, Announcement, Candidates, Found, Listening, Search};
 use crate::rtp::Codec;
 use crate::sdp::{CodecPolicy, Leniency};
 use crate::shard::{self, ShardHandle, Shards};
-use crate::stream::KeyframeCache;
 use crate::transport::{Identity, IdentityError, Timeouts};
-use crate::{gateway, ingest};
 
 /// Why the gateway did not start or broke down.
 #[derive(Debug, thiserror::Error)]
@@ -247,45 +247,6 @@ fn announce(
     let (sender, candidates) = watch::channel(announcement.into());
     tokio::spawn(network::keep_current(media, listening, found, sender));
     (candidates, elsewhere)
-}
-
-fn shard_config(settings: &Settings, listen: SocketAddr) -> shard::Config {
-    let packets = settings.media.retransmission_packets;
-    shard::Config {
-        listen,
-        shards: settings.media.shards,
-        bandwidth: bandwidth_config(settings.media.bandwidth),
-        video_ring: packets.video,
-        audio_ring: packets.audio,
-        keyframe_cache: KeyframeCache {
-            bytes: settings.media.keyframe_cache_bytes,
-            age: settings.media.keyframe_cache_age,
-        },
-        catch_up_bitrate: settings.media.catch_up_bitrate,
-        tcp: shard::TcpLimits {
-            half_open: settings.limits.tcp_half_open_connections,
-            check_timeout: settings.limits.tcp_check_timeout,
-            queue_bytes: settings.limits.tcp_queue_bytes,
-        },
-        ingest: ingest::Config {
-            keyframe_request_interval: settings.media.keyframe_request_interval,
-            ..ingest::Config::default()
-        },
-    }
-}
-
-fn bandwidth_config(settings: config::Bandwidth) -> BandwidthConfig {
-    let bits = |kbps: usize| 1_000 * kbps as u64;
-    BandwidthConfig {
-        enabled: settings.enabled,
-        probing: settings.probing,
-        start: bits(settings.start_kbps),
-        floor: bits(settings.floor_kbps),
-        ceiling: bits(settings.ceiling_kbps),
-        pacing: settings.pacing,
-        queue_time: settings.pacing_queue_time,
-        queue_bytes: settings.pacing_queue_bytes as u64,
-    }
 }
 
 fn gateway_config(

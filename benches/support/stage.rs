@@ -74,6 +74,7 @@ impl Stage {
         let (events_to, events) = mpsc::unbounded_channel();
         let config = Config {
             bandwidth: tidegate::egress::whep::BandwidthConfig::default(),
+            viewers: Arc::default(),
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             shards,
             video_ring: rings.video,

@@ -61,6 +61,18 @@ pub(super) fn media(raw: raw::Media, http: SocketAddr, host: &Host) -> Result<Me
             )?,
         },
         bandwidth: bandwidth::bandwidth(raw.bandwidth)?,
+        reorder_tolerance: time(
+            "media.reorder_tolerance",
+            raw.reorder_tolerance,
+            Duration::from_millis(10),
+            Duration::from_millis(1)..=Duration::from_millis(200),
+        )?,
+        loss_timeout: time(
+            "media.loss_timeout",
+            raw.loss_timeout,
+            Duration::from_secs(1),
+            Duration::from_millis(50)..=Duration::from_secs(5),
+        )?,
         keyframe_cache_bytes: whole(
             "media.keyframe_cache_bytes",
             raw.keyframe_cache_bytes,

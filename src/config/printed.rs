@@ -59,6 +59,8 @@ impl From<&Settings> for Raw {
                     video: number(media.retransmission_packets.video),
                     audio: number(media.retransmission_packets.audio),
                 },
+                reorder_tolerance: time(media.reorder_tolerance),
+                loss_timeout: time(media.loss_timeout),
                 keyframe_cache_bytes: number(media.keyframe_cache_bytes),
                 keyframe_cache_age: time(media.keyframe_cache_age),
                 catch_up_bitrate: number(media.catch_up_bitrate as usize),
@@ -107,6 +109,8 @@ impl From<&Settings> for Raw {
                 tcp_check_timeout: time(limits.tcp_check_timeout),
                 tcp_queue_bytes: number(limits.tcp_queue_bytes),
                 answer_timeout: time(limits.answer_timeout),
+                viewer_retransmissions: number(limits.viewer_retransmissions),
+                viewer_keyframe_interval: time(limits.viewer_keyframe_interval),
             },
             hls: raw::Hls {
                 enabled: Some(hls.enabled.into()),

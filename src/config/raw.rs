@@ -34,6 +34,8 @@ pub(super) const KEYS: &[&str] = &[
     "media.keyframe_request_interval",
     "media.retransmission_packets.video",
     "media.retransmission_packets.audio",
+    "media.reorder_tolerance",
+    "media.loss_timeout",
     "media.keyframe_cache_bytes",
     "media.keyframe_cache_age",
     "media.catch_up_bitrate",
@@ -83,6 +85,8 @@ pub(super) const KEYS: &[&str] = &[
     "limits.tcp_check_timeout",
     "limits.tcp_queue_bytes",
     "limits.answer_timeout",
+    "limits.viewer_retransmissions",
+    "limits.viewer_keyframe_interval",
     "hls.enabled",
     "hls.segment_duration",
     "hls.part_duration",
@@ -168,6 +172,8 @@ pub(super) struct Media {
     pub(super) shards: Option<Value>,
     pub(super) keyframe_request_interval: Option<Value>,
     pub(super) retransmission_packets: RetransmissionPackets,
+    pub(super) reorder_tolerance: Option<Value>,
+    pub(super) loss_timeout: Option<Value>,
     pub(super) keyframe_cache_bytes: Option<Value>,
     pub(super) keyframe_cache_age: Option<Value>,
     pub(super) catch_up_bitrate: Option<Value>,
@@ -271,6 +277,8 @@ pub(super) struct Limits {
     pub(super) tcp_check_timeout: Option<Value>,
     pub(super) tcp_queue_bytes: Option<Value>,
     pub(super) answer_timeout: Option<Value>,
+    pub(super) viewer_retransmissions: Option<Value>,
+    pub(super) viewer_keyframe_interval: Option<Value>,
 }
 
 #[derive(Default, Deserialize, Serialize)]

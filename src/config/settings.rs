@@ -71,6 +71,10 @@ pub struct Media {
     pub keyframe_request_interval: Duration,
     /// What is kept for retransmission.
     pub retransmission_packets: RetransmissionPackets,
+    /// How late a publisher's packet may be before it is asked for again.
+    pub reorder_tolerance: Duration,
+    /// How long a publisher's packet is asked for before it is given up.
+    pub loss_timeout: Duration,
     /// How much of a video layer is kept since its last keyframe, in bytes, for viewers that come; 0 for
     /// nothing.
     pub keyframe_cache_bytes: usize,
@@ -191,6 +195,10 @@ pub struct Limits {
     pub tcp_queue_bytes: usize,
     /// How long a player may take to answer an offer of ours.
     pub answer_timeout: Duration,
+    /// Packets that a viewer may have repeated at once; in the long run half of what it gets.
+    pub viewer_retransmissions: usize,
+    /// How often a viewer may make us ask the publisher for a keyframe in the long run; three times at once.
+    pub viewer_keyframe_interval: Duration,
 }
 
 /// The HLS branch.
@@ -334,6 +342,8 @@ impl Default for Limits {
             tcp_check_timeout: Duration::from_secs(5),
             tcp_queue_bytes: 256 * 1024,
             answer_timeout: Duration::from_secs(30),
+            viewer_retransmissions: 2_048,
+            viewer_keyframe_interval: Duration::from_secs(3),
         }
     }
 }

@@ -197,6 +197,18 @@ fn limits(raw: raw::Limits) -> Result<Limits, Error> {
             default.answer_timeout,
             Duration::from_secs(1)..=Duration::from_secs(300),
         )?,
+        viewer_retransmissions: whole(
+            "limits.viewer_retransmissions",
+            raw.viewer_retransmissions,
+            default.viewer_retransmissions,
+            16..=65_536,
+        )?,
+        viewer_keyframe_interval: time(
+            "limits.viewer_keyframe_interval",
+            raw.viewer_keyframe_interval,
+            default.viewer_keyframe_interval,
+            Duration::from_millis(100)..=Duration::from_mins(1),
+        )?,
     })
 }
 

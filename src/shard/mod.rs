@@ -178,6 +178,8 @@ pub struct Config {
     pub ingest: crate::ingest::Config,
     /// How viewers get the layers that their links carry.
     pub bandwidth: crate::egress::whep::BandwidthConfig,
+    /// What a viewer may ask for.
+    pub viewers: Arc<crate::egress::whep::ViewerLimits>,
 }
 
 /// The running shards.

@@ -58,6 +58,7 @@ impl State {
                 self.enter_stream(stream, origin, &tracks, counters);
                 let mut subscriber = Subscriber::new(&spec, &cname, rand::random);
                 subscriber.set_bandwidth(&self.config.bandwidth);
+                subscriber.set_limits(&self.config.viewers);
                 (stream, Media::Subscriber(subscriber))
             }
         };

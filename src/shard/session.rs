@@ -30,6 +30,10 @@ pub(super) struct Session {
 }
 
 /// What a session does with media.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all are of the large kind, which is looked at for every packet"
+)]
 pub(super) enum Media {
     /// It sends us some. Boxed: there is one for hundreds of the others.
     Publisher(Box<Publisher>),

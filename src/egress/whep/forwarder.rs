@@ -52,7 +52,12 @@ struct Rewriter {
 }
 
 impl Forwarder {
-    pub(super) fn new(track: &SubscribedTrack, first_sequence: u32, timestamp_offset: u32) -> Self {
+    pub(super) fn new(
+        track: &SubscribedTrack,
+        pleas: Pleas,
+        first_sequence: u32,
+        timestamp_offset: u32,
+    ) -> Self {
         // Below 2^15, so that a loss right at the start can't confuse the receiver's
         // guess of the roll-over counter (RFC 3711, section 3.3.1).
         let first_sequence = u64::from(first_sequence & 0x7FFF);
@@ -71,7 +76,7 @@ impl Forwarder {
             pacer: None,
             rewriter: Rewriter::new(track, track.ssrc),
             retransmitter: Retransmitter::new(track.rtx_payload_type.zip(track.rtx_ssrc)),
-            pleas: Pleas::default(),
+            pleas,
             tally: Tally::default(),
         }
     }

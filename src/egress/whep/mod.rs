@@ -9,6 +9,7 @@ mod catch_up;
 mod choice;
 mod extension_block;
 mod forwarder;
+mod limits;
 mod outlet;
 mod pacer;
 mod pleas;
@@ -17,15 +18,18 @@ mod retransmission;
 mod tally;
 mod wall_clock;
 
+use std::sync::Arc;
 use std::time::Instant;
 
 pub use bandwidth::{BandwidthConfig, BandwidthStatus};
+pub use limits::ViewerLimits;
 pub use outlet::Outlet;
 pub use tally::Tally;
 
 use adaptation::Adaptation;
 use catch_up::Pace;
 use forwarder::Forwarder;
+use pleas::Pleas;
 use reports::RoundTrip;
 use retransmission::{Budget, Repetition};
 use wall_clock::WallClock;
@@ -43,6 +47,7 @@ const MAX_CHOICES: usize = 8;
 pub struct Subscriber {
     /// One a track that it takes, in no order that means something.
     forwarders: Vec<Forwarder>,
+    limits: Arc<ViewerLimits>,
     /// What retransmission may cost.
     budget: Budget,
     /// When the next sender reports are due; none before the first packet.
@@ -59,14 +64,17 @@ pub struct Subscriber {
 impl Subscriber {
     /// A viewer that has seen nothing yet. `entropy` gives its first sequence numbers and timestamps (RFC 3550, section 5.1).
     pub fn new(spec: &SubscriberSpec, cname: &str, mut entropy: impl FnMut() -> u32) -> Self {
+        let limits = Arc::<ViewerLimits>::default();
+        let pleas = Pleas::new(limits.keyframe_interval);
         let forwarders = spec
             .tracks
             .iter()
-            .map(|track| Forwarder::new(track, entropy(), entropy()))
+            .map(|track| Forwarder::new(track, pleas, entropy(), entropy()))
             .collect();
         Self {
             forwarders,
-            budget: Budget::default(),
+            budget: Budget::new(limits.retransmissions),
+            limits,
             report_at: None,
             wall: WallClock::default(),
             round_trip: Box::default(),
@@ -160,7 +168,8 @@ impl Subscriber {
                 .iter()
                 .any(|known| *known.mid() == *track.mid)
             {
-                let mut forwarder = Forwarder::new(track, entropy(), entropy());
+                let pleas = Pleas::new(self.limits.keyframe_interval);
+                let mut forwarder = Forwarder::new(track, pleas, entropy(), entropy());
                 for choice in &self.choices {
                     forwarder.want(choice);
                 }

@@ -2,15 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-/// One plea is granted every so often, in the long run.
-const INTERVAL: Duration = Duration::from_secs(3);
-
 /// So many are granted at once: a picture that is lost again and again is a bad moment, not a habit.
 const BURST: u32 = 3;
 
 /// Bounds what one viewer costs all the others: a keyframe goes to each of them.
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Pleas {
+    /// One is granted every so often, in the long run.
+    interval: Duration,
     /// When as many as [`BURST`] may come again; none before the first.
     full_at: Option<Instant>,
     /// What was lost up to this number of ours needs no other keyframe than the one that was asked for.
@@ -18,12 +17,21 @@ pub(super) struct Pleas {
 }
 
 impl Pleas {
+    /// None were made yet.
+    pub(super) fn new(interval: Duration) -> Self {
+        Self {
+            interval,
+            full_at: None,
+            covered: None,
+        }
+    }
+
     /// Takes a plea, if it may be granted.
     pub(super) fn grant(&mut self, now: Instant) -> bool {
         let full_at = self.full_at.map_or(now, |at| at.max(now));
-        let granted = full_at <= now + INTERVAL * (BURST - 1);
+        let granted = full_at <= now + self.interval * (BURST - 1);
         if granted {
-            self.full_at = Some(full_at + INTERVAL);
+            self.full_at = Some(full_at + self.interval);
         }
         granted
     }
@@ -43,10 +51,12 @@ impl Pleas {
 mod tests {
     use super::*;
 
+    const INTERVAL: Duration = Duration::from_secs(3);
+
     #[test]
     fn some_pleas_are_granted_at_once_and_then_one_each_interval() {
         let start = Instant::now();
-        let mut pleas = Pleas::default();
+        let mut pleas = Pleas::new(INTERVAL);
         let granted = |pleas: &mut Pleas, millis: u64| {
             let now = start + Duration::from_millis(millis);
             (0..5).filter(|_| pleas.grant(now)).count()
@@ -61,7 +71,7 @@ mod tests {
     #[test]
     fn losses_before_a_keyframe_that_was_asked_for_are_one_plea() {
         let now = Instant::now();
-        let mut pleas = Pleas::default();
+        let mut pleas = Pleas::new(INTERVAL);
         assert!(pleas.grant_for_loss(now, 10, 20));
         for own in [10, 11, 9, 20] {
             assert!(!pleas.grant_for_loss(now, own, 30));

@@ -121,14 +121,22 @@ impl Retransmitter {
 pub(super) struct Budget {
     /// In halves of a packet.
     halves: u32,
+    capacity: u32,
 }
 
 impl Budget {
-    const CAPACITY: u32 = 2 * 2048;
+    /// So many packets at once.
+    pub(super) fn new(packets: u32) -> Self {
+        let capacity = packets.saturating_mul(2);
+        Self {
+            halves: capacity,
+            capacity,
+        }
+    }
 
     /// Counts packets sent.
     pub(super) fn earn(&mut self, packets: u32) {
-        self.halves = self.halves.saturating_add(packets).min(Self::CAPACITY);
+        self.halves = self.halves.saturating_add(packets).min(self.capacity);
     }
 
     /// Takes the price of one retransmission, when there is as much.
@@ -145,13 +153,5 @@ impl Budget {
     /// Gives the price of one retransmission back: nothing was sent for it.
     pub(super) fn refund(&mut self) {
         self.earn(2);
-    }
-}
-
-impl Default for Budget {
-    fn default() -> Self {
-        Self {
-            halves: Self::CAPACITY,
-        }
     }
 }

@@ -63,6 +63,18 @@ fn keyframe(sequence: u64) -> Packet {
     }
 }
 
+fn pli(ssrc: u32) -> Vec<u8> {
+    use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
+    use rtc::shared::marshal::Marshal as _;
+    PictureLossIndication {
+        sender_ssrc: 0,
+        media_ssrc: ssrc,
+    }
+    .marshal()
+    .unwrap()
+    .to_vec()
+}
+
 fn nack(ssrc: u32, lost: u16) -> Vec<u8> {
     use rtc::rtcp::transport_feedbacks::transport_layer_nack::{NackPair, TransportLayerNack};
     use rtc::shared::marshal::Marshal as _;
@@ -388,14 +400,7 @@ fn a_choice_before_there_is_a_track_is_kept_for_it() {
 
 #[test]
 fn pictures_are_asked_for_by_track() {
-    use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
-    use rtc::shared::marshal::Marshal as _;
-    let pli = PictureLossIndication {
-        sender_ssrc: 0,
-        media_ssrc: 1111,
-    }
-    .marshal()
-    .unwrap();
+    let pli = pli(1111);
     let mut subscriber = subscriber(true, 0);
     let mut ask = |now| {
         let sent = &mut Sent::default();
@@ -526,4 +531,41 @@ fn a_lost_packet_that_no_ring_has_any_more_costs_one_keyframe() {
     assert_eq!(wanted.iter().count(), 0, "a keyframe has come since");
     let (_, tally) = subscriber.tallies().next().unwrap();
     assert_eq!((tally.retransmissions, tally.keyframes_refused), (1, 0));
+}
+
+#[test]
+fn a_viewer_may_ask_for_as_much_as_is_set() {
+    let (mut sent, now) = (Sent::default(), Instant::now());
+    let mut subscriber = subscriber(true, 0);
+    subscriber.set_limits(&Arc::new(ViewerLimits {
+        retransmissions: 2,
+        keyframe_interval: Duration::from_secs(10),
+    }));
+    let mut ring = Ring::new(16, KeyframeCache::OFF);
+    for sequence in 70_000..70_004 {
+        let packet = keyframe(sequence);
+        send(
+            &mut subscriber,
+            now,
+            std::slice::from_ref(&packet),
+            &mut sent,
+        );
+        ring.insert(packet.into(), drop);
+    }
+    for number in 0..4 {
+        subscriber.handle_rtcp(now, &nack(1111, number), |_, _| Some(&ring), &mut sent);
+    }
+    let granted = (0..60).filter(|second| {
+        let now = now + Duration::from_secs(*second);
+        let wanted = subscriber.handle_rtcp(now, &pli(1111), |_, _| Some(&ring), &mut sent);
+        wanted.iter().count() == 1
+    });
+    assert_eq!(
+        granted.count(),
+        3 + 5,
+        "three at once, and one each ten seconds"
+    );
+    let (_, tally) = subscriber.tallies().next().unwrap();
+    let repeated = (tally.retransmissions, tally.retransmissions_refused);
+    assert_eq!(repeated, (2, 2));
 }

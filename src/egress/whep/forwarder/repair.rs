@@ -3,11 +3,17 @@
 use std::time::Instant;
 
 use super::Forwarder;
+use crate::egress::whep::pleas::Pleas;
 use crate::egress::whep::retransmission::Repetition;
 use crate::rtp::MediaKind;
 use crate::stream::{LayerId, Ring};
 
 impl Forwarder {
+    /// Other bounds of what the viewer may ask for.
+    pub(in crate::egress::whep) fn set_pleas(&mut self, pleas: Pleas) {
+        self.pleas = pleas;
+    }
+
     /// Whether a keyframe that the viewer asks for may be asked of the publisher.
     pub(in crate::egress::whep) fn grants_keyframe(&mut self, now: Instant) -> bool {
         let granted = self.pleas.grant(now);
