@@ -6,14 +6,11 @@
 //! of this machine, for which no limit of one address holds. Scheme and host as a proxy got them are not needed: our URLs are paths.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::{ConnectInfo, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, header};
-use axum::middleware::Next;
-use axum::response::Response;
 use ipnet::IpNet;
 
 use crate::gateway::Client;
@@ -109,12 +106,8 @@ pub(super) fn is_forwarded(headers: &HeaderMap) -> bool {
     marks.iter().any(|name| headers.contains_key(name)) || headers.contains_key("x-real-ip")
 }
 
-/// Middleware: finds out who asks.
-pub(super) async fn identify(
-    State(proxies): State<Arc<Proxies>>,
-    mut request: Request,
-    next: Next,
-) -> Response {
+/// Finds out who asks, for [`of`].
+pub(super) fn identify(proxies: &Proxies, request: &mut Request) {
     if let Some(ConnectInfo(peer)) = request.extensions().get::<ConnectInfo<SocketAddr>>() {
         let peer = peer.ip();
         proxies.point_out(peer, request.headers());
@@ -122,7 +115,6 @@ pub(super) async fn identify(
         let client = proxies.client(peer, request.headers());
         request.extensions_mut().insert(client);
     }
-    next.run(request).await
 }
 
 /// Who asks, for the control plane. What was not asked over a connection comes from this process.

@@ -1,9 +1,7 @@
 //! Cross-origin use of the API (the Fetch standard, "CORS protocol").
 
-use std::sync::Arc;
-
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -75,11 +73,7 @@ pub(super) fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
 }
 
 /// Adds the CORS headers to every answer, and turns that to a preflight into a 204.
-pub(super) async fn add_headers(
-    State(origins): State<Arc<Origins>>,
-    request: Request,
-    next: Next,
-) -> Response {
+pub(super) async fn add_headers(origins: &Origins, request: Request, next: Next) -> Response {
     let preflight = is_preflight(request.method(), request.headers());
     let allowed = origins.allow(request.headers().get(header::ORIGIN));
     let mut response = next.run(request).await;
@@ -87,7 +81,7 @@ pub(super) async fn add_headers(
         response = without_content(&response);
     }
     let headers = response.headers_mut();
-    if matches!(*origins, Origins::Only(_)) {
+    if matches!(origins, Origins::Only(_)) {
         headers.append(header::VARY, HeaderValue::from_static("Origin"));
     }
     let Some(origin) = allowed else {

@@ -135,27 +135,26 @@ fn authorize(
 }
 
 /// A playlist, compressed for who takes that, or nothing for who has it.
-fn playlist(rendered: &Rendered, control: String, request: &Parts) -> Response {
+fn playlist(rendered: &Rendered, control: HeaderValue, request: &Parts) -> Response {
     let compress = cache::takes_gzip(&request.headers);
     let tag = format!("\"{}{}\"", rendered.tag, if compress { "-gz" } else { "" });
     let known = cache::is_known(&request.headers, &tag);
-    let headers = [
-        (header::CONTENT_TYPE, PLAYLIST.to_owned()),
-        (header::CACHE_CONTROL, control),
-        (header::ETAG, tag),
-        (header::VARY, "Accept-Encoding".to_owned()),
-    ];
-    if known {
-        return (StatusCode::NOT_MODIFIED, headers).into_response();
+    let mut response = match (known, compress) {
+        (true, _) => StatusCode::NOT_MODIFIED.into_response(),
+        (false, false) => rendered.text.clone().into_response(),
+        (false, true) => rendered.gzip().into_response(),
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PLAYLIST));
+    headers.insert(header::CACHE_CONTROL, control);
+    if let Ok(tag) = HeaderValue::try_from(tag) {
+        headers.insert(header::ETAG, tag);
     }
-    if !compress {
-        return (headers, rendered.text.clone()).into_response();
+    headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+    if compress && !known {
+        let encoding = HeaderValue::from_static("gzip");
+        headers.insert(header::CONTENT_ENCODING, encoding);
     }
-    let mut response = (headers, rendered.gzip()).into_response();
-    let encoding = HeaderValue::from_static("gzip");
-    response
-        .headers_mut()
-        .insert(header::CONTENT_ENCODING, encoding);
     response
 }
 
@@ -169,19 +168,22 @@ fn media(
         MediaFile::Init | MediaFile::Segment => Kind::Segment,
         MediaFile::Part => Kind::Part,
     };
-    let headers = [
-        (header::CONTENT_TYPE, media.content_type.to_owned()),
-        (
-            header::CACHE_CONTROL,
-            caching.control(kind, target_duration),
-        ),
-        (header::ACCEPT_RANGES, "bytes".to_owned()),
-    ];
     let range = request
         .headers
         .get(header::RANGE)
         .and_then(|v| v.to_str().ok());
-    Ok((headers, body::answer(&media.body, range)?).into_response())
+    let mut response = body::answer(&media.body, range)?;
+    let headers = response.headers_mut();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static(media.content_type),
+    );
+    headers.insert(
+        header::CACHE_CONTROL,
+        caching.control(kind, target_duration),
+    );
+    headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    Ok(response)
 }
 
 /// RFC 8216, section 4.

@@ -102,8 +102,10 @@ impl AppState {
 /// The routes of the server. In process: it binds nothing and starts nothing.
 pub fn router(state: AppState) -> Router {
     let settings = &state.settings;
-    let origins = Arc::new(settings.origins.clone());
-    let proxies = Arc::new(Proxies::new(settings.trusted_proxies.clone()));
+    let surroundings = Arc::new(Surroundings {
+        origins: settings.origins.clone(),
+        proxies: Proxies::new(settings.trusted_proxies.clone()),
+    });
     let gate = Arc::new(Gate {
         limiter: Limiter::new(settings.address_rate, settings.token_rate),
         allow_query_token: settings.allow_query_token,
@@ -123,10 +125,7 @@ pub fn router(state: AppState) -> Router {
         .route("/healthz", get(|| async { "ok\n" }))
         .method_not_allowed_fallback(body::method_not_allowed)
         .fallback(body::no_route)
-        .layer(middleware::from_fn_with_state(origins, cors::add_headers))
-        .layer(middleware::from_fn(require_host))
-        .layer(middleware::from_fn_with_state(proxies, client::identify))
-        .layer(middleware::from_fn(log))
+        .layer(middleware::from_fn_with_state(surroundings, surround))
         .with_state(state)
 }
 
@@ -154,26 +153,63 @@ async fn limit_rate(State(gate): State<Arc<Gate>>, request: Request, next: Next)
     }
 }
 
-/// RFC 9112, section 3.2: a request of HTTP/1.1 without `Host` is answered with 400.
-async fn require_host(request: Request, next: Next) -> Response {
-    if request.version() == Version::HTTP_11 && !request.headers().contains_key(header::HOST) {
-        return Problem::NoHost.into_response();
-    }
-    next.run(request).await
+struct Surroundings {
+    origins: Origins,
+    proxies: Proxies,
 }
 
-/// One line a request. The route's pattern stands for the URL, which may hold a session id.
-async fn log(request: Request, next: Next) -> Response {
-    let start = Instant::now();
-    let method = request.method().clone();
-    let route = request.extensions().get::<MatchedPath>().cloned();
-    let response = next.run(request).await;
-    let route = route.as_ref().map_or("none", MatchedPath::as_str);
-    let (status, took) = (response.status(), Instant::now() - start);
-    if status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE {
-        tracing::warn!(%method, route, status = status.as_u16(), ?took, "request failed");
+/// What happens around every route. One layer does all of it, as each layer copies, for each request, all
+/// that it wraps.
+async fn surround(
+    State(surroundings): State<Arc<Surroundings>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let asked = Asked::of(&request);
+    client::identify(&surroundings.proxies, &mut request);
+    let response = if lacks_host(&request) {
+        Problem::NoHost.into_response()
     } else {
-        tracing::debug!(%method, route, status = status.as_u16(), ?took, "request");
-    }
+        cors::add_headers(&surroundings.origins, request, next).await
+    };
+    asked.log(response.status());
     response
+}
+
+/// RFC 9112, section 3.2: a request of HTTP/1.1 without `Host` is answered with 400.
+fn lacks_host(request: &Request) -> bool {
+    request.version() == Version::HTTP_11 && !request.headers().contains_key(header::HOST)
+}
+
+/// A request, for the log.
+struct Asked {
+    start: Instant,
+    method: Method,
+    route: Option<MatchedPath>,
+}
+
+impl Asked {
+    fn of(request: &Request) -> Self {
+        Self {
+            start: Instant::now(),
+            method: request.method().clone(),
+            route: request.extensions().get::<MatchedPath>().cloned(),
+        }
+    }
+
+    /// One line a request. The route's pattern stands for the URL, which may hold a session id.
+    fn log(self, status: StatusCode) {
+        let Self {
+            start,
+            method,
+            route,
+        } = self;
+        let route = route.as_ref().map_or("none", MatchedPath::as_str);
+        let took = Instant::now() - start;
+        if status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE {
+            tracing::warn!(%method, route, status = status.as_u16(), ?took, "request failed");
+        } else {
+            tracing::debug!(%method, route, status = status.as_u16(), ?took, "request");
+        }
+    }
 }

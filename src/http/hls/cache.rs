@@ -1,6 +1,6 @@
 //! How long caches may keep what (rfc8216bis, appendix B.1), and what a client has already.
 
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 
 /// Whether caches that many clients share may keep it.
 pub(super) struct Caching {
@@ -22,17 +22,17 @@ pub(super) enum Kind {
 
 impl Caching {
     /// The value of `Cache-Control`.
-    pub(super) fn control(&self, kind: Kind, target_duration: u64) -> String {
+    pub(super) fn control(&self, kind: Kind, target_duration: u64) -> HeaderValue {
         let seconds = match kind {
             Kind::Playlist => target_duration / 2,
             Kind::Blocking | Kind::Part => 6 * target_duration,
             Kind::Segment => SEGMENT,
         };
         if seconds == 0 {
-            return "no-cache".to_owned();
+            return NO_CACHE;
         }
         let scope = if self.public { "public" } else { "private" };
-        format!("{scope}, max-age={seconds}")
+        HeaderValue::try_from(format!("{scope}, max-age={seconds}")).unwrap_or(NO_CACHE)
     }
 }
 
@@ -55,6 +55,8 @@ pub(super) fn is_known(headers: &HeaderMap, tag: &str) -> bool {
     let mut tags = values.flat_map(|value| value.to_str().unwrap_or_default().split(','));
     tags.any(|known| known.trim().trim_start_matches("W/") == tag)
 }
+
+const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
 
 /// Seconds.
 const SEGMENT: u64 = 3600;
