@@ -425,7 +425,10 @@ fn b_frames_keep_the_rules() {
         let order = if index % 3 == 0 { 3 * frame } else { 0 };
         show.sample(VIDEO, time, order, index % 60 == 0);
     }
-    let (validator, _) = show.finish();
+    let (validator, parts) = show.finish();
+    // The date is that of the picture, which is shown later than it is decoded.
+    let first = parts.iter().find(|part| part.rendition == VIDEO).unwrap();
+    assert_eq!(first.time, WALL + 3 * frame);
     assert!(
         lengths(&validator, "video")[..9]
             .iter()
@@ -465,6 +468,33 @@ fn another_resolution_begins_at_once_on_all_renditions() {
         breaks(&validator, "video").iter().position(|is| *is),
         Some(4)
     );
+}
+
+#[test]
+fn dates_follow_the_clock_that_the_publisher_tells_late() {
+    let mut show = Show::new();
+    show.span(0, 8 * SECOND, SECOND / 25, 2 * SECOND);
+    let mut told = walls();
+    for id in RenditionId::all() {
+        told.set(id, Some(WALL - 130 * MILLI));
+    }
+    show.segmenter.handle_walls(told);
+    show.span(8 * SECOND, 20 * SECOND, SECOND / 25, 2 * SECOND);
+    let (validator, _) = show.finish();
+    for name in ["video", "audio"] {
+        assert!(!breaks(&validator, name).contains(&true), "{name}");
+        let segments = validator.segments(name);
+        let start = (WALL / SECOND) as f64;
+        let late = |number: usize| {
+            let date = segments[number].date.unwrap() - start - 2.0 * number as f64;
+            (date * 1000.0).round() as i64
+        };
+        // What is open keeps its date.
+        let late: Vec<_> = (0..10).map(late).collect();
+        let expected = [0, 0, 0, 0, -50, -100, -130, -130, -130, -130];
+        let near = |(late, expected): (&i64, i64)| (late - expected).abs() <= 1;
+        assert!(late.iter().zip(expected).all(near), "{name}: {late:?}");
+    }
 }
 
 #[test]

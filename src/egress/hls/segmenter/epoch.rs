@@ -14,6 +14,9 @@ pub(super) struct Epoch {
     pub(super) leader: RenditionId,
     /// Wall-clock time that is time zero in the segments.
     pub(super) zero: i64,
+    /// What the wall-clock times of the epoch lack, by what is known now: for dates only, as samples keep
+    /// their places.
+    pub(super) correction: i64,
     /// Segments that some rendition still works at, in order; the last may have no end yet.
     pub(super) spans: VecDeque<Span>,
     /// The number of its first segment.
@@ -33,6 +36,8 @@ pub(super) struct Span {
     pub(super) start: i64,
     /// The same for a leader with pictures: decode time, in its media time.
     pub(super) dts: i64,
+    /// [`Epoch::correction`] when it began: a segment has one date in all renditions.
+    pub(super) correction: i64,
     pub(super) end: Option<End>,
 }
 
@@ -56,6 +61,21 @@ impl Epoch {
     /// The wall-clock time of media time zero of a rendition.
     pub(super) fn wall(&self, rendition: RenditionId) -> i64 {
         self.walls.get(rendition).unwrap_or(0)
+    }
+
+    /// The date (ns since 1970) of an instant of a segment, in media time of a rendition.
+    pub(super) fn date(&self, rendition: RenditionId, segment: u64, time: i64) -> i64 {
+        let span = self.span(segment);
+        time + self.wall(rendition) + span.map_or(self.correction, |span| span.correction)
+    }
+
+    /// Takes a step towards dates by these walls. Players go by the dates, so they don't jump.
+    pub(super) fn correct(&mut self, walls: &Walls) {
+        let pair = self.walls.get(self.leader).zip(walls.get(self.leader));
+        if let Some((own, known)) = pair {
+            let lacks = known - own - self.correction;
+            self.correction += lacks.clamp(-LARGEST_STEP, LARGEST_STEP);
+        }
     }
 
     /// What turns media time of a rendition into time of the segments.
@@ -120,3 +140,5 @@ fn place(time: i64, span: &Span, frontier: i64) -> Place {
 const NEAR: i64 = 15_000_000;
 /// Rounding of timestamps.
 const ROUNDING: i64 = 1_000_000;
+/// By so much the date of a segment may be off from what follows of the one before (ns).
+const LARGEST_STEP: i64 = 50_000_000;

@@ -214,7 +214,7 @@ impl Line {
             } else {
                 joined.end
             };
-            let begin = samples.first().map_or(joined.end, |first| first.dts);
+            let begin = samples.first().map_or(joined.end, |first| first.pts);
             let body = fragment(&joined.init, samples, joined.end, offset, self.fragments)?;
             let after_first: usize = samples.iter().skip(1).map(|next| next.data.len()).sum();
             out.parts.push_back(Part {
@@ -223,7 +223,7 @@ impl Line {
                 discontinuity: epoch.is_first(joined.segment),
                 last: last && rest <= ROUNDING,
                 independent: samples.first().is_some_and(|first| first.keyframe),
-                time: begin + epoch.wall(id),
+                time: epoch.date(id, joined.segment, begin),
                 init: Arc::clone(&joined.init),
                 first_sample: body.len() - after_first,
                 body,

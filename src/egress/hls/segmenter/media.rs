@@ -42,7 +42,7 @@ pub struct Part {
     pub independent: bool,
     /// Bytes of `body` up to the end of its first sample.
     pub first_sample: usize,
-    /// The wall-clock time of its first sample, ns since 1970.
+    /// When its first sample is shown or heard, by the wall clock: ns since 1970.
     pub time: i64,
     /// What a player must read before it.
     pub init: Arc<Init>,

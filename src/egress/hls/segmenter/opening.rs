@@ -66,6 +66,7 @@ impl Segmenter {
             walls,
             leader,
             zero,
+            correction: 0,
             spans: VecDeque::new(),
             first: number,
             closing: false,
