@@ -226,8 +226,7 @@ impl Presentation {
 
     fn begin(&self) -> u64 {
         let mut state = self.lock();
-        state.begin();
-        let generation = state.generation;
+        let generation = state.begin();
         self.wake_all(state);
         generation
     }
@@ -270,11 +269,16 @@ pub struct Recording {
 }
 
 impl Recording {
-    /// Adds a part; ignored once another recording of the stream has begun.
+    /// Adds a part; ignored once another recording of the stream has one.
     pub fn push(&self, part: Part) {
-        let Some(mut state) = self.state() else {
-            return;
-        };
+        let mut state = self.presentation.lock();
+        if !state.writes(self.generation) {
+            if !state.may_write(self.generation) {
+                return;
+            }
+            self.presentation.wake_all(state);
+            state = self.presentation.lock();
+        }
         let rendition = part.rendition;
         state.push(part, &self.presentation.settings);
         let wakers = state.take_wakers(rendition);
@@ -290,9 +294,8 @@ impl Recording {
     /// Says that a rendition would be made if somebody asked for it: the multivariant playlist lists it.
     /// None takes the offer back.
     pub fn offer(&self, rendition: RenditionId, offer: Option<Offer>) {
-        if let Some(mut state) = self.state() {
-            state.set_offer(rendition, offer);
-        }
+        let mut state = self.presentation.lock();
+        state.set_offer(self.generation, rendition, offer);
     }
 
     /// Whether somebody asked for a rendition's playlist lately: look from time to time.
@@ -305,14 +308,16 @@ impl Recording {
 
     /// Says what making the stream costs.
     pub fn set_figures(&self, figures: Figures) {
-        if let Some(mut state) = self.state() {
+        let mut state = self.presentation.lock();
+        if state.writes(self.generation) {
             state.figures = Some(figures);
         }
     }
 
     /// Says why the stream can't be played by HLS.
     pub fn refuse(&self, reason: &str) {
-        if let Some(mut state) = self.state() {
+        let mut state = self.presentation.lock();
+        if state.may_write(self.generation) {
             state.unavailable = Some(reason.to_owned());
             self.presentation.wake_all(state);
         }
@@ -321,18 +326,12 @@ impl Recording {
     /// The publisher has gone: after the grace the playlists end, unless another recording has begun,
     /// and after the linger time the stream is removed.
     pub fn end(&self, now: Instant) {
-        if let Some(mut state) = self.state() {
-            state.abandoned = Some(now);
-            state.close();
-            self.presentation.wake_all(state);
-        }
-        if self.presentation.grace.is_zero() {
+        let mut state = self.presentation.lock();
+        let last = state.leave(self.generation, now);
+        self.presentation.wake_all(state);
+        if last && self.presentation.grace.is_zero() {
             self.presentation.handle_timeout(now);
         }
-    }
-
-    fn state(&self) -> Option<MutexGuard<'_, State>> {
-        Some(self.presentation.lock()).filter(|state| state.generation == self.generation)
     }
 }
 

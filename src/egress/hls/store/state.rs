@@ -15,8 +15,11 @@ use crate::egress::hls::segmenter::{Part, Terms};
 
 #[derive(Debug)]
 pub(super) struct State {
-    /// Which recording may write.
-    pub(super) generation: u64,
+    /// Which recording writes.
+    generation: u64,
+    /// The one that has begun last. What the one before has hinted at is still to come, so that goes on until
+    /// this one has its first part.
+    newest: u64,
     /// Since when its recording has ended, while it may get another.
     pub(super) abandoned: Option<Instant>,
     pub(super) ended: Option<Instant>,
@@ -28,6 +31,8 @@ pub(super) struct State {
     pub(super) shelves: Vec<Shelf>,
     /// Renditions that would be made if somebody asked for them.
     pub(super) offers: [Option<Offer>; RenditionId::COUNT],
+    /// The same of the newest recording before it writes.
+    next_offers: [Option<Offer>; RenditionId::COUNT],
     /// When each rendition was last asked for.
     pub(super) asked: [Option<Instant>; RenditionId::COUNT],
     /// Who waits for the next part of each rendition.
@@ -55,6 +60,7 @@ impl State {
     pub(super) fn new(first_number: u64) -> Self {
         Self {
             generation: 0,
+            newest: 0,
             abandoned: None,
             ended: None,
             unavailable: None,
@@ -62,6 +68,7 @@ impl State {
             terms: None,
             shelves: RenditionId::all().map(Shelf::new).collect(),
             offers: std::array::from_fn(|_| None),
+            next_offers: std::array::from_fn(|_| None),
             asked: [None; RenditionId::COUNT],
             waiting: std::array::from_fn(|_| Slab::new()),
             base: first_number,
@@ -73,17 +80,57 @@ impl State {
         }
     }
 
-    /// Another recording begins: its first segment gets a number that none had.
-    pub(super) fn begin(&mut self) {
-        self.generation += 1;
-        self.unavailable = None;
-        self.figures = None;
+    /// Another recording begins, and gets its number.
+    pub(super) fn begin(&mut self) -> u64 {
+        let is_over = self.abandoned.is_some() || self.ended.is_some();
+        let idle = self.generation == 0 || is_over || self.unavailable.is_some();
+        self.newest += 1;
+        self.next_offers = std::array::from_fn(|_| None);
         self.abandoned = None;
         self.ended = None;
+        // One that promised nothing yet must not do so behind the back of the next.
+        if idle || self.is_too_young() {
+            self.take_over();
+        }
+        self.newest
+    }
+
+    /// The newest recording writes from here on: its first segment gets a number that none had.
+    fn take_over(&mut self) {
+        self.generation = self.newest;
+        self.unavailable = None;
+        self.figures = None;
         self.base = self.next_number;
-        self.offers = std::array::from_fn(|_| None);
+        self.offers = std::mem::replace(&mut self.next_offers, std::array::from_fn(|_| None));
         self.close();
         self.forget_rendered();
+    }
+
+    /// Whether a recording may write; one that has its first part to write may.
+    pub(super) fn may_write(&mut self, recording: u64) -> bool {
+        if recording == self.newest && recording != self.generation {
+            self.take_over();
+        }
+        recording == self.generation
+    }
+
+    /// Whether a recording writes now.
+    pub(super) fn writes(&self, recording: u64) -> bool {
+        recording == self.generation
+    }
+
+    /// A recording has ended. True when no other has begun.
+    pub(super) fn leave(&mut self, recording: u64, now: Instant) -> bool {
+        let last = recording == self.newest;
+        if last || recording == self.generation {
+            self.close();
+        }
+        if last {
+            self.abandoned = Some(now);
+        } else if recording == self.generation {
+            self.take_over();
+        }
+        last
     }
 
     /// Nothing more comes of the open segments.
@@ -92,10 +139,19 @@ impl State {
         self.changes += 1;
     }
 
-    pub(super) fn set_offer(&mut self, rendition: RenditionId, offer: Option<Offer>) {
-        self.offers[rendition.index()] = offer;
-        self.indexes = Default::default();
-        self.changes += 1;
+    pub(super) fn set_offer(
+        &mut self,
+        recording: u64,
+        rendition: RenditionId,
+        offer: Option<Offer>,
+    ) {
+        if recording == self.generation {
+            self.offers[rendition.index()] = offer;
+            self.indexes = Default::default();
+            self.changes += 1;
+        } else if recording == self.newest {
+            self.next_offers[rendition.index()] = offer;
+        }
     }
 
     pub(super) fn end(&mut self, now: Instant) {

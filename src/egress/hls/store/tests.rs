@@ -250,6 +250,57 @@ fn a_new_publisher_goes_on_and_the_old_one_is_ignored() {
 }
 
 #[test]
+fn a_publisher_that_is_taken_over_still_brings_what_was_hinted_at() {
+    let (library, now) = (library(), Instant::now());
+    let old = library.record(&stream(), FIRST);
+    let (init_of_old, init_of_new) = (init(), init());
+    push_all(&old, &init_of_old, 0..3);
+    old.push(part(&init_of_old, 3, 10, false));
+    let hinted = format!("video-{}.1.m4s", FIRST + 3);
+    let list = text(&library, "video.m3u8");
+    assert!(list.contains(&format!("URI=\"{hinted}\"")), "{list}");
+    let new = library.record(&stream(), FIRST + 100);
+    let offer = Offer {
+        codecs: "mp4a.40.2".into(),
+        channels: 2,
+        bits_per_second: 128_000,
+    };
+    new.offer(RenditionId::Aac, Some(offer));
+    assert!(!text(&library, "index.m3u8").contains("mp4a"));
+    assert!(is_not_yet(&library, &hinted));
+    old.push(part(&init_of_old, 3, 20, true));
+    assert!(is_there(&library, &hinted));
+    old.end(now);
+    assert!(text(&library, "index.m3u8").contains("mp4a"));
+    // It was not the last publisher.
+    library.handle_timeout(now + Duration::from_secs(3600));
+    assert!(!text(&library, "video.m3u8").contains("ENDLIST"));
+    new.push(segment(&init_of_new, 0, 10));
+    let list = text(&library, "video.m3u8");
+    assert_eq!(list.matches("#EXT-X-DISCONTINUITY\n").count(), 1, "{list}");
+}
+
+#[test]
+fn a_publisher_that_is_taken_over_writes_nothing_after_the_first_part_of_the_next() {
+    let (library, now) = (library(), Instant::now());
+    let old = library.record(&stream(), FIRST);
+    let (init_of_old, init_of_new) = (init(), init());
+    push_all(&old, &init_of_old, 0..3);
+    let new = library.record(&stream(), FIRST + 100);
+    new.push(segment(&init_of_new, 0, 10));
+    let before = text(&library, "video.m3u8");
+    old.push(segment(&init_of_old, 3, 10));
+    old.end(now);
+    assert_eq!(text(&library, "video.m3u8"), before);
+    // The next one that comes and goes without a part is the last.
+    let third = library.record(&stream(), FIRST + 100);
+    new.end(now);
+    third.end(now);
+    library.handle_timeout(now + Duration::from_secs(1));
+    assert!(text(&library, "video.m3u8").contains("ENDLIST"));
+}
+
+#[test]
 fn a_refusal_gives_its_reason() {
     let library = library();
     let recording = library.record(&stream(), FIRST);
