@@ -63,9 +63,12 @@ pub struct PublishArgs {
     json: bool,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum VideoCodec {
     H264,
+    /// H264 whose pictures are sent in another order than they are shown
+    #[value(name = "h264-b-frames")]
+    H264BFrames,
     Vp8,
     Vp9,
     Av1,
@@ -75,7 +78,7 @@ enum VideoCodec {
 impl From<VideoCodec> for Codec {
     fn from(codec: VideoCodec) -> Self {
         match codec {
-            VideoCodec::H264 => Self::H264,
+            VideoCodec::H264 | VideoCodec::H264BFrames => Self::H264,
             VideoCodec::Vp8 => Self::Vp8,
             VideoCodec::Vp9 => Self::Vp9,
             VideoCodec::Av1 => Self::Av1,
@@ -136,6 +139,7 @@ pub async fn run(args: PublishArgs) -> Result<ExitCode, PublishError> {
     let endpoint = Endpoint::trusting(&args.trust, &args.url, token)?;
     let options = Options {
         video: args.codec.into(),
+        b_frames: args.codec == VideoCodec::H264BFrames,
         audio: args.audio == AudioCodec::Opus,
         bitrate: args.bitrate,
         width: args.size.width,

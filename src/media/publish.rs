@@ -79,6 +79,8 @@ impl Source {
 pub struct Options {
     /// The video codec.
     pub video: Codec,
+    /// Whether to send pictures in another order than they are shown; only H264.
+    pub b_frames: bool,
     /// Whether to send sound, in Opus.
     pub audio: bool,
     /// Video bits per second.

@@ -10,6 +10,8 @@ use crate::rtp::Codec;
 /// One way to make RTP of pictures.
 pub(super) struct Encoder {
     codec: Codec,
+    /// It sends pictures in another order than they are shown.
+    b_frames: bool,
     pub(super) description: Description,
     /// What it needs beyond GStreamer's base elements.
     elements: &'static [&'static str],
@@ -33,9 +35,10 @@ macro_rules! description {
 }
 
 /// In order of preference for each codec.
-pub(super) const ENCODERS: [Encoder; 6] = [
+pub(super) const ENCODERS: [Encoder; 7] = [
     Encoder {
         codec: Codec::H264,
+        b_frames: false,
         description: description!("h264"),
         elements: &["x264enc", "rtph264pay"],
         bitrate: "bitrate",
@@ -44,6 +47,7 @@ pub(super) const ENCODERS: [Encoder; 6] = [
     },
     Encoder {
         codec: Codec::H264,
+        b_frames: false,
         description: description!("h264-openh264"),
         elements: &["openh264enc", "h264parse", "rtph264pay"],
         bitrate: "bitrate",
@@ -51,7 +55,17 @@ pub(super) const ENCODERS: [Encoder; 6] = [
         keyframe_distance: "gop-size",
     },
     Encoder {
+        codec: Codec::H264,
+        b_frames: true,
+        description: description!("h264-b-frames"),
+        elements: &["x264enc", "rtph264pay"],
+        bitrate: "bitrate",
+        unit: 1000,
+        keyframe_distance: "key-int-max",
+    },
+    Encoder {
         codec: Codec::H265,
+        b_frames: false,
         description: description!("h265"),
         elements: &["x265enc", "h265parse", "rtph265pay"],
         bitrate: "bitrate",
@@ -60,6 +74,7 @@ pub(super) const ENCODERS: [Encoder; 6] = [
     },
     Encoder {
         codec: Codec::Vp8,
+        b_frames: false,
         description: description!("vp8"),
         elements: &["vp8enc", "rtpvp8pay"],
         bitrate: "target-bitrate",
@@ -68,6 +83,7 @@ pub(super) const ENCODERS: [Encoder; 6] = [
     },
     Encoder {
         codec: Codec::Vp9,
+        b_frames: false,
         description: description!("vp9"),
         elements: &["vp9enc", "rtpvp9pay"],
         bitrate: "target-bitrate",
@@ -76,6 +92,7 @@ pub(super) const ENCODERS: [Encoder; 6] = [
     },
     Encoder {
         codec: Codec::Av1,
+        b_frames: false,
         description: description!("av1"),
         elements: &["av1enc", "av1parse", "appsink", "appsrc"],
         bitrate: "target-bitrate",
@@ -86,9 +103,10 @@ pub(super) const ENCODERS: [Encoder; 6] = [
 
 impl Encoder {
     /// The first encoder for a codec that this GStreamer can run.
-    pub(super) fn find(codec: Codec) -> Result<&'static Self, Error> {
+    pub(super) fn find(codec: Codec, b_frames: bool) -> Result<&'static Self, Error> {
         let mut missing = "payloader";
-        for encoder in ENCODERS.iter().filter(|encoder| encoder.codec == codec) {
+        let fits = |encoder: &&Self| encoder.codec == codec && encoder.b_frames == b_frames;
+        for encoder in ENCODERS.iter().filter(fits) {
             match encoder.missing() {
                 None => return Ok(encoder),
                 Some(element) => missing = element,

@@ -35,7 +35,7 @@ pub(super) fn build(
     options: &Options,
     progress: &watch::Sender<Progress>,
 ) -> Result<Parts, Error> {
-    let encoder = Encoder::find(options.video)?;
+    let encoder = Encoder::find(options.video, options.b_frames)?;
     let pipeline = gst::Pipeline::new();
     let webrtc = webrtc::element(&options.local_addresses, progress)?;
     add(&pipeline, &webrtc)?;

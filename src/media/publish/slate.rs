@@ -40,6 +40,7 @@ impl SlateSettings {
         let Some(video) = video else { return Ok(None) };
         let options = Options {
             video: video.codec,
+            b_frames: false,
             audio: tracks.iter().any(|track| track.codec == Codec::Opus),
             bitrate: 500_000,
             width: 1280,

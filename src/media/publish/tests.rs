@@ -9,6 +9,7 @@ use crate::rtp::MediaKind;
 fn options(video: Codec) -> Options {
     Options {
         video,
+        b_frames: false,
         audio: true,
         bitrate: 300_000,
         width: 160,
@@ -121,7 +122,7 @@ async fn an_offer_sends_only_in_one_bundle_from_the_named_address() {
 async fn every_codec_that_can_be_encoded_is_offered() {
     gst::init().unwrap();
     for codec in [Codec::H264, Codec::Vp9, Codec::H265, Codec::Av1] {
-        if Encoder::find(codec).is_ok() {
+        if Encoder::find(codec, false).is_ok() {
             let offer = offer(codec).await;
             assert!(offer.contains(&format!("{codec}/90000")), "{offer}");
         }
@@ -137,6 +138,17 @@ async fn h264_is_constrained_baseline_which_has_no_b_frames() {
         "{offer}"
     );
     assert!(offer.contains("packetization-mode=1"), "{offer}");
+}
+
+#[tokio::test]
+async fn b_frames_are_offered_with_a_profile_that_has_them() {
+    let options = Options {
+        b_frames: true,
+        ..options(Codec::H264)
+    };
+    let mut publisher = Publisher::new(&Source::Test, &options).unwrap();
+    let offer = publisher.offer().await.unwrap();
+    assert!(offer.contains("profile-level-id=4d"), "{offer}");
 }
 
 #[test]
