@@ -28,7 +28,7 @@ pub(crate) struct Segment {
     pub(crate) duration: f64,
     pub(crate) date: Option<f64>,
     pub(crate) discontinuity: bool,
-    map: Option<String>,
+    pub(crate) map: Option<String>,
     pub(crate) parts: Vec<Part>,
     /// From the first byte on.
     pub(crate) bytes: Option<usize>,

@@ -142,6 +142,7 @@ fn marked(codec: Codec, mut packets: Vec<Arc<Packet>>) -> Vec<Arc<Packet>> {
 }
 
 mod aac;
+mod changes;
 mod ladder;
 mod layers;
 mod supervision;
@@ -265,27 +266,30 @@ fn probe(bench: &Bench, directory: &Path, kind: &str, codec: &str) -> Vec<Probed
         .for_each(|path| file.extend(bench.bytes(path)));
     let path = directory.join(format!("{kind}.mp4"));
     std::fs::write(&path, file).unwrap();
+    let (format, packets) = probe_file(&path);
+    assert!(format.starts_with(codec), "{codec} in {format}");
+    packets
+}
+
+/// What ffprobe finds in a file of one track: its codec, and the size of the picture if it is one, and its packets.
+fn probe_file(path: &Path) -> (String, Vec<Probed>) {
+    let entries = "stream=codec_name,width,height:packet=pts,dts,duration,flags";
     let output = Command::new("ffprobe")
-        .args([
-            "-v",
-            "error",
-            "-show_entries",
-            "stream=codec_name:packet=pts,dts,duration,flags",
-            "-of",
-            "csv=nk=0",
-        ])
-        .arg(&path)
+        .args(["-v", "error", "-show_entries", entries, "-of", "csv=nk=0"])
+        .arg(path)
         .output()
         .unwrap();
     let errors = String::from_utf8(output.stderr).unwrap();
     assert_eq!(errors, "", "ffprobe complains");
     let text = String::from_utf8(output.stdout).unwrap();
-    assert!(
-        text.contains(&format!("codec_name={codec}")),
-        "{codec} in {text}"
-    );
+    let stream = text.lines().find_map(|line| line.strip_prefix("stream,"));
+    let format: Vec<_> = stream
+        .unwrap_or_else(|| panic!("no stream in {text}"))
+        .split(',')
+        .filter_map(|field| Some(field.split_once('=')?.1))
+        .collect();
     let lines = text.lines().filter(|line| line.starts_with("packet"));
-    lines
+    let packets = lines
         .map(|line| {
             let fields: HashMap<_, _> = line
                 .split(',')
@@ -301,7 +305,8 @@ fn probe(bench: &Bench, directory: &Path, kind: &str, codec: &str) -> Vec<Probed
                 keyframe: fields["flags"].starts_with('K'),
             }
         })
-        .collect()
+        .collect();
+    (format.join(","), packets)
 }
 
 /// Decodes everything and wants not a word of complaint.
@@ -478,22 +483,41 @@ fn av1_is_carried() {
 
 #[test]
 fn b_frames_keep_their_order() {
-    let encoder = "x264enc speed-preset=ultrafast bframes=2 b-adapt=false bitrate=500 key-int-max=50 ! h264parse";
-    let recording = video(
-        encoder,
-        "rtph264pay aggregate-mode=zero-latency config-interval=-1",
-        320,
-    );
-    let bench = Bench::new();
-    bench.publish(vec![info(VIDEO, Codec::H264)], &packets(vec![recording]));
-    let directory = bench.write("bframes");
-    let pictures = probe(&bench, &directory, "video", "h264");
-    assert_eq!(pictures.len(), FRAMES);
-    assert_gapless(&pictures);
-    assert!(pictures.iter().any(|picture| picture.pts != picture.dts));
-    assert!(pictures.iter().all(|picture| picture.pts >= picture.dts));
-    decode(&directory, "video");
-    std::fs::remove_dir_all(directory).unwrap();
+    for (codec, probed, encoder, payloader) in [
+        (
+            Codec::H264,
+            "h264",
+            "x264enc speed-preset=ultrafast bframes=2 b-adapt=false bitrate=500 key-int-max=50 ! h264parse",
+            "rtph264pay aggregate-mode=zero-latency config-interval=-1",
+        ),
+        (
+            Codec::H265,
+            "hevc",
+            "x265enc speed-preset=ultrafast bitrate=500 key-int-max=50 option-string=bframes=3:b-adapt=0",
+            "rtph265pay config-interval=-1",
+        ),
+    ] {
+        let recording = video(encoder, payloader, 320);
+        let shown: Vec<_> = recording.iter().map(|packet| packet.time).collect();
+        assert!(!shown.is_sorted(), "{probed}: decoded as they are shown");
+        let bench = Bench::new();
+        bench.publish(vec![info(VIDEO, codec)], &packets(vec![recording]));
+        let directory = bench.write(&format!("bframes-{probed}"));
+        let pictures = probe(&bench, &directory, "video", probed);
+        assert_eq!(pictures.len(), FRAMES);
+        assert_gapless(&pictures);
+        assert!(pictures.iter().any(|picture| picture.pts != picture.dts));
+        assert!(pictures.iter().all(|picture| picture.pts >= picture.dts));
+        // Each has an instant of its own, and all of them together are without a hole.
+        let mut shown: Vec<_> = pictures.iter().map(|picture| picture.pts).collect();
+        shown.sort_unstable();
+        assert!(
+            shown.windows(2).all(|pair| pair[1] - pair[0] == 3600),
+            "{shown:?}"
+        );
+        decode(&directory, "video");
+        std::fs::remove_dir_all(directory).unwrap();
+    }
 }
 
 #[test]
