@@ -1,5 +1,6 @@
 //! What leaves: subscribers of a stream. They know the stream, the stream does not know them.
 
+pub mod dash;
 pub mod hls;
 mod sender_clock;
 pub mod splice;

@@ -1,8 +1,10 @@
 //! `/hls/{stream}/{file}`: playlists and segments (RFC 8216, draft-pantos-hls-rfc8216bis) out of the memory
-//! of the packager. A request for what is about to come waits for it.
+//! of the packager. A request for what is about to come waits for it. `/dash/{stream}/{file}` is the same
+//! by MPEG-DASH.
 
 mod body;
 mod cache;
+mod dash;
 mod directives;
 mod grant;
 
@@ -61,29 +63,49 @@ impl HlsSource for Library {
     }
 }
 
-/// The routes of HLS.
+/// The routes of HLS and DASH.
 pub(super) fn routes() -> Router<AppState> {
-    Router::new().route("/hls/{stream}/{*file}", get(file))
+    let hls = |state, request| file(state, request, Way::Hls);
+    let dash = |state, request| file(state, request, Way::Dash);
+    Router::new()
+        .route("/hls/{stream}/{*file}", get(hls))
+        .route("/dash/{stream}/{*file}", get(dash))
 }
 
-async fn file(State(state): State<AppState>, request: Request) -> Response {
+/// By what a stream is played.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    Hls,
+    Dash,
+}
+
+async fn file(State(state): State<AppState>, request: Request, way: Way) -> Response {
     let (mut parts, _) = request.into_parts();
-    match try_file(&state, &mut parts).await {
+    match try_file(&state, &mut parts, way).await {
         Ok(response) => response,
         Err(problem) => problem.into_response(),
     }
 }
 
-async fn try_file(state: &AppState, request: &mut Parts) -> Result<Response, Problem> {
+async fn try_file(state: &AppState, request: &mut Parts, way: Way) -> Result<Response, Problem> {
     let (stream, path) = path::stream_and_rest(request).await?;
     let (grant, file) = grant::split(&path);
+    if (way, file) == (Way::Dash, dash::TIME) {
+        return Ok(dash::time(SystemTime::now()));
+    }
     authorize(state, grant.as_ref(), &stream, request)?;
     let caching = Caching {
         // A signature in the URL is checked by whoever keeps it for others.
         public: !state.tokens.play.ask(&stream) || matches!(grant, Some(Grant::Signed { .. })),
     };
-    let file = File::of_path(file).ok_or(Problem::HlsNotFound)?;
-    let directives = directives::of(&request.uri).map_err(Problem::HlsDirectives)?;
+    let (file, directives) = match way {
+        Way::Hls => {
+            let directives = directives::of(&request.uri).map_err(Problem::HlsDirectives)?;
+            (File::of_path(file), directives)
+        }
+        Way::Dash => (File::of_dash_path(file), Directives::default()),
+    };
+    let file = file.ok_or(Problem::HlsNotFound)?;
     let answer = state.hls.ask(&stream, file, directives);
     let answer = answer.ok_or_else(|| Problem::HlsOffline(stream.clone()))?;
     let resource = match answer.answered {
@@ -99,7 +121,15 @@ async fn try_file(state: &AppState, request: &mut Parts) -> Result<Response, Pro
                 None => Kind::Playlist,
             };
             let control = caching.control(kind, answer.target_duration);
-            Ok(playlist(&rendered, control, request))
+            let content_type = match way {
+                Way::Hls => PLAYLIST,
+                Way::Dash => dash::MANIFEST,
+            };
+            Ok(playlist(&rendered, content_type, control, request))
+        }
+        Resource::Growing(segment) => {
+            let control = caching.control(Kind::Segment, answer.target_duration);
+            Ok(dash::growing(segment, control))
         }
         Resource::Media(media) => self::media(&media, &caching, answer.target_duration, request),
         Resource::NotYet => Err(Problem::HlsNotYet),
@@ -135,7 +165,12 @@ fn authorize(
 }
 
 /// A playlist, compressed for who takes that, or nothing for who has it.
-fn playlist(rendered: &Rendered, control: HeaderValue, request: &Parts) -> Response {
+fn playlist(
+    rendered: &Rendered,
+    content_type: &'static str,
+    control: HeaderValue,
+    request: &Parts,
+) -> Response {
     let compress = cache::takes_gzip(&request.headers);
     let tag = format!("\"{}{}\"", rendered.tag, if compress { "-gz" } else { "" });
     let known = cache::is_known(&request.headers, &tag);
@@ -145,7 +180,7 @@ fn playlist(rendered: &Rendered, control: HeaderValue, request: &Parts) -> Respo
         (false, true) => rendered.gzip().into_response(),
     };
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PLAYLIST));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(header::CACHE_CONTROL, control);
     if let Ok(tag) = HeaderValue::try_from(tag) {
         headers.insert(header::ETAG, tag);

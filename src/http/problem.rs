@@ -237,7 +237,7 @@ impl Problem {
             Self::HlsNotYet => "the first segments are not ready; try again in a second".into(),
             Self::HlsUnavailable(reason) => reason.clone(),
             Self::HlsNotFound => "there is no such file in this stream's playlists now; \
-                begin at index.m3u8"
+                begin at index.m3u8, or manifest.mpd for DASH"
                 .into(),
             Self::HlsDirectives(reason) => (*reason).to_owned(),
             Self::HlsTooFarAhead => "the segment or part lies too far in the future; \

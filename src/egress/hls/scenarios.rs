@@ -1,5 +1,6 @@
 //! What publishers do to HLS: samples go in, and every playlist that a player could see on the way is checked.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,7 @@ use super::validator::{Playlist, Validator};
 use super::{
     Answered, Directives, File, Format, Library, LibrarySettings, Part, Resource, Sample, Segmenter,
 };
+use crate::egress::dash::validator::{Representation, Validator as ManifestValidator};
 use crate::rtp::MediaKind;
 use crate::stream::StreamName;
 
@@ -28,6 +30,17 @@ const LOW: RenditionId = RenditionId::Video(1);
 const AUDIO: RenditionId = RenditionId::Audio;
 const AAC: RenditionId = RenditionId::Aac;
 
+/// When the first sample of a fragment is shown, in ticks.
+fn first_time(body: &Bytes) -> f64 {
+    let Any::Moof(moof) = Any::decode(&mut &body[..]).unwrap() else {
+        panic!("no moof");
+    };
+    let traf = &moof.traf[0];
+    let first = traf.trun[0].samples.iter().next();
+    let offset = first.and_then(|first| first.cts).unwrap_or(0);
+    traf.tfdt.as_ref().unwrap().base_media_decode_time as f64 + offset as f64
+}
+
 /// A stream that is published, and its playlists as they were watched.
 struct Show {
     library: Library,
@@ -35,6 +48,10 @@ struct Show {
     recording: Recording,
     segmenter: Segmenter,
     validator: Validator,
+    manifests: ManifestValidator,
+    /// Segments that manifests listed, and that they left to the clock.
+    listed_segments: usize,
+    clocked_segments: usize,
     now: Instant,
     part: Duration,
     formats: [Arc<Format>; 4],
@@ -68,6 +85,9 @@ impl Show {
             stream,
             recording,
             validator: Validator::default(),
+            manifests: ManifestValidator::default(),
+            listed_segments: 0,
+            clocked_segments: 0,
             now: Instant::now(),
             part,
             formats: [
@@ -143,6 +163,68 @@ impl Show {
             if id.kind() == MediaKind::Video {
                 self.look_at_iframes(id, &list);
             }
+        }
+        self.look_at_manifest();
+    }
+
+    /// Looks at the manifest of DASH: the segments are where it says that they are.
+    fn look_at_manifest(&mut self) {
+        let presentation = self.library.get(&self.stream).unwrap();
+        let file = File::of_dash_path("manifest.mpd").unwrap();
+        let Resource::Playlist(manifest) = presentation.get(file, self.now) else {
+            return;
+        };
+        let text = String::from_utf8(manifest.text.to_vec()).unwrap();
+        let mpd = self.manifests.see(&text);
+        let nexts = mpd.periods.iter().skip(1).map(|next| next.first);
+        for (period, next) in mpd.periods.iter().zip(nexts.chain([u64::MAX])) {
+            for it in &period.representations {
+                self.listed_segments += it.timeline.len();
+                // What comes after its end is of a period that is not known yet.
+                let length = period
+                    .duration
+                    .zip(it.duration)
+                    .map(|(all, one)| (all * it.timescale as f64 / one as f64).round() as u64);
+                let end = next.min(length.map_or(u64::MAX, |count| period.first + count));
+                self.check_segments(it, period.first..end, &text);
+            }
+        }
+    }
+
+    fn check_segments(&mut self, it: &Representation, numbers: Range<u64>, text: &str) {
+        let presentation = self.library.get(&self.stream).unwrap();
+        let get = |path: &str| presentation.get(File::of_dash_path(path).unwrap(), self.now);
+        let listed = |number: u64| {
+            let index = number.checked_sub(it.first)? as usize;
+            it.timeline.get(index).map(|(start, _)| *start)
+        };
+        assert!(
+            matches!(get(&it.init), Resource::Media(_)),
+            "{}: {text}",
+            it.init
+        );
+        let known = numbers.start..numbers.end.min(numbers.start + 500);
+        for number in known {
+            let name = format!("{}-{number}.m4s", it.name);
+            let expected = it
+                .duration
+                .map(|length| it.offset + (number - numbers.start) * length);
+            let found = get(&name);
+            let Resource::Media(media) = found else {
+                // It is open, or the one after an open one, and would be waited for.
+                let open = listed(number + 2).is_none() && matches!(found, Resource::NotYet);
+                assert!(open || listed(number).is_none(), "{name}: {text}");
+                continue;
+            };
+            let Some(expected) = expected.or(listed(number)) else {
+                continue;
+            };
+            let begin = first_time(&media.body[0]);
+            // A layer may be cut a little off; what goes by the clock may be a little off it.
+            let near = if it.duration.is_some() { 0.3 } else { 0.02 };
+            let off = (begin - expected as f64) / it.timescale as f64;
+            assert!(off.abs() <= near, "{name} is off by {off}: {text}");
+            self.clocked_segments += usize::from(it.duration.is_some());
         }
     }
 
@@ -312,6 +394,7 @@ fn a_steady_stream_has_parts_as_long_as_they_may_be() {
         show.span(0, 21 * SECOND, frame, 2 * SECOND);
         let target = show.parts[0].terms.part_target;
         assert_eq!(target.as_millis(), expected, "{part} {frame}");
+        assert!(show.clocked_segments > 10, "{}", show.clocked_segments);
         let (validator, parts) = show.finish();
         assert!(
             lengths(&validator, "video")
@@ -375,6 +458,7 @@ fn irregular_pictures_keep_the_rules() {
         show.sample(VIDEO, time, 0, count % 47 == 0);
         count += 1;
     }
+    assert!(show.listed_segments > 10, "{}", show.listed_segments);
     show.finish();
 }
 

@@ -5,6 +5,8 @@
 
 mod figures;
 mod listing;
+mod manifest;
+mod periods;
 mod resource;
 mod shelf;
 mod state;
@@ -22,7 +24,8 @@ use crate::stream::{StreamName, StreamPattern};
 pub use figures::Figures;
 pub use resource::{Directives, File, Media, MediaFile, Rendered, Resource, Sound};
 use state::{Answer, State};
-pub use waiting::Waiting;
+use waiting::Seat;
+pub use waiting::{Growing, Waiting};
 
 /// How much is kept.
 #[derive(Clone, Debug)]
@@ -180,16 +183,24 @@ impl Presentation {
     /// A file as it is now, or once it has come. A wait has no limit of time: the caller's is
     /// [`Self::patience`].
     pub fn ask(self: Arc<Self>, file: File, directives: Directives, now: Instant) -> Answered {
-        let answer = self.lock().answer(file, directives, &self.settings, now);
-        match answer {
+        let mut state = self.lock();
+        match state.answer(file, directives, &self.settings, now) {
             Answer::Ready(resource) => Answered::Now(resource),
-            Answer::After(_) => Answered::Later(Waiting {
-                presentation: self,
-                file,
-                directives,
-                asked: now,
-                place: None,
-            }),
+            Answer::Grows(rendition, number) => {
+                let seat = Seat::take(&self, &mut state, rendition);
+                drop(state);
+                Answered::Now(Growing::of(seat, number))
+            }
+            Answer::After(_) => {
+                drop(state);
+                Answered::Later(Waiting {
+                    presentation: self,
+                    file,
+                    directives,
+                    asked: now,
+                    seat: None,
+                })
+            }
         }
     }
 
@@ -200,7 +211,7 @@ impl Presentation {
             .answer(file, Directives::default(), &self.settings, now)
         {
             Answer::Ready(resource) => resource,
-            Answer::After(_) => Resource::NotYet,
+            Answer::After(_) | Answer::Grows(..) => Resource::NotYet,
         }
     }
 

@@ -11,7 +11,7 @@ pub(super) fn server_control(
     target_duration: u64,
     hold_back: Duration,
 ) {
-    let hold_back = hold_back.max(part_target * HOLD_BACK_PARTS);
+    let hold_back = self::hold_back(part_target, hold_back);
     let _ = writeln!(
         text,
         "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,CAN-SKIP-UNTIL={},PART-HOLD-BACK={}\n\
@@ -20,6 +20,11 @@ pub(super) fn server_control(
         seconds(hold_back),
         seconds(part_target),
     );
+}
+
+/// How far players stay behind the newest part: as it is set, but never less than three parts.
+pub(super) fn hold_back(part_target: Duration, setting: Duration) -> Duration {
+    setting.max(part_target * HOLD_BACK_PARTS)
 }
 
 /// `EXT-X-SKIP`: so many segments that the player has already.

@@ -102,6 +102,14 @@ pub(super) const CLOSED: &[Row] = &[
         .with(&[LIVE])
         .answers(&[("cache-control", "private, max-age=3600")])
         .holds(&["0123456789"]),
+    Row::new("DASH", "GET", "/dash/live/manifest.mpd", 401)
+        .answers(&[("www-authenticate", "Bearer")]),
+    Row::new("a segment of DASH", "GET", "/dash/live/video-1.m4s", 401),
+    Row::new("the time is no secret", "GET", "/dash/live/time", 200).holds(&["Z"]),
+    Row::new("DASH with the token", "GET", "/dash/live/video-1.m4s", 200)
+        .with(&[LIVE])
+        .answers(&[("cache-control", "private, max-age=3600")])
+        .holds(&["0123456789"]),
     Row::new("the list", "GET", "/streams", 401).answers(&[("www-authenticate", "Bearer")]),
     Row::new("the list with an unknown token", "GET", "/streams", 401).with(&[NOBODY]),
     Row::new("the list for one stream", "GET", "/streams", 200)

@@ -357,11 +357,13 @@ impl HlsSource for Library {
             ("live", File::Index(_) | File::Playlist(_)) if directives.segment == Some(99) => {
                 Resource::TooFarAhead
             }
-            ("live", File::Index(_) | File::Playlist(_)) => {
+            ("live", File::Index(_) | File::Playlist(_) | File::Manifest(_)) => {
                 let rendered = Rendered::new("#EXTM3U\n".repeat(50), "state".into());
                 Resource::Playlist(Arc::new(rendered))
             }
-            ("live", File::Segment(_, 1)) => media(pieces.into(), MediaFile::Segment),
+            ("live", File::Segment(_, 1) | File::Growing(_, 1)) => {
+                media(pieces.into(), MediaFile::Segment)
+            }
             ("live", File::Part(_, 1, 0)) => media([pieces[0].clone()].into(), MediaFile::Part),
             ("live", _) => Resource::NotFound,
             ("fresh", _) => Resource::NotYet,

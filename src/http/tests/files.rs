@@ -97,6 +97,21 @@ const ROWS: &[Row] = &[
     Row::new("nobody publishes", "GET", "/hls/offline/index.m3u8", 404)
         .answers(&[("retry-after", "2")])
         .holds(&["nobody publishes offline"]),
+    Row::new("a manifest", "GET", "/dash/live/manifest.mpd", 200).answers(&[
+        ("content-type", "application/dash+xml"),
+        ("cache-control", "public, max-age=1"),
+    ])
+    .holds(&["#EXTM3U"]),
+    Row::new("a segment of DASH", "GET", "/dash/live/video-1.m4s", 206)
+        .with(&[("range", "bytes=2-4")])
+        .holds(&["234"]),
+    Row::new("the time", "GET", "/dash/live/time", 200)
+        .answers(&[("content-type", "text/plain"), ("cache-control", "no-store")])
+        .holds(&["T", "Z"]),
+    Row::new("no playlist of DASH", "GET", "/dash/live/index.m3u8", 404)
+        .holds(&["manifest.mpd"]),
+    Row::new("nobody publishes it", "GET", "/dash/offline/manifest.mpd", 404)
+        .answers(&[("retry-after", "2")]),
     Row::new("nothing is put there", "PUT", "/hls/live/index.m3u8", 405)
         .answers(&[("allow", "GET,HEAD")]),
     Row::new("the list", "GET", "/streams", 200)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::epoch::Epoch;
-use super::media::{Init, Part, Sample, Terms, fragment};
+use super::media::{Begin, Init, Part, Sample, Terms, fragment};
 use crate::egress::hls::fmp4::BoxError;
 use crate::egress::hls::rendition::RenditionId;
 
@@ -203,6 +203,12 @@ impl Line {
         let Some(joined) = &mut self.joined else {
             return Ok(());
         };
+        let start = joined.start + epoch.wall(id);
+        let wall = epoch.span(joined.segment).map_or(start, |span| span.start);
+        let segment_begin = Begin {
+            wall,
+            media: wall - epoch.zero,
+        };
         let target = out.terms.part_target.as_nanos() as i64;
         let samples = std::mem::take(&mut joined.open);
         let mut samples = samples.as_slice();
@@ -224,6 +230,7 @@ impl Line {
                 last: last && rest <= ROUNDING,
                 independent: samples.first().is_some_and(|first| first.keyframe),
                 time: epoch.date(id, joined.segment, begin),
+                begin: segment_begin,
                 init: Arc::clone(&joined.init),
                 first_sample: body.len() - after_first,
                 body,

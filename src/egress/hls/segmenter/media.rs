@@ -44,6 +44,8 @@ pub struct Part {
     pub first_sample: usize,
     /// When its first sample is shown or heard, by the wall clock: ns since 1970.
     pub time: i64,
+    /// Where its segment begins, in all renditions.
+    pub begin: Begin,
     /// What a player must read before it.
     pub init: Arc<Init>,
     /// `moof` and `mdat`.
@@ -54,6 +56,15 @@ pub struct Part {
     pub samples: usize,
     /// What playlists may promise from here on.
     pub terms: Terms,
+}
+
+/// Where a segment begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Begin {
+    /// Wall-clock time, ns since 1970.
+    pub wall: i64,
+    /// The same in the time of the boxes of all segments, in ns.
+    pub media: i64,
 }
 
 /// What the playlists of a stream promise for as long as they live.

@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
+use super::waiting::Growing;
 use crate::egress::hls::rendition::RenditionId;
 use crate::rtp::MediaKind;
 
@@ -22,6 +23,10 @@ pub enum File {
     Segment(RenditionId, u64),
     /// A part of a segment.
     Part(RenditionId, u64, usize),
+    /// The manifest of DASH, with the published coding of the sound or with AAC.
+    Manifest(Sound),
+    /// A segment that may still grow.
+    Growing(RenditionId, u64),
 }
 
 /// Which codings of the sound a multivariant playlist has.
@@ -84,6 +89,22 @@ impl File {
     }
 }
 
+impl File {
+    /// The file of a path below the stream's DASH.
+    pub fn of_dash_path(path: &str) -> Option<Self> {
+        match path {
+            "manifest.mpd" => return Some(Self::Manifest(Sound::Published)),
+            "manifest-aac.mpd" => return Some(Self::Manifest(Sound::Aac)),
+            _ => {}
+        }
+        match Self::of_path(path)? {
+            Self::Segment(rendition, number) => Some(Self::Growing(rendition, number)),
+            init @ Self::Init(..) => Some(init),
+            _ => None,
+        }
+    }
+}
+
 /// The delivery directives of a playlist request (rfc8216bis, section 6.2.5).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Directives {
@@ -96,12 +117,14 @@ pub struct Directives {
 }
 
 /// The answer to a player's request.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub enum Resource {
-    /// A playlist.
+    /// A playlist, or a manifest.
     Playlist(Arc<Rendered>),
     /// An init segment, a segment or a part.
     Media(Media),
+    /// A segment that grows.
+    Growing(Growing),
     /// The stream is live, but has too few segments yet: ask again in a second.
     NotYet,
     /// The stream can't be played by HLS; the text is for the user.
@@ -123,6 +146,14 @@ pub struct Media {
     pub kind: MediaFile,
     /// The bytes, in pieces.
     pub body: Arc<[Bytes]>,
+}
+
+/// The media type of the files of a rendition.
+pub(super) fn content_type(rendition: RenditionId) -> &'static str {
+    match rendition.kind() {
+        MediaKind::Video => "video/mp4",
+        MediaKind::Audio => "audio/mp4",
+    }
 }
 
 /// How long something stays wanted depends on what it is.

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::resource::{Media, MediaFile, Rendered};
+use super::resource::{Media, MediaFile, Rendered, content_type};
 use crate::egress::hls::playlist::{Bits, Entry, IFrame, PartEntry};
 use crate::egress::hls::rendition::RenditionId;
-use crate::egress::hls::segmenter::{Init, Part};
+use crate::egress::hls::segmenter::{Begin, Init, Part};
 use crate::rtp::MediaKind;
 
 /// The segments of one rendition.
@@ -50,6 +50,7 @@ pub(super) struct Stored {
     pub(super) init: Arc<Init>,
     /// The wall-clock time of its first sample, ns since 1970.
     pub(super) time: i64,
+    pub(super) begin: Begin,
     pub(super) duration: Duration,
     pub(super) samples: usize,
     pub(super) bytes: usize,
@@ -97,6 +98,7 @@ impl Shelf {
                 init_number,
                 init: Arc::clone(&part.init),
                 time: part.time,
+                begin: part.begin,
                 duration: Duration::ZERO,
                 samples: 0,
                 bytes: 0,
@@ -182,15 +184,17 @@ impl Shelf {
         self.segments.range(self.segments.len() - count..)
     }
 
-    /// What the segments take that have the newest one's format; what there is of the newest one where it is
-    /// the first of them.
+    /// What the segments take that have the newest one's format.
     pub(super) fn rates(&self, window: usize) -> Rates {
         let newest = self.segments.back().map(|last| last.init_number);
-        let same = self
-            .run(window)
-            .filter(|segment| Some(segment.init_number) == newest);
-        let any = same.clone().any(|segment| segment.complete);
-        let same = same.filter(|segment| segment.complete || !any);
+        let run = self.run(window);
+        Self::rates_of(run.filter(|segment| Some(segment.init_number) == newest))
+    }
+
+    /// What these segments take; an open one counts where there is no whole one.
+    pub(super) fn rates_of<'a>(segments: impl Iterator<Item = &'a Stored> + Clone) -> Rates {
+        let any = segments.clone().any(|segment| segment.complete);
+        let same = segments.filter(|segment| segment.complete || !any);
         let (mut all, mut iframes, mut samples) = (Sum::default(), Sum::default(), 0.0);
         for segment in same {
             let length = segment.duration.as_secs_f64();
@@ -262,12 +266,8 @@ impl Shelf {
     }
 
     fn media(&self, kind: MediaFile, body: Arc<[Bytes]>) -> Media {
-        let content_type = match self.id.kind() {
-            MediaKind::Video => "video/mp4",
-            MediaKind::Audio => "audio/mp4",
-        };
         Media {
-            content_type,
+            content_type: content_type(self.id),
             kind,
             body,
         }
@@ -308,6 +308,17 @@ impl Sum {
 }
 
 impl Stored {
+    /// Where its first sample is shown or heard, in media time (ns).
+    pub(super) fn media_time(&self, kind: MediaKind) -> i64 {
+        let offset = self.time - self.begin.wall;
+        // Pictures are shown from the cut on, decoded before it; a layer that joins may be late.
+        let offset = match kind {
+            MediaKind::Video => offset.max(0),
+            MediaKind::Audio => offset,
+        };
+        self.begin.media + offset
+    }
+
     /// It can be decoded without those before it.
     pub(super) fn is_independent(&self) -> bool {
         self.keyframe.is_some()

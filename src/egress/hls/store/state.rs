@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use slab::Slab;
 
+use super::periods::Periods;
 use super::resource::{Directives, File, Rendered, Resource, Sound};
 use super::shelf::{Shape, Shelf};
 use super::{Figures, LibrarySettings, Offer};
@@ -46,6 +47,13 @@ pub(super) struct State {
     pub(super) cuts: VecDeque<(u64, u64)>,
     /// By [`Sound`].
     pub(super) indexes: [Option<Arc<Rendered>>; Sound::COUNT],
+    /// The same of DASH.
+    pub(super) manifests: [Option<Arc<Rendered>>; Sound::COUNT],
+    pub(super) periods: Periods,
+    /// Somebody knows what they are.
+    pub(super) manifest_seen: bool,
+    /// The date of the newest manifest, ns since 1970.
+    pub(super) published: i64,
     /// Counts changes, to name states.
     pub(super) changes: u64,
 }
@@ -54,6 +62,8 @@ pub(super) struct State {
 pub(super) enum Answer {
     Ready(Resource),
     After(RenditionId),
+    /// A segment that grows.
+    Grows(RenditionId, u64),
 }
 
 impl State {
@@ -76,6 +86,10 @@ impl State {
             first_number,
             cuts: VecDeque::new(),
             indexes: Default::default(),
+            manifests: Default::default(),
+            periods: Periods::default(),
+            manifest_seen: false,
+            published: i64::MIN,
             changes: 0,
         }
     }
@@ -135,6 +149,8 @@ impl State {
 
     /// Nothing more comes of the open segments.
     pub(super) fn close(&mut self) {
+        self.periods.close(self.media_end());
+        self.manifests = Default::default();
         self.shelves.iter_mut().for_each(Shelf::complete);
         self.changes += 1;
     }
@@ -163,6 +179,7 @@ impl State {
 
     fn forget_rendered(&mut self) {
         self.indexes = Default::default();
+        self.manifests = Default::default();
         for shelf in &mut self.shelves {
             shelf.rendered = Default::default();
         }
@@ -172,6 +189,7 @@ impl State {
         let number = self.base + part.segment;
         let discontinuity = part.discontinuity && number > self.first_number;
         if number >= self.next_number {
+            self.begin_segment(&part, number, discontinuity);
             self.next_number = number + 1;
             let before = self.cuts.back().map_or(0, |(_, count)| *count);
             self.cuts
@@ -182,9 +200,16 @@ impl State {
         self.changes += 1;
         if part.last {
             self.indexes = Default::default();
+            self.manifests = Default::default();
         }
-        if let Some(shelf) = self.shelves.get_mut(part.rendition.index()) {
+        let rendition = part.rendition;
+        if let Some(shelf) = self.shelves.get_mut(rendition.index()) {
             shelf.push(part, number, discontinuity);
+            let init = shelf
+                .segments
+                .back()
+                .map_or(number, |last| last.init_number);
+            self.periods.handle_part(rendition, number, init);
         }
     }
 
@@ -234,6 +259,7 @@ impl State {
         for shelf in &mut self.shelves {
             shelf.drop_before(number);
         }
+        self.periods.drop_before(number);
         // The one before the oldest says how many discontinuities there were before it.
         while self.cuts.len() > 1 && self.cuts.get(1).is_some_and(|(next, _)| *next < number) {
             self.cuts.pop_front();
@@ -270,6 +296,8 @@ impl State {
                 return self.playlist(id, directives, settings);
             }
             File::IFrames(id) => return Answer::Ready(self.iframes(id, settings)),
+            File::Manifest(sound) => return self.manifest(sound, settings, now),
+            File::Growing(id, number) => return self.growing(id, number),
             File::Init(id, number) => self.shelves[id.index()].init(number),
             File::Segment(id, number) => self.shelves[id.index()].segment(number),
             File::Part(id, number, part) => {
@@ -293,9 +321,30 @@ impl State {
         directives: Directives,
         settings: &LibrarySettings,
     ) -> Answer {
+        if let Some(answer) = self.awaited(id, settings) {
+            return answer;
+        }
+        let shelf = &self.shelves[id.index()];
+        if let Some(number) = directives.segment.filter(|_| self.ended.is_none()) {
+            match self.reaches(shelf, number, directives.part) {
+                Reach::There => {}
+                Reach::Ahead => return Answer::After(id),
+                Reach::TooFar => return Answer::Ready(Resource::TooFarAhead),
+            }
+        }
+        let shape = match directives.skip {
+            true => Shape::Delta,
+            false => Shape::Whole,
+        };
+        let rendered = self.render(id, shape, settings);
+        Answer::Ready(rendered.map_or(Resource::NotFound, Resource::Playlist))
+    }
+
+    /// What is answered while a rendition can't be played; none when it can.
+    pub(super) fn awaited(&self, id: RenditionId, settings: &LibrarySettings) -> Option<Answer> {
         let offered = self.offers[id.index()].is_some();
         if self.is_too_young() {
-            return Answer::Ready(Resource::NotYet);
+            return Some(Answer::Ready(Resource::NotYet));
         }
         let shelf = &self.shelves[id.index()];
         // Players begin with some segments, and one that is only just being made gets them soon.
@@ -310,25 +359,13 @@ impl State {
                 .is_none_or(|last| last.number + 2 < self.next_number);
         if !whole || (stale && self.ended.is_none()) {
             let coming = offered || !shelf.segments.is_empty();
-            return if coming && self.ended.is_none() {
+            return Some(if coming && self.ended.is_none() {
                 Answer::After(id)
             } else {
                 Answer::Ready(Resource::NotFound)
-            };
+            });
         }
-        if let Some(number) = directives.segment.filter(|_| self.ended.is_none()) {
-            match self.reaches(shelf, number, directives.part) {
-                Reach::There => {}
-                Reach::Ahead => return Answer::After(id),
-                Reach::TooFar => return Answer::Ready(Resource::TooFarAhead),
-            }
-        }
-        let shape = match directives.skip {
-            true => Shape::Delta,
-            false => Shape::Whole,
-        };
-        let rendered = self.render(id, shape, settings);
-        Answer::Ready(rendered.map_or(Resource::NotFound, Resource::Playlist))
+        None
     }
 
     /// Whether the playlist holds a part; without one, the first of the segment.

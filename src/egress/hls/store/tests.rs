@@ -1,9 +1,11 @@
 use super::*;
 use crate::egress::hls::Format;
-use crate::egress::hls::segmenter::Init;
+use crate::egress::hls::segmenter::{Begin, Init};
 use bytes::Bytes;
 
 const FIRST: u64 = 1_750_000_000;
+const SECOND: i64 = 1_000_000_000;
+const MILLI: i64 = 1_000_000;
 
 fn library() -> Library {
     Library::new(LibrarySettings {
@@ -42,7 +44,11 @@ fn part(init: &Arc<Init>, number: u64, bytes: usize, last: bool) -> Part {
         last,
         independent: true,
         first_sample: bytes / 2,
-        time: 0,
+        time: FIRST as i64 * SECOND + number as i64 * 2_400 * MILLI,
+        begin: Begin {
+            wall: FIRST as i64 * SECOND + number as i64 * 2_400 * MILLI,
+            media: SECOND + number as i64 * 2_400 * MILLI,
+        },
         init: Arc::clone(init),
         body: vec![7; bytes].into(),
         duration: Duration::from_millis(2_400),
@@ -623,4 +629,105 @@ fn a_playlist_is_written_and_compressed_once_for_each_state() {
     assert_eq!(text, one.text);
     recording.push(part(&init, 3, 10, false));
     assert_ne!(get(&library).tag, one.tag);
+}
+
+fn ask_dash(library: &Library, path: &str) -> Answered {
+    let presentation = library.get(&stream()).unwrap();
+    let file = File::of_dash_path(path).unwrap_or_else(|| panic!("{path}"));
+    presentation.ask(file, Directives::default(), Instant::now())
+}
+
+fn next_part(growing: &mut Growing, waker: &Waker) -> std::task::Poll<Option<usize>> {
+    let mut context = std::task::Context::from_waker(waker);
+    let part = growing.poll_part(&mut context);
+    part.map(|part| part.map(|part| part.len()))
+}
+
+#[test]
+fn a_segment_is_read_while_it_grows() {
+    use std::task::Poll;
+    let library = library();
+    let recording = library.record(&stream(), FIRST);
+    let init = init();
+    push_all(&recording, &init, 0..3);
+    let ask = |number| ask_dash(&library, &format!("video-{}.m4s", FIRST + number));
+    assert!(matches!(ask(2), Answered::Now(Resource::Media(_))));
+    assert!(matches!(ask(4), Answered::Now(Resource::NotFound)));
+    let Answered::Later(mut waiting) = ask(3) else {
+        panic!("the next one is waited for");
+    };
+    let woken = Arc::new(Woken::default());
+    let waker = Waker::from(Arc::clone(&woken));
+    assert!(look(&mut waiting, &waker).is_none());
+    recording.push(part(&init, 3, 10, false));
+    let Some(Resource::Growing(mut growing)) = look(&mut waiting, &waker) else {
+        panic!("it grows");
+    };
+    drop(waiting);
+    assert_eq!(growing.content_type(), "video/mp4");
+    assert_eq!(next_part(&mut growing, &waker), Poll::Ready(Some(10)));
+    assert!(next_part(&mut growing, &waker).is_pending());
+    let before = woken.0.load(std::sync::atomic::Ordering::Relaxed);
+    recording.push(part(&init, 3, 20, true));
+    assert!(woken.0.load(std::sync::atomic::Ordering::Relaxed) > before);
+    assert_eq!(next_part(&mut growing, &waker), Poll::Ready(Some(20)));
+    assert_eq!(next_part(&mut growing, &waker), Poll::Ready(None));
+    drop(growing);
+    assert_eq!(
+        library.waiting.load(std::sync::atomic::Ordering::Relaxed),
+        0
+    );
+}
+
+#[test]
+fn the_readers_of_a_segment_are_counted_and_end_with_the_publisher() {
+    use std::task::Poll;
+    let library = Library::new(LibrarySettings {
+        waiting: 1,
+        grace: Duration::from_secs(10),
+        ..LibrarySettings::default()
+    });
+    let recording = library.record(&stream(), FIRST);
+    let init = init();
+    push_all(&recording, &init, 0..3);
+    recording.push(part(&init, 3, 10, false));
+    let ask = |number| ask_dash(&library, &format!("video-{}.m4s", FIRST + number));
+    let Answered::Now(Resource::Growing(mut growing)) = ask(3) else {
+        panic!("it grows");
+    };
+    assert!(matches!(ask(3), Answered::Now(Resource::Busy)));
+    let woken = Arc::new(Woken::default());
+    let waker = Waker::from(Arc::clone(&woken));
+    assert_eq!(next_part(&mut growing, &waker), Poll::Ready(Some(10)));
+    assert!(next_part(&mut growing, &waker).is_pending());
+    recording.end(Instant::now());
+    assert_eq!(woken.0.load(std::sync::atomic::Ordering::Relaxed), 1);
+    assert_eq!(next_part(&mut growing, &waker), Poll::Ready(None));
+    // Nobody knows what comes next, or when.
+    assert!(matches!(ask(4), Answered::Now(Resource::NotFound)));
+}
+
+#[test]
+fn a_manifest_is_written_once_for_each_state_and_says_when_the_stream_ended() {
+    let library = library();
+    let recording = library.record(&stream(), FIRST);
+    let init = init();
+    let manifest = |path: &str| match ask_dash(&library, path) {
+        Answered::Now(Resource::Playlist(rendered)) => Some(rendered),
+        _ => None,
+    };
+    assert!(manifest("manifest.mpd").is_none());
+    push_all(&recording, &init, 0..6);
+    let first = manifest("manifest.mpd").unwrap();
+    assert!(Arc::ptr_eq(&first, &manifest("manifest.mpd").unwrap()));
+    assert!(manifest("manifest-aac.mpd").is_none(), "there is no sound");
+    let text = |rendered: &Rendered| String::from_utf8(rendered.text.to_vec()).unwrap();
+    let begin = format!("startNumber=\"{FIRST}\"");
+    assert!(text(&first).contains(&begin) && text(&first).contains(" duration=\"216000\""));
+    recording.end(Instant::now());
+    let last = manifest("manifest.mpd").unwrap();
+    let end = FIRST as f64 + 6.0 * 2.4;
+    let end = format!("mediaPresentationDuration=\"PT{end}S\"");
+    assert!(text(&last).contains(&end), "{}", text(&last));
+    assert_ne!(first.tag, last.tag);
 }
