@@ -4,16 +4,22 @@ import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { createRequire } from "node:module";
 
-const HLS_JS = createRequire(import.meta.url).resolve("hls.js/dist/hls.min.js");
+const { resolve } = createRequire(import.meta.url);
 
-const PAGE = `<!doctype html><meta charset="utf-8" /><title>Another site</title>
-<link rel="icon" href="data:," /><video muted playsinline></video><script src="/hls.js"></script>`;
+const SCRIPTS = {
+  "hls.js": resolve("hls.js/dist/hls.min.js"),
+  "dash.js": new URL("../node_modules/dashjs/dist/modern/umd/dash.all.min.js", import.meta.url),
+};
 
-/** Starts the site for the time of the test `t`; gives its URL. */
-export async function startSite(t) {
-  const script = await readFile(HLS_JS);
+const page = (script) => `<!doctype html><meta charset="utf-8" /><title>Another site</title>
+<link rel="icon" href="data:," /><video muted playsinline></video><script src="/${script}"></script>`;
+
+/** Starts the site for the time of the test `t`, with a player's script; gives its URL. */
+export async function startSite(t, script = "hls.js") {
+  const source = await readFile(SCRIPTS[script]);
   const server = createServer((request, response) => {
-    const [type, body] = request.url === "/hls.js" ? ["text/javascript", script] : ["text/html", PAGE];
+    const isScript = request.url === `/${script}`;
+    const [type, body] = isScript ? ["text/javascript", source] : ["text/html", page(script)];
     response.writeHead(200, { "Content-Type": type }).end(body);
   });
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
