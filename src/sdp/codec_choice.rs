@@ -68,8 +68,12 @@ pub(super) fn for_subscriber<'a>(
 /// The parameters that an answer to a publisher keeps of its offer, as a receiver's own: those that
 /// name the variant of the codec, and what a publisher asks us to want.
 pub(super) fn publisher_answer_fmtp(format: &PayloadFormat) -> String {
-    let kept = format.codec.map_or(&[][..], variant_parameters);
-    let mut answer = keep(&format.fmtp, kept);
+    let mut kept = format.codec.map_or(&[][..], variant_parameters).to_vec();
+    if format.codec == Some(Codec::Opus) {
+        // Nothing is sent in silence, if that is what it would like.
+        kept.push("usedtx");
+    }
+    let mut answer = keep(&format.fmtp, &kept);
     // Who says only that stereo will come gets the wish for it (RFC 7587, section 6.1).
     let announced = format.parameter("sprop-stereo") == Some("1");
     if format.codec == Some(Codec::Opus) && announced && format.parameter("stereo").is_none() {
@@ -329,6 +333,10 @@ mod tests {
         assert_eq!(
             answer(Codec::Opus, "sprop-stereo=0;useinbandfec=1"),
             "useinbandfec=1"
+        );
+        assert_eq!(
+            answer(Codec::Opus, "minptime=10;useinbandfec=1;usedtx=1"),
+            "minptime=10;useinbandfec=1;usedtx=1"
         );
         assert_eq!(answer(Codec::Vp8, "max-fs=12288;max-fr=60"), "");
     }

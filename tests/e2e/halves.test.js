@@ -1,0 +1,101 @@
+// Streams with one kind of media, halves that are not used, and sound that pauses in silence.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { browserOfFile } from "./support/browser.js";
+import { framesAreDecoded, received } from "./support/pages.js";
+import { startGateway, streamIsListed } from "./support/process.js";
+import { until } from "./support/wait.js";
+
+const browser = browserOfFile();
+
+/**
+ * Publishes what `wanted` says of "audio" and "video": "sendonly" or "inactive"; a kind that it does not
+ * name has no section in the offer. With `pauses` the offer asks for pauses in silence (RFC 7587).
+ */
+function publish(page, wanted, { pauses = false } = {}) {
+  return page.evaluate(
+    async ({ wanted, pauses }) => {
+      const stream = await navigator.mediaDevices.getUserMedia({ video: { width: 320, height: 180 }, audio: true });
+      const peer = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
+      for (const [kind, direction] of Object.entries(wanted)) {
+        const [track] = stream.getTracks().filter((track) => track.kind === kind);
+        peer.addTransceiver(direction === "inactive" ? kind : track, { direction, streams: [stream] });
+      }
+      await peer.setLocalDescription();
+      const { sdp } = peer.localDescription;
+      const response = await fetch("/whip/demo", {
+        method: "POST",
+        headers: { "Content-Type": "application/sdp" },
+        body: pauses ? sdp.replace(/^(a=fmtp:111 .*)$/m, "$1;usedtx=1") : sdp,
+      });
+      const answer = await response.text();
+      if (response.status !== 201) throw new Error(answer);
+      await peer.setRemoteDescription({ type: "answer", sdp: answer });
+      window.published = { peer, stream };
+    },
+    { wanted, pauses },
+  );
+}
+
+/** Waits until the page received `count` more packets of sound. */
+function soundComes(page, count) {
+  let first;
+  return until(`${count} packets of sound come`, async () => {
+    const { audio } = await received(page);
+    if (!audio?.packetsReceived) return false;
+    first ??= audio.packetsReceived;
+    return audio.packetsReceived - first >= count && audio;
+  });
+}
+
+for (const [what, offer, has] of [
+  ["sound alone", { audio: "sendonly" }, "audio"],
+  ["a picture alone", { video: "sendonly" }, "video"],
+  ["sound beside a picture that is not sent", { audio: "sendonly", video: "inactive" }, "audio"],
+  ["a picture beside sound that is not sent", { audio: "inactive", video: "sendonly" }, "video"],
+]) {
+  test(`${what} plays`, async (t) => {
+    const gateway = await startGateway(t);
+    await publish(await browser.open(t, `${gateway.url}/publish/demo`), offer);
+    const { tracks } = await streamIsListed(gateway, "demo");
+    assert.deepEqual(tracks.map((track) => track.kind), [has]);
+    const viewer = await browser.open(t, `${gateway.url}/watch/demo#way=whep`);
+    if (has === "video") await framesAreDecoded(viewer, 30, { sound: false });
+    else await soundComes(viewer, 60);
+    const both = await received(viewer);
+    assert.equal(both[has].packetsLost, 0);
+    assert.ok(!both[has === "video" ? "audio" : "video"]?.packetsReceived);
+  });
+}
+
+test("sound that pauses in silence is no loss and no stall, and comes back", async (t) => {
+  const gateway = await startGateway(t, { "streams.second_publisher": "backup", "streams.stall_after": "1s" });
+  const publisher = await browser.open(t, `${gateway.url}/publish/demo`);
+  await publish(publisher, { audio: "sendonly" }, { pauses: true });
+  await streamIsListed(gateway, "demo");
+  const viewer = await browser.open(t, `${gateway.url}/watch/demo#way=whep`);
+  await soundComes(viewer, 60);
+
+  const speak = (enabled) =>
+    publisher.evaluate((enabled) => {
+      window.published.stream.getAudioTracks()[0].enabled = enabled;
+    }, enabled);
+  await speak(false);
+  // Sound comes every 20 ms, silence every 400 ms.
+  const seen = [];
+  await until("the publisher pauses", async () => {
+    const { audio } = await received(viewer);
+    const now = performance.now();
+    seen.push({ now, packets: audio.packetsReceived });
+    const before = seen.findLast((then) => now - then.now > 1500);
+    return before && audio.packetsReceived - before.packets < 10;
+  });
+  await speak(true);
+  await soundComes(viewer, 60);
+  const { audio } = await received(viewer);
+  assert.equal(audio.packetsLost, 0);
+  const [{ publishers }] = await gateway.streams();
+  assert.equal(publishers[0].state, "flowing");
+});
