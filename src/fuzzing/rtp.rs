@@ -45,7 +45,9 @@ pub(super) fn rtcp(data: &[u8]) {
         found += match feedback {
             ReceiverFeedback::Nack { lost, .. } => lost.iter().count(),
             ReceiverFeedback::TransportWide(feedback) => feedback.statuses().count(),
-            ReceiverFeedback::Report(_) | ReceiverFeedback::KeyframeRequest { .. } => 1,
+            ReceiverFeedback::Report(_)
+            | ReceiverFeedback::Remb { .. }
+            | ReceiverFeedback::KeyframeRequest { .. } => 1,
         }
     });
     assert!(found <= 17 * data.len() / 4, "{found}");
@@ -109,6 +111,7 @@ impl Story {
             pli: true,
             fir: true,
             transport_cc: true,
+            remb: false,
         };
         let published = |id, codec, (ssrc, payload_type), rtx: Option<(u32, u8)>| PublishedTrack {
             info: TrackInfo {

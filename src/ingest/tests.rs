@@ -62,6 +62,7 @@ fn spec() -> PublisherSpec {
             pli: true,
             fir: true,
             transport_cc: true,
+            remb: false,
         },
     };
     PublisherSpec {

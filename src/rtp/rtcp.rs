@@ -18,6 +18,10 @@ const FORMAT_NACK: u8 = 1;
 const FORMAT_TRANSPORT_WIDE: u8 = 15;
 const FORMAT_PLI: u8 = 1;
 const FORMAT_FIR: u8 = 4;
+const FORMAT_APPLICATION: u8 = 15;
+
+/// What an application layer message begins with that is a REMB.
+const REMB: &[u8] = b"REMB";
 
 /// One thing that a receiver of media tells its sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +37,11 @@ pub enum ReceiverFeedback<'a> {
     },
     /// When packets of the whole transport arrived.
     TransportWide(TransportFeedback<'a>),
+    /// The most that the receiver wants to get of all sources together (draft-alvestrand-rmcat-remb-03).
+    Remb {
+        /// In bit/s.
+        bitrate: u64,
+    },
     /// The receiver needs a keyframe: PLI or FIR.
     KeyframeRequest {
         /// The source that is asked for.
@@ -110,6 +119,11 @@ pub fn read_feedback<'a>(compound: &'a [u8], mut found: impl FnMut(ReceiverFeedb
                     found(ReceiverFeedback::KeyframeRequest { ssrc });
                 }
             }
+            (packet_type::PAYLOAD_FEEDBACK, FORMAT_APPLICATION) => {
+                if let Some(bitrate) = remb(packet) {
+                    found(ReceiverFeedback::Remb { bitrate });
+                }
+            }
             // The media source of a FIR stands in its entries (RFC 5104, section 4.3.1).
             (packet_type::PAYLOAD_FEEDBACK, FORMAT_FIR) => {
                 for entry in packet.get(12..).unwrap_or_default().chunks_exact(8) {
@@ -158,6 +172,16 @@ fn reports<'a>(blocks: &[u8], found: &mut impl FnMut(ReceiverFeedback<'a>)) {
             }));
         }
     }
+}
+
+/// The bitrate of a REMB: 6 bits of exponent and 18 of mantissa, behind the number of sources.
+fn remb(packet: &[u8]) -> Option<u64> {
+    if packet.get(12..16) != Some(REMB) {
+        return None;
+    }
+    let value = word(packet, 16)? & 0x00FF_FFFF;
+    let bitrate = u128::from(value & 0x3_FFFF) << (value >> 18);
+    Some(u64::try_from(bitrate).unwrap_or(u64::MAX))
 }
 
 fn word(bytes: &[u8], at: usize) -> Option<u32> {
@@ -269,6 +293,25 @@ mod tests {
                 ReceiverFeedback::KeyframeRequest { ssrc: 6 }
             ]
         );
+    }
+
+    #[test]
+    fn the_bitrate_of_a_remb_is_read() {
+        use rtc::rtcp::payload_feedbacks::receiver_estimated_maximum_bitrate::ReceiverEstimatedMaximumBitrate;
+        let remb = ReceiverEstimatedMaximumBitrate {
+            sender_ssrc: 1,
+            bitrate: 1_500_000.0,
+            ssrcs: vec![5, 6],
+        };
+        let mut bytes = remb.marshal().unwrap().to_vec();
+        let [ReceiverFeedback::Remb { bitrate }] = read(&bytes)[..] else {
+            panic!("no REMB");
+        };
+        assert_eq!(bitrate, 1_500_000);
+        bytes[17..20].fill(0xFF);
+        assert_eq!(read(&bytes), [ReceiverFeedback::Remb { bitrate: u64::MAX }]);
+        bytes[12] = b'X';
+        assert_eq!(read(&bytes), []);
     }
 
     #[test]

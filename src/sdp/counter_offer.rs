@@ -157,6 +157,7 @@ impl OfferedTrack {
                 pli: is_video,
                 fir: is_video,
                 transport_cc: false,
+                remb: is_video,
             },
         };
         let rtx_payload_type = is_video.then_some(payload_type + 1);
@@ -244,6 +245,7 @@ impl OfferedTrack {
                 pli: offered.pli && format.feedback.pli,
                 fir: offered.fir && format.feedback.fir,
                 transport_cc: offered.transport_cc && format.feedback.transport_cc,
+                remb: offered.remb && format.feedback.remb,
             },
         }))
     }

@@ -205,6 +205,7 @@ impl MediaSection {
             format.feedback.pli |= any.pli;
             format.feedback.fir |= any.fir;
             format.feedback.transport_cc |= any.transport_cc;
+            format.feedback.remb |= any.remb;
         }
     }
 

@@ -102,6 +102,7 @@ pub(super) fn add_feedback(feedback: &mut Feedback, value: &str) {
         (Some("nack"), None) => feedback.nack = true,
         (Some("nack"), Some("pli")) => feedback.pli = true,
         (Some("ccm"), Some("fir")) => feedback.fir = true,
+        (Some("goog-remb"), None) => feedback.remb = true,
         (Some("transport-cc"), None) => feedback.transport_cc = true,
         _ => {}
     }

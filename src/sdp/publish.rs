@@ -82,6 +82,8 @@ fn accept_section<'a>(
             .is_some_and(is_sent);
     let feedback = Feedback {
         transport_cc,
+        // Publishers are told when their packets arrived, and no bitrate.
+        remb: false,
         ..format.feedback
     };
     let rtx_payload_type = section.rtx_of(format.payload_type);

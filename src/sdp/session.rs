@@ -55,6 +55,8 @@ pub struct Feedback {
     pub fir: bool,
     /// `transport-cc`
     pub transport_cc: bool,
+    /// `goog-remb`
+    pub remb: bool,
 }
 
 /// What a WHIP session receives.

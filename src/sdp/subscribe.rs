@@ -113,13 +113,16 @@ pub(super) fn answer_format<'a>(
     section: &'a MediaSection,
     format: &'a PayloadFormat,
 ) -> FormatAnswer<'a> {
+    let numbered = takes_numbers(section);
     FormatAnswer {
         format,
         // The subscriber's own words: clients look for their own profile in the answer.
         fmtp: format.fmtp.clone(),
         rtx_payload_type: section.rtx_of(format.payload_type),
         feedback: Feedback {
-            transport_cc: format.feedback.transport_cc && takes_numbers(section),
+            transport_cc: format.feedback.transport_cc && numbered,
+            // Only who can't tell more precisely is asked for it.
+            remb: format.feedback.remb && section.kind == Some(MediaKind::Video) && !numbered,
             ..format.feedback
         },
     }

@@ -227,6 +227,7 @@ impl Writer {
     fn feedback(&mut self, payload_type: u8, feedback: Feedback) {
         for (is_agreed, name) in [
             (feedback.transport_cc, "transport-cc"),
+            (feedback.remb, "goog-remb"),
             (feedback.fir, "ccm fir"),
             (feedback.nack, "nack"),
             (feedback.pli, "nack pli"),

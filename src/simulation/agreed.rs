@@ -15,6 +15,7 @@ const FEEDBACK: Feedback = Feedback {
     pli: true,
     fir: false,
     transport_cc: false,
+    remb: false,
 };
 
 /// A publisher with so many layers of video.
@@ -27,11 +28,14 @@ pub(super) fn publisher(rtx: bool, layers: usize) -> PublisherSpec {
     }
 }
 
-/// A viewer, with the SSRCs of video, its retransmissions and audio.
-pub(super) fn subscriber(ssrcs: [u32; 3], rtx: bool) -> SubscriberSpec {
+/// A viewer, with the SSRCs of video, its retransmissions and audio, who takes transport-wide numbers or
+/// does not.
+pub(super) fn subscriber(ssrcs: [u32; 3], rtx: bool, numbers: bool) -> SubscriberSpec {
     let mut extensions = ExtensionMap::default();
-    extensions.set(Extension::TransportSequenceNumber, TRANSPORT_EXTENSION);
     extensions.set(Extension::AbsCaptureTime, CAPTURE_EXTENSION);
+    if numbers {
+        extensions.set(Extension::TransportSequenceNumber, TRANSPORT_EXTENSION);
+    }
     let track = |track, codec: Codec, payload_type, ssrc, rtx: Option<(u8, u32)>| SubscribedTrack {
         track,
         kind: codec.kind(),
@@ -43,7 +47,8 @@ pub(super) fn subscriber(ssrcs: [u32; 3], rtx: bool) -> SubscriberSpec {
         rtx_ssrc: rtx.map(|(_, ssrc)| ssrc),
         extensions,
         feedback: Feedback {
-            transport_cc: true,
+            transport_cc: numbers,
+            remb: !numbers,
             ..FEEDBACK
         },
     };

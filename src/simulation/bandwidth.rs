@@ -6,18 +6,18 @@ use super::RIDS;
 use super::network::Weather;
 use super::world::World;
 
-const HIGH: usize = 0;
-const MIDDLE: usize = 1;
-const LOW: usize = 2;
+pub(super) const HIGH: usize = 0;
+pub(super) const MIDDLE: usize = 1;
+pub(super) const LOW: usize = 2;
 
 /// What a home router may have, in bytes: half a second at 1 Mbit/s.
-const QUEUE: usize = 60_000;
+pub(super) const QUEUE: usize = 60_000;
 
-fn millis(millis: u64) -> Duration {
+pub(super) fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-fn seconds(seconds: u64) -> Duration {
+pub(super) fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
@@ -32,12 +32,12 @@ fn world(seed: u64, rate: u64) -> World {
     world
 }
 
-fn set_rate(world: &mut World, rate: u64) {
+pub(super) fn set_rate(world: &mut World, rate: u64) {
     world.bottlenecks.get_mut(&1).unwrap().rate = rate;
 }
 
 /// The layer of the newest packet that came.
-fn layer(world: &World) -> usize {
+pub(super) fn layer(world: &World) -> usize {
     world
         .compare(&world.viewers[0].tracks[0])
         .last()
@@ -47,7 +47,7 @@ fn layer(world: &World) -> usize {
 }
 
 /// How many times the layer that came was another one than before, since `from`.
-fn switches(world: &World, from: Instant) -> usize {
+pub(super) fn switches(world: &World, from: Instant) -> usize {
     let sent = world.compare(&world.viewers[0].tracks[0]);
     let layers: Vec<_> = sent
         .filter(|(_, _, sent)| sent.at >= from)
@@ -57,7 +57,7 @@ fn switches(world: &World, from: Instant) -> usize {
 }
 
 /// Runs until the layer comes, and says how long that took.
-fn until(world: &mut World, wanted: usize, at_most: Duration) -> Duration {
+pub(super) fn until(world: &mut World, wanted: usize, at_most: Duration) -> Duration {
     let begin = world.now;
     while layer(world) != wanted {
         world.run(millis(50));

@@ -96,13 +96,13 @@ impl Gateway {
         &mut self,
         now: Instant,
         dice: &mut Dice,
-        rtx: bool,
+        (rtx, numbers): (bool, bool),
         fingerprint: Fingerprint,
     ) -> Admission {
         let credentials = self.open(now, fingerprint);
         let base = 1_000 * self.transports.len() as u32;
         let ssrcs = [base, base + 1, base + 2];
-        let spec = agreed::subscriber(ssrcs, rtx);
+        let spec = agreed::subscriber(ssrcs, rtx, numbers);
         let subscriber = Subscriber::new(&spec, "demo", || dice.roll() as u32);
         self.subscribers.push(subscriber);
         self.specs.push(spec);

@@ -15,8 +15,9 @@
 //! | `publisher` | a peer that sends video and audio and answers NACKs |
 //! | `viewer` | a peer that receives, asks again, and keeps account |
 //! | `decoder` | what a viewer can show of the video that it gets |
+//! | `telling` | what a player without transport-wide feedback says |
 //! | `world` | all of them together in one time |
-//! | `tests`, `layers`, `bandwidth`, `clocks` | what viewers get in every weather, of every layer, over every link, at what time |
+//! | `tests`, `layers`, `bandwidth`, `reported`, `clocks` | what viewers get in every weather, of every layer, over every link, at what time |
 //! | `loss` | how much of it they can show when packets are lost: the tables of `docs/loss.md` |
 
 mod abuse;
@@ -32,7 +33,9 @@ mod loss;
 mod network;
 mod outlet;
 mod publisher;
+mod reported;
 mod stream;
+mod telling;
 mod tests;
 mod tracks;
 mod viewer;

@@ -12,6 +12,7 @@ pub(super) use asking::Asking;
 
 use super::decoder::Decoder;
 use super::gateway::{Admission, Peer};
+use super::telling::{Account, Telling};
 use super::{
     AUDIO, AUDIO_PAYLOAD_TYPE, CAPTURE_EXTENSION, CHECKING, Datagram, KEEPING, KEYFRAME,
     RTX_PAYLOAD_TYPE, TRANSPORT_EXTENSION, VIDEO, VIDEO_PAYLOAD_TYPE, id_of,
@@ -49,6 +50,8 @@ pub(super) struct WatchingPeer {
     pub(super) asking: Asking,
     /// What it shows of the video.
     pub(super) decoder: Decoder,
+    /// What is told in the place of it.
+    account: Account,
 }
 
 /// What came of one track.
@@ -98,7 +101,13 @@ struct Missing {
 }
 
 impl WatchingPeer {
-    pub(super) fn new(now: Instant, index: u16, peer: Peer, admission: &Admission) -> Self {
+    pub(super) fn new(
+        now: Instant,
+        index: u16,
+        peer: Peer,
+        admission: &Admission,
+        telling: Telling,
+    ) -> Self {
         let reception = |track, ssrc| Reception {
             track,
             ssrc,
@@ -130,6 +139,7 @@ impl WatchingPeer {
             is_mute: false,
             asking: Asking::STUBBORN,
             decoder: Decoder::new(now),
+            account: Account::new(now, telling),
         }
     }
 
@@ -161,6 +171,7 @@ impl WatchingPeer {
             self.picture_due(),
             self.flood.map(|_| self.next_flood),
             self.arrivals.poll_timeout(),
+            self.account.poll_timeout(),
         ]
         .into_iter()
         .flatten()
@@ -173,6 +184,7 @@ impl WatchingPeer {
                 self.send_rtcp(now, Box::new(feedback));
             }
         }
+        self.tell(now);
         if self.next_check <= now {
             self.next_check = now + if self.connected { KEEPING } else { CHECKING };
             let check = self.peer.check(Check {
@@ -284,6 +296,10 @@ impl WatchingPeer {
             marker: header.marker,
             keyframe: payload[0] == KEYFRAME,
         };
+        self.account.handle_bytes(now, packet.len() + 28);
+        if header.payload_type == VIDEO_PAYLOAD_TYPE {
+            self.account.handle_video(now, header.timestamp);
+        }
         self.captures.extend(captured.map(|time| Capture {
             at: now,
             track: track.track,
@@ -297,6 +313,7 @@ impl WatchingPeer {
                 track.forget_before(self.decoder.next());
             }
         }
+        self.tell(now);
     }
 
     fn flush(&mut self) {

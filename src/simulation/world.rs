@@ -8,6 +8,7 @@ use super::link::Bottleneck;
 use super::network::{Dice, Link, Weather};
 use super::publisher::{PublishingPeer, Sent};
 use super::stream::Stream;
+use super::telling::Telling;
 use super::viewer::{Got, Reception, WatchingPeer};
 use crate::sdp::DtlsRole;
 use crate::sdp::IceCredentials;
@@ -76,14 +77,20 @@ impl World {
     }
 
     pub(super) fn add_viewer(&mut self) {
+        self.add_viewer_who_tells(Telling::Numbers);
+    }
+
+    pub(super) fn add_viewer_who_tells(&mut self, telling: Telling) {
         let mut peer = Peer::new(DtlsRole::Client, &[Profile::AeadAes128Gcm]);
-        let admission =
-            self.gateway
-                .subscribe(self.now, &mut self.dice, self.rtx, peer.fingerprint);
+        let agreed = (self.rtx, telling == Telling::Numbers);
+        let admission = self
+            .gateway
+            .subscribe(self.now, &mut self.dice, agreed, peer.fingerprint);
         peer.server = admission.credentials.clone();
         let index = self.viewers.len() as u16;
-        self.viewers
-            .push(WatchingPeer::new(self.now, index, peer, &admission));
+        self.viewers.push(WatchingPeer::new(
+            self.now, index, peer, &admission, telling,
+        ));
         self.up.push(Link::new(Weather::FAIR));
         self.down.push(Link::new(Weather::FAIR));
     }

@@ -203,10 +203,11 @@ impl Subscriber {
         else {
             return false;
         };
-        let active = self.adaptation.active();
-        let pace = active.as_ref().and_then(|bandwidth| bandwidth.pace());
-        forwarder.set_pace(now, pace.filter(|_| forwarder.can_be_measured()));
-        let stamps = active.map(|bandwidth| bandwidth.stamps(now));
+        forwarder.set_pace(now, self.adaptation.pace(forwarder));
+        let stamps = self
+            .adaptation
+            .active()
+            .map(|bandwidth| bandwidth.stamps(now));
         let passed = forwarder.forward(layer, packets, clock, stamps, outlet);
         if forwarder.skip_overflow() {
             self.adaptation.handle_overflow();
@@ -230,10 +231,7 @@ impl Subscriber {
     ) -> LayersByTrack {
         let mut wanted = LayersByTrack::default();
         // A link that is known is not sent more than it carries.
-        let believed = self
-            .adaptation
-            .active()
-            .map(|bandwidth| bandwidth.believed());
+        let believed = self.adaptation.believed();
         let pace = Pace::new(pace, believed);
         for forwarder in &mut self.forwarders {
             let Some(track) = forwarder.track() else {
@@ -341,6 +339,7 @@ impl Subscriber {
                     bandwidth.handle_feedback(now, feedback);
                 }
             }
+            ReceiverFeedback::Remb { bitrate } => adaptation.handle_remb(now, bitrate),
             ReceiverFeedback::KeyframeRequest { ssrc } => {
                 if let Some(index) = find(forwarders, ssrc) {
                     // Of the target, where a switch is under way: the other is left at its keyframe.
@@ -362,6 +361,7 @@ impl Subscriber {
                 round_trip.hear(now, &report);
                 if let Some(index) = find(forwarders, report.ssrc) {
                     forwarders[index].tally_mut().report(&report);
+                    adaptation.handle_report(now, &report);
                 }
             }
         });

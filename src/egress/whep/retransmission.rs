@@ -80,6 +80,11 @@ impl Retransmitter {
         }
     }
 
+    /// Whether there is an RTX stream to repeat packets over.
+    pub(super) fn has_rtx(&self) -> bool {
+        self.rtx.is_some_and(|rtx| rtx.payload_type.is_some())
+    }
+
     /// The header of the next retransmission, none where the packet itself is to be repeated.
     pub(super) fn next(&mut self) -> Option<Rtx> {
         let rtx = self.rtx.as_mut()?;

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use rtc::rtcp;
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
+use rtc::rtcp::payload_feedbacks::receiver_estimated_maximum_bitrate::ReceiverEstimatedMaximumBitrate;
 use rtc::rtcp::receiver_report::ReceiverReport;
 use rtc::rtcp::reception_report::ReceptionReport;
 use rtc::rtcp::transport_feedbacks::transport_layer_nack::{
@@ -63,6 +64,21 @@ impl WatchingPeer {
                     media_ssrc,
                 }),
             );
+        }
+    }
+
+    /// Tells by REMB what is due.
+    pub(super) fn tell(&mut self, now: Instant) {
+        if !self.peer.is_connected() {
+            return;
+        }
+        if let Some(bitrate) = self.account.poll(now) {
+            let remb = ReceiverEstimatedMaximumBitrate {
+                sender_ssrc: 1,
+                bitrate,
+                ssrcs: vec![self.tracks[0].ssrc],
+            };
+            self.send_rtcp(now, Box::new(remb));
         }
     }
 

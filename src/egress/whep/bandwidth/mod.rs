@@ -10,10 +10,12 @@ mod acknowledged;
 mod allocation;
 mod config;
 mod delay;
+mod fill;
 mod history;
 mod pace;
 mod probe;
 mod rate;
+mod reported;
 mod stamps;
 mod trains;
 
@@ -22,9 +24,11 @@ use std::time::{Duration, Instant};
 use acknowledged::Acknowledged;
 pub use config::BandwidthConfig;
 pub(super) use pace::Pace;
+pub(super) use reported::Reported;
 pub(super) use stamps::{OVERHEAD, Stamps};
 
-use allocation::{Allocation, Share};
+use allocation::Allocation;
+pub(super) use allocation::Share;
 use delay::{Delays, Usage};
 use history::History;
 use pace::Constraint;

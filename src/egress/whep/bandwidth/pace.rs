@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Bandwidth, CALM};
+use super::{Bandwidth, BandwidthConfig, CALM};
 
 /// A link that carries less than so many quarters of the media is nearly full; once it is, it must
 /// carry more than some more of them.
@@ -41,6 +41,18 @@ pub(in crate::egress::whep) struct Pace {
 }
 
 impl Pace {
+    /// For a layer of `media` bit/s: so fast for a frame, and so fast for more, within bounds.
+    pub(super) fn of(media: u64, bitrate: u64, sustained: u64, config: &BandwidthConfig) -> Self {
+        let (least, most) = (media * SLOWEST / 4, media * FASTEST / 4);
+        let bounded = |bitrate: u64| bitrate.clamp(least, most).max(config.floor);
+        Self {
+            bitrate: bounded(bitrate),
+            sustained: bounded(sustained),
+            most_time: config.queue_time,
+            most_bytes: config.queue_bytes,
+        }
+    }
+
     /// What leaves in this time while so many bytes wait.
     pub(in crate::egress::whep) fn bytes_in(self, time: Duration, waiting: u64) -> u64 {
         let bitrate = match self.time_of(waiting) > LONG {
@@ -76,14 +88,7 @@ impl Bandwidth {
         }
         let media = self.constraint.media;
         let known = self.rate.current().max(self.trains.capacity().unwrap_or(0));
-        let (least, most) = (media * SLOWEST / 4, media * FASTEST / 4);
-        let bounded = |bitrate: u64| bitrate.clamp(least, most).max(self.config.floor);
-        Some(Pace {
-            bitrate: bounded(known * PROBING / 4),
-            sustained: bounded(known),
-            most_time: self.config.queue_time,
-            most_bytes: self.config.queue_bytes,
-        })
+        Some(Pace::of(media, known * PROBING / 4, known, &self.config))
     }
 
     /// Whether the link carries little more than what is sent.

@@ -16,6 +16,11 @@ impl Forwarder {
         self.track.is_some() && self.rewriter.transport_sequence.is_some()
     }
 
+    /// Whether packets can be repeated in a way that tells them from what they repeat, so that they can be padding.
+    pub(in crate::egress::whep) fn can_pad(&self) -> bool {
+        self.retransmitter.has_rtx()
+    }
+
     /// How fast packets leave from now on; none for as they come.
     pub(in crate::egress::whep) fn set_pace(&mut self, now: Instant, pace: Option<Pace>) {
         match &mut self.pacer {
@@ -104,7 +109,7 @@ impl Forwarder {
         &mut self,
         back: u64,
         ring: impl Fn(LayerId) -> Option<&'r Ring>,
-        stamps: Stamps<'_>,
+        stamps: Option<Stamps<'_>>,
         outlet: &mut impl Outlet,
     ) -> usize {
         let newest = self.splice.newest();
@@ -116,8 +121,7 @@ impl Forwarder {
             .and_then(|origin| Some((origin, ring(origin.layer)?.get(origin.source)?)));
         match found.map(|found| (found, self.retransmitter.next())) {
             Some(((origin, packet), Some(rtx))) => {
-                self.rewriter
-                    .repeat(packet, rtx, &origin, Some(stamps), outlet)
+                self.rewriter.repeat(packet, rtx, &origin, stamps, outlet)
             }
             _ => 0,
         }
