@@ -5,21 +5,39 @@ import { createServer } from "node:http";
 import { createRequire } from "node:module";
 
 const { resolve } = createRequire(import.meta.url);
-
 const SCRIPTS = {
   "hls.js": resolve("hls.js/dist/hls.min.js"),
   "dash.js": new URL("../node_modules/dashjs/dist/modern/umd/dash.all.min.js", import.meta.url),
+  "shaka.js": resolve("shaka-player/dist/shaka-player.compiled.js"),
 };
 
 const page = (script) => `<!doctype html><meta charset="utf-8" /><title>Another site</title>
 <link rel="icon" href="data:," /><video muted playsinline></video><script src="/${script}"></script>`;
 
+/** A page whose player plays at once; behind the `#` of its URL stand the playlist and the settings of hls.js. */
+const PLAYING = `${page("hls.js")}<script>
+  const [playlist, settings] = JSON.parse(decodeURIComponent(location.hash.slice(1)));
+  Object.assign(window, { hls: new Hls(settings), complaints: [] });
+  hls.on(Hls.Events.ERROR, (_, { details, fatal }) => complaints.push(fatal ? details + ", fatal" : details));
+  hls.loadSource(playlist);
+  hls.attachMedia(document.querySelector("video"));
+  document.querySelector("video").play();
+</script>`;
+
+/** The address of a page of the site that plays this playlist with hls.js, with other settings than its own where given. */
+export function playerOf(site, playlist, settings = {}) {
+  return `${site}player#${encodeURIComponent(JSON.stringify([playlist, settings]))}`;
+}
+
 /** Starts the site for the time of the test `t`, with a player's script; gives its URL. */
 export async function startSite(t, script = "hls.js") {
   const source = await readFile(SCRIPTS[script]);
   const server = createServer((request, response) => {
-    const isScript = request.url === `/${script}`;
-    const [type, body] = isScript ? ["text/javascript", source] : ["text/html", page(script)];
+    const pages = {
+      [`/${script}`]: ["text/javascript", source],
+      "/player": ["text/html", PLAYING],
+    };
+    const [type, body] = pages[request.url] ?? ["text/html", page(script)];
     response.writeHead(200, { "Content-Type": type }).end(body);
   });
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
