@@ -90,6 +90,10 @@ impl State {
             outgoing.retransmissions.add(counters.sent.get() - before);
             outgoing.keyframe_requests.add(wanted.iter().count() as u64);
         }
+        if subscriber.is_catching_up() {
+            self.catching_up
+                .insert(now, session.key, &mut session.is_behind);
+        }
         for (track, layer) in wanted.iter() {
             self.request_keyframe(now, key, track, layer);
         }

@@ -18,6 +18,7 @@
 //! | `telling` | what a player without transport-wide feedback says |
 //! | `world` | all of them together in one time |
 //! | `tests`, `layers`, `bandwidth`, `reported`, `clocks` | what viewers get in every weather, of every layer, over every link, at what time |
+//! | `pictures` | how soon a picture that a viewer lost comes back |
 //! | `loss` | how much of it they can show when packets are lost: the tables of `docs/loss.md` |
 
 mod abuse;
@@ -32,6 +33,7 @@ mod link;
 mod loss;
 mod network;
 mod outlet;
+mod pictures;
 mod publisher;
 mod reported;
 mod stream;

@@ -58,6 +58,8 @@ pub(super) struct PublishingPeer {
     pub(super) answering: usize,
     /// Counts packets that were sent again.
     pub(super) repeated: u64,
+    /// Nobody can ask it for a keyframe.
+    pub(super) is_deaf: bool,
 }
 
 /// A packet as it was meant.
@@ -135,6 +137,7 @@ impl PublishingPeer {
             scale: 1,
             answering: RIDS.len(),
             repeated: 0,
+            is_deaf: false,
         }
     }
 
@@ -213,6 +216,13 @@ impl PublishingPeer {
     pub(super) fn pause(&mut self, layer: usize, is_paused: bool) {
         self.sources[layer].is_paused = is_paused;
         self.sources[layer].keyframe_wanted = true;
+    }
+
+    /// Begins a keyframe with the next frame of each layer.
+    pub(super) fn begin_keyframe(&mut self) {
+        for source in &mut self.sources {
+            source.keyframe_wanted = true;
+        }
     }
 
     /// How many keyframes a layer began.

@@ -21,6 +21,9 @@ const LEAST_SPEED_OF_KNOWN: u64 = 125;
 /// A link whose limit is known, or soon will be, is not filled with the past for longer than this.
 const MOST_OF_KNOWN: Duration = Duration::from_millis(250);
 
+/// Nor any other link, for a viewer that has seen it before.
+const MOST_AGAIN: Duration = Duration::from_secs(1);
+
 /// What may go at once beside the keyframe, in bytes.
 const BURST: u64 = 16 * 1024;
 
@@ -53,6 +56,16 @@ impl Pace {
                 least: LEAST_SPEED_OF_KNOWN,
                 most: believed / 8 * MOST_OF_KNOWN.as_millis() as u64 / 1000,
             },
+        }
+    }
+
+    /// The same for a viewer that has lost the picture.
+    pub(super) fn again(wanted: u64, believed: Option<u64>) -> Self {
+        let pace = Self::new(wanted, believed);
+        let most = wanted / 8 * MOST_AGAIN.as_millis() as u64 / 1000;
+        Self {
+            most: pace.most.min(most),
+            ..pace
         }
     }
 }

@@ -27,7 +27,7 @@ pub use outlet::Outlet;
 pub use tally::Tally;
 
 use adaptation::Adaptation;
-use catch_up::Pace;
+use catch_up::{CatchUp, Pace};
 use forwarder::Forwarder;
 use pleas::Pleas;
 use reports::RoundTrip;
@@ -59,6 +59,8 @@ pub struct Subscriber {
     /// and one for all of them first.
     choices: Vec<LayerChoice>,
     adaptation: Adaptation,
+    /// How fast it gets the past, in bit/s; none before it was to get some.
+    past_pace: Option<u64>,
 }
 
 impl Subscriber {
@@ -81,6 +83,7 @@ impl Subscriber {
             cname: cname.into(),
             choices: Vec::new(),
             adaptation: Adaptation::default(),
+            past_pace: None,
         }
     }
 
@@ -232,6 +235,7 @@ impl Subscriber {
         let mut wanted = LayersByTrack::default();
         // A link that is known is not sent more than it carries.
         let believed = self.adaptation.believed();
+        self.past_pace = Some(pace);
         let pace = Pace::new(pace, believed);
         for forwarder in &mut self.forwarders {
             let Some(track) = forwarder.track() else {
@@ -286,8 +290,8 @@ impl Subscriber {
         }
     }
 
-    /// Takes decrypted RTCP: answers NACKs out of the rings at once. Returns the layers that it needs a
-    /// keyframe of.
+    /// Takes decrypted RTCP: answers NACKs out of the rings at once, and requests for keyframes where the rings have
+    /// some: then [`Self::catch_up`] is due. Returns the layers that it needs a keyframe of the publisher of.
     pub fn handle_rtcp<'r>(
         &mut self,
         now: Instant,
@@ -298,6 +302,7 @@ impl Subscriber {
         let mut wanted = LayersByTrack::default();
         let (forwarders, budget) = (&mut self.forwarders, &mut self.budget);
         let (adaptation, round_trip) = (&mut self.adaptation, &mut self.round_trip);
+        let past_pace = self.past_pace;
         let find = |forwarders: &[Forwarder], ssrc| {
             forwarders
                 .iter()
@@ -352,7 +357,16 @@ impl Subscriber {
                     if wanted.iter().any(|known| known == (track, target)) {
                         return;
                     }
-                    if forwarder.grants_keyframe(now) {
+                    // A keyframe is on its way already.
+                    if forwarder.is_catching_up() || !forwarder.grants_keyframe(now) {
+                        return;
+                    }
+                    let pace = past_pace.map(|pace| Pace::again(pace, adaptation.believed()));
+                    let again = pace.and_then(|pace| {
+                        let ring = |layer| ring(track, layer);
+                        forwarder.begin_again(now, pace, round_trip.measured(), ring)
+                    });
+                    if again.is_none_or(CatchUp::wants_keyframe) {
                         wanted.insert(track, target);
                     }
                 }

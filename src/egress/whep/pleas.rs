@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::stream::LayerId;
+
 /// So many are granted at once: a picture that is lost again and again is a bad moment, not a habit.
 const BURST: u32 = 3;
 
@@ -14,6 +16,8 @@ pub(super) struct Pleas {
     full_at: Option<Instant>,
     /// What was lost up to this number of ours needs no other keyframe than the one that was asked for.
     covered: Option<u64>,
+    /// The keyframe that the viewer was given again last.
+    repeated: Option<(LayerId, u64)>,
 }
 
 impl Pleas {
@@ -23,6 +27,7 @@ impl Pleas {
             interval,
             full_at: None,
             covered: None,
+            repeated: None,
         }
     }
 
@@ -44,6 +49,11 @@ impl Pleas {
         }
         self.covered = Some(newest);
         true
+    }
+
+    /// Whether this keyframe was not given again before. If that did not help, nor will the next time.
+    pub(super) fn repeats(&mut self, keyframe: (LayerId, u64)) -> bool {
+        self.repeated.replace(keyframe) != Some(keyframe)
     }
 }
 

@@ -569,3 +569,130 @@ fn a_viewer_may_ask_for_as_much_as_is_set() {
     let repeated = (tally.retransmissions, tally.retransmissions_refused);
     assert_eq!(repeated, (2, 2));
 }
+
+/// A viewer of ten pictures, the first of which is a keyframe, that has lost what it shows at some time after it.
+struct Lost {
+    subscriber: Subscriber,
+    ring: Ring,
+    start: Instant,
+    sent: Sent,
+}
+
+impl Lost {
+    const PACE: u64 = 30_000_000;
+
+    fn new() -> Self {
+        let cache = KeyframeCache {
+            bytes: 1 << 20,
+            age: Duration::from_secs(12),
+        };
+        let mut lost = Self {
+            subscriber: subscriber(true, 0),
+            ring: Ring::new(1024, cache),
+            start: Instant::now(),
+            sent: Sent::default(),
+        };
+        let (ring, start) = (&lost.ring, lost.start);
+        let _ = lost
+            .subscriber
+            .begin_catch_up(start, Self::PACE, |_, _| Some(ring));
+        (0..10).for_each(|index| lost.picture(index));
+        lost
+    }
+
+    fn picture(&mut self, index: u32) {
+        let packet = Packet {
+            keyframe: index == 0,
+            timestamp: 3000 * index,
+            received: self.start + Duration::from_millis(33) * index,
+            ..packet(70_000 + u64::from(index))
+        };
+        let (now, packets) = (packet.received, [packet]);
+        send(&mut self.subscriber, now, &packets, &mut self.sent);
+        let [packet] = packets;
+        self.ring.insert(packet.into(), drop);
+    }
+
+    /// Asks for a keyframe. Returns whether the publisher is to be asked.
+    fn ask(&mut self, after: Duration) -> bool {
+        let (now, ring) = (self.start + after, &self.ring);
+        let rings = |_, _| Some(ring);
+        let wanted = self
+            .subscriber
+            .handle_rtcp(now, &pli(1111), rings, &mut self.sent);
+        wanted.iter().any(|wanted| wanted == (VIDEO, LAYER))
+    }
+
+    /// Sends what is due of the past. Returns its numbers and timestamps.
+    fn past(&mut self) -> Vec<(u64, u32)> {
+        let before = self.sent.0.len();
+        while let Some(now) = self.subscriber.catch_up_at() {
+            let ring = &self.ring;
+            let rings = |_, _| Some(ring);
+            self.subscriber
+                .catch_up(now, rings, |_, _| None, &mut self.sent);
+        }
+        let past = self.sent.0[before..].iter();
+        past.map(|(number, bytes)| (*number, Header::parse(bytes).unwrap().timestamp))
+            .collect()
+    }
+}
+
+#[test]
+fn a_lost_picture_comes_back_from_the_cache() {
+    let mut lost = Lost::new();
+    let newest = |lost: &Lost| {
+        let (number, bytes) = lost.sent.0.last().unwrap();
+        (*number, Header::parse(bytes).unwrap().timestamp)
+    };
+    let before = newest(&lost);
+    assert!(!lost.ask(Duration::from_millis(500)));
+    assert!(lost.subscriber.is_catching_up());
+    assert!(!lost.ask(Duration::from_millis(500)), "it is on its way");
+    // What comes meanwhile is sent out of the ring, once.
+    lost.picture(10);
+    let past = lost.past();
+    let numbers: Vec<_> = past.iter().map(|(number, _)| *number).collect();
+    assert_eq!(numbers, (before.0 + 1..=before.0 + 11).collect::<Vec<_>>());
+    let times = std::iter::once(before).chain(past).map(|(_, time)| time);
+    let times: Vec<_> = times.collect();
+    assert!(times.is_sorted_by(|one, other| one < other), "{times:?}");
+    assert!(times[11] - times[0] < 2 * 3000, "{times:?}");
+    // What comes next goes on from there.
+    lost.picture(11);
+    let expected = (before.0 + 12, times[11] + 3000);
+    assert_eq!(newest(&lost), expected);
+}
+
+#[test]
+fn a_keyframe_that_does_not_help_is_asked_for() {
+    // The newest is still on its way.
+    let mut lost = Lost::new();
+    assert!(lost.ask(Duration::from_millis(200)));
+    assert_eq!(lost.past(), []);
+    // It was sent again, and the viewer asks again.
+    assert!(!lost.ask(Duration::from_millis(400)));
+    assert_eq!(lost.past().len(), 10);
+    assert!(lost.ask(Duration::from_millis(900)));
+    assert_eq!(lost.past(), []);
+    // An old one is sent, since the publisher may not answer.
+    let mut lost = Lost::new();
+    assert!(lost.ask(Duration::from_secs(5)));
+    assert_eq!(lost.past().len(), 10);
+    // Nobody has one any more.
+    let mut lost = Lost::new();
+    lost.ring.forget_start();
+    assert!(lost.ask(Duration::from_millis(500)));
+    assert_eq!(lost.past(), []);
+}
+
+#[test]
+fn a_viewer_who_asks_all_the_time_gets_each_keyframe_once_more() {
+    let mut lost = Lost::new();
+    let mut repeated = 0;
+    for tenth in 4..100 {
+        lost.ask(Duration::from_millis(100) * tenth);
+        repeated += lost.past().len();
+    }
+    assert_eq!(repeated, 10);
+}

@@ -9,7 +9,9 @@ use crate::simulation::{REPAIRED_RID_EXTENSION, RTX_PAYLOAD_TYPE};
 
 impl PublishingPeer {
     pub(super) fn handle_feedback(&mut self, packet: &dyn rtcp::Packet) {
-        if let Some(loss) = packet.as_any().downcast_ref::<PictureLossIndication>() {
+        if let Some(loss) = packet.as_any().downcast_ref::<PictureLossIndication>()
+            && !self.is_deaf
+        {
             for source in &mut self.sources {
                 source.keyframe_wanted |= source.ssrc == loss.media_ssrc;
             }

@@ -54,7 +54,7 @@ impl WatchingPeer {
         self.send_rtcp(now, Box::new(nack));
     }
 
-    pub(super) fn request_keyframe(&mut self, now: Instant) {
+    pub(in crate::simulation) fn request_keyframe(&mut self, now: Instant) {
         if self.peer.is_connected() {
             let media_ssrc = self.tracks[0].ssrc;
             self.send_rtcp(

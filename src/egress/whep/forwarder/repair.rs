@@ -1,12 +1,16 @@
 //! When a packet can't be sent again, a keyframe is what helps.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::Forwarder;
+use crate::egress::whep::catch_up::{CatchUp, Pace};
 use crate::egress::whep::pleas::Pleas;
 use crate::egress::whep::retransmission::Repetition;
 use crate::rtp::MediaKind;
 use crate::stream::{LayerId, Ring};
+
+/// The way to a viewer and back, as long as it has not told it.
+const ROUND_TRIP: Duration = Duration::from_millis(200);
 
 impl Forwarder {
     /// Other bounds of what the viewer may ask for.
@@ -19,6 +23,35 @@ impl Forwarder {
         let granted = self.pleas.grant(now);
         self.tally.keyframes_refused += u64::from(!granted);
         granted
+    }
+
+    /// The viewer has lost the picture: begins again with the keyframe that the layer's `ring` begins with, under
+    /// new numbers, and [`Forwarder::catch_up`] is due at once. None where that does not help: there is none, or too
+    /// much after it for the way there; it is so young that the viewer has it anyway, or it was sent again before.
+    pub(in crate::egress::whep) fn begin_again<'r>(
+        &mut self,
+        now: Instant,
+        pace: Pace,
+        round_trip: Option<Duration>,
+        ring: impl Fn(LayerId) -> Option<&'r Ring>,
+    ) -> Option<&CatchUp> {
+        let layer = self.splice.target();
+        let is_paced = self.pacer.as_ref().is_some_and(|pacer| pacer.is_used());
+        let is_followed = self.kind == MediaKind::Video && self.splice.follows(layer);
+        if is_paced || !is_followed {
+            return None;
+        }
+        let ring = ring(layer)?;
+        let start = ring.start()?;
+        let age = now.saturating_duration_since(start.received);
+        if age <= round_trip.unwrap_or(ROUND_TRIP) {
+            return None;
+        }
+        let catch_up = CatchUp::new(now, layer, ring, pace)?;
+        if !self.pleas.repeats((layer, start.sequence)) {
+            return None;
+        }
+        Some(self.catch_up.insert(Box::new(catch_up)))
     }
 
     /// Whether to ask the publisher for a keyframe because our packet `own` is gone, before the viewer does:
