@@ -93,6 +93,7 @@ impl Stream {
             part: Duration::from_millis(500),
             video: true,
             terms: None,
+            after: None,
         });
         let mut walls = Walls::default();
         walls.set(VIDEO, Some(SECOND));

@@ -27,7 +27,7 @@ use crate::rtp::MediaKind;
 
 use epoch::{End, Epoch, Span};
 use line::{Joined, Line, Output};
-pub use media::{Begin, Init, Part, Sample, Terms};
+pub use media::{Begin, Init, Part, Progress, Sample, Terms};
 
 /// What the segmenter aims at.
 #[derive(Clone, Debug)]
@@ -40,6 +40,8 @@ pub struct SegmenterSettings {
     pub video: bool,
     /// What the playlists promise already, where they have an earlier publisher.
     pub terms: Option<Terms>,
+    /// How far an earlier publisher's media has come.
+    pub after: Option<Progress>,
 }
 
 /// Cuts the samples of one publisher.
@@ -129,8 +131,8 @@ impl Segmenter {
             epoch: None,
             keyframe: KeyframeWish::None,
             ending: false,
-            end: MARGIN,
-            zero: None,
+            end: settings.after.map_or(MARGIN, |after| after.end.max(MARGIN)),
+            zero: settings.after.map(|after| after.zero),
             number: 0,
             terms,
             settled: settings.terms.is_some(),

@@ -18,7 +18,7 @@ use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use super::rendition::RenditionId;
-use super::segmenter::{Part, Terms};
+use super::segmenter::{Part, Progress, Terms};
 use crate::stream::{StreamName, StreamPattern};
 
 pub use figures::Figures;
@@ -300,6 +300,11 @@ impl Recording {
     /// What the playlists promise already, for the segmenter of this recording.
     pub fn terms(&self) -> Option<Terms> {
         self.presentation.lock().terms
+    }
+
+    /// How far the media of the publishers before has come, for the segmenter of this recording.
+    pub fn progress(&self) -> Option<Progress> {
+        self.presentation.lock().progress
     }
 
     /// Says that a rendition would be made if somebody asked for it: the multivariant playlist lists it.

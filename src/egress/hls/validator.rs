@@ -175,7 +175,10 @@ impl Playlist {
             }
         }
         let hints = !self.ended && !self.iframes;
-        assert_eq!(self.hint.is_some(), hints, "{text}");
+        assert!(hints || self.hint.is_none(), "{text}");
+        // What a discontinuity begins can't be hinted at: its tags come with it.
+        let open = self.segments.last().is_some_and(|last| last.uri.is_none());
+        assert!(!open || self.hint.is_some(), "{text}");
         let mut uris: Vec<_> = self.segments.iter().filter_map(|s| s.uri.clone()).collect();
         uris.extend(
             self.segments

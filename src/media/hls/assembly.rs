@@ -38,6 +38,7 @@ impl Assembly {
             part: settings.part_target,
             video,
             terms: recording.0.terms(),
+            after: recording.0.progress(),
         });
         Self {
             stream: stream.clone(),

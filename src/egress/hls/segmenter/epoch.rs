@@ -87,6 +87,12 @@ impl Epoch {
         segment == self.first
     }
 
+    /// Whether no segment follows this one.
+    pub(super) fn closes_with(&self, segment: u64) -> bool {
+        let last = self.spans.back().map(|span| span.number);
+        self.closing && last == Some(segment)
+    }
+
     pub(super) fn span(&self, number: u64) -> Option<Span> {
         self.spans
             .iter()

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::epoch::Epoch;
-use super::media::{Begin, Init, Part, Sample, Terms, fragment};
+use super::media::{Begin, Init, Part, Progress, Sample, Terms, fragment};
 use crate::egress::hls::fmp4::BoxError;
 use crate::egress::hls::rendition::RenditionId;
 
@@ -228,6 +228,7 @@ impl Line {
                 segment: joined.segment,
                 discontinuity: epoch.is_first(joined.segment),
                 last: last && rest <= ROUNDING,
+                closing: epoch.closes_with(joined.segment),
                 independent: samples.first().is_some_and(|first| first.keyframe),
                 time: epoch.date(id, joined.segment, begin),
                 begin: segment_begin,
@@ -237,6 +238,10 @@ impl Line {
                 duration: Duration::from_nanos((stop - joined.start).max(0) as u64),
                 samples: samples.len(),
                 terms: out.terms,
+                progress: Progress {
+                    zero: epoch.zero,
+                    end: joined.end + offset,
+                },
             });
             joined.parts += 1;
             joined.start = stop;

@@ -38,6 +38,8 @@ pub struct Part {
     pub discontinuity: bool,
     /// No part of this rendition's segment follows. After any other part, one does.
     pub last: bool,
+    /// What follows its segment begins an epoch.
+    pub closing: bool,
     /// It begins with a keyframe.
     pub independent: bool,
     /// Bytes of `body` up to the end of its first sample.
@@ -56,6 +58,8 @@ pub struct Part {
     pub samples: usize,
     /// What playlists may promise from here on.
     pub terms: Terms,
+    /// How far media has come with it.
+    pub progress: Progress,
 }
 
 /// Where a segment begins.
@@ -74,6 +78,16 @@ pub struct Terms {
     pub part_target: Duration,
     /// No segment is longer, rounded to whole seconds; none while that is still measured.
     pub target_duration: Option<u64>,
+}
+
+/// How far the media of a stream has come, for the publisher that comes next: its times go on from there, so that
+/// they fit the dates also for players that take no notice of the discontinuity between.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// The wall-clock time that is time zero in the segments, ns since 1970.
+    pub zero: i64,
+    /// Where they end, in time of the segments (ns).
+    pub end: i64,
 }
 
 /// An init segment.

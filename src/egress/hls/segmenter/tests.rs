@@ -46,6 +46,7 @@ fn settings() -> SegmenterSettings {
         part: Duration::from_millis(500),
         video: true,
         terms: None,
+        after: None,
     }
 }
 

@@ -90,7 +90,7 @@ impl State {
             let with_parts = !ended && index + LISTED_PARTS >= whole;
             shelf.entry(segment, with_parts)
         };
-        let hint = shelf.next_part().filter(|_| !ended);
+        let hint = shelf.hinted().filter(|_| !ended);
         let others = RenditionId::all().filter(|other| *other != id && !ended);
         let reports = others.filter_map(|other| {
             let shelf = &self.shelves[other.index()];

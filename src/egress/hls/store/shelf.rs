@@ -45,6 +45,8 @@ pub(super) struct Stored {
     pub(super) discontinuity: bool,
     /// No part will be added.
     pub(super) complete: bool,
+    /// What follows is another publisher's, or in another format.
+    closing: bool,
     /// The number of the segment that first used the same init segment.
     pub(super) init_number: u64,
     pub(super) init: Arc<Init>,
@@ -95,6 +97,7 @@ impl Shelf {
                 number,
                 discontinuity,
                 complete: false,
+                closing: false,
                 init_number,
                 init: Arc::clone(&part.init),
                 time: part.time,
@@ -110,6 +113,7 @@ impl Shelf {
             return;
         };
         segment.complete = part.last;
+        segment.closing = part.last && part.closing;
         segment.duration += part.duration;
         segment.samples += part.samples;
         segment.bytes += size;
@@ -125,6 +129,15 @@ impl Shelf {
     pub(super) fn complete(&mut self) {
         if let Some(last) = self.segments.back_mut().filter(|last| !last.complete) {
             last.complete = true;
+            self.rendered = Default::default();
+        }
+    }
+
+    /// Nothing more comes of this publisher.
+    pub(super) fn close(&mut self) {
+        self.complete();
+        if let Some(last) = self.segments.back_mut().filter(|last| !last.closing) {
+            last.closing = true;
             self.rendered = Default::default();
         }
     }
@@ -160,6 +173,13 @@ impl Shelf {
         } else {
             (last.number, last.parts.len())
         })
+    }
+
+    /// The part that players may ask for before it is there. None where it can't be played with what the playlist
+    /// says before it: its init segment and its place in time are not known yet.
+    pub(super) fn hinted(&self) -> Option<(u64, usize)> {
+        let last = self.segments.back()?;
+        self.next_part().filter(|_| !last.closing)
     }
 
     /// Its newest part.

@@ -14,7 +14,7 @@ use super::resource::{Directives, File, Rendered, Resource, Sound};
 use super::shelf::{Shape, Shelf};
 use super::{Figures, LibrarySettings, Offer};
 use crate::egress::hls::rendition::RenditionId;
-use crate::egress::hls::segmenter::{Part, Terms};
+use crate::egress::hls::segmenter::{Part, Progress, Terms};
 
 #[derive(Debug)]
 pub(super) struct State {
@@ -30,6 +30,8 @@ pub(super) struct State {
     pub(super) figures: Option<Figures>,
     /// What the playlists promise, once it is settled.
     pub(super) terms: Option<Terms>,
+    /// How far all recordings have come.
+    pub(super) progress: Option<Progress>,
     /// By [`RenditionId::index`].
     pub(super) shelves: Vec<Shelf>,
     /// Renditions that would be made if somebody asked for them.
@@ -78,6 +80,7 @@ impl State {
             unavailable: None,
             figures: None,
             terms: None,
+            progress: None,
             shelves: RenditionId::all().map(Shelf::new).collect(),
             offers: std::array::from_fn(|_| None),
             next_offers: std::array::from_fn(|_| None),
@@ -100,7 +103,7 @@ impl State {
     pub(super) fn close(&mut self) {
         self.periods.close(self.media_end());
         self.manifests = Default::default();
-        self.shelves.iter_mut().for_each(Shelf::complete);
+        self.shelves.iter_mut().for_each(Shelf::close);
         self.changes += 1;
     }
 
@@ -131,6 +134,11 @@ impl State {
             self.trim(settings);
         }
         self.promise(part.terms);
+        let end = self.progress.map_or(0, |progress| progress.end);
+        self.progress = Some(Progress {
+            end: part.progress.end.max(end),
+            ..part.progress
+        });
         self.changes += 1;
         if part.last {
             self.indexes = Default::default();

@@ -1,6 +1,6 @@
 use super::*;
 use crate::egress::hls::Format;
-use crate::egress::hls::segmenter::{Begin, Init};
+use crate::egress::hls::segmenter::{Begin, Init, Progress};
 use bytes::Bytes;
 
 const FIRST: u64 = 1_750_000_000;
@@ -42,6 +42,7 @@ fn part(init: &Arc<Init>, number: u64, bytes: usize, last: bool) -> Part {
         segment: number,
         discontinuity: number == 0,
         last,
+        closing: false,
         independent: true,
         first_sample: bytes / 2,
         time: FIRST as i64 * SECOND + number as i64 * 2_400 * MILLI,
@@ -53,6 +54,7 @@ fn part(init: &Arc<Init>, number: u64, bytes: usize, last: bool) -> Part {
         body: vec![7; bytes].into(),
         duration: Duration::from_millis(2_400),
         samples: 72,
+        progress: Progress::default(),
         terms: Terms {
             part_target: Duration::from_millis(500),
             target_duration: (number >= 2 || last && number == 2).then_some(2),
@@ -276,7 +278,10 @@ fn a_publisher_that_is_taken_over_still_brings_what_was_hinted_at() {
     assert!(is_not_yet(&library, &hinted));
     old.push(part(&init_of_old, 3, 20, true));
     assert!(is_there(&library, &hinted));
+    assert!(text(&library, "video.m3u8").contains("PRELOAD-HINT"));
     old.end(now);
+    // Nothing tells yet how the part that comes next is to be played.
+    assert!(!text(&library, "video.m3u8").contains("PRELOAD-HINT"));
     assert!(text(&library, "index.m3u8").contains("mp4a"));
     // It was not the last publisher.
     library.handle_timeout(now + Duration::from_secs(3600));
@@ -284,6 +289,7 @@ fn a_publisher_that_is_taken_over_still_brings_what_was_hinted_at() {
     new.push(segment(&init_of_new, 0, 10));
     let list = text(&library, "video.m3u8");
     assert_eq!(list.matches("#EXT-X-DISCONTINUITY\n").count(), 1, "{list}");
+    assert!(list.contains("PRELOAD-HINT"), "{list}");
 }
 
 #[test]

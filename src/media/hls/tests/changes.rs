@@ -15,6 +15,8 @@ struct Run {
     /// When it begins and ends by its date, in seconds since 1970.
     start: f64,
     end: f64,
+    /// Where it begins by the times in the media, in seconds.
+    begin: f64,
     packets: usize,
 }
 
@@ -71,6 +73,10 @@ impl Watched {
         for pair in runs.windows(2) {
             let gap = pair[1].start - pair[0].end;
             assert!(gap > -ROUNDING, "{name} goes back by {gap} s");
+            // Players that take no notice of the discontinuity show it when its date says so, but that the last frame
+            // of sound is let finish.
+            let (dates, times) = (pair[1].start - pair[0].start, pair[1].begin - pair[0].begin);
+            assert!((dates - times).abs() < 0.021, "{name}: {dates} {times}");
         }
         runs
     }
@@ -112,6 +118,7 @@ impl Watched {
             format,
             start,
             end: start + length,
+            begin,
             packets: packets.len(),
         }
     }
