@@ -20,6 +20,7 @@
 //! | [`sdp`] | offers in, answers out; trickle fragments (pure) |
 //! | [`gateway`] | the one owner of the directory of streams and sessions |
 //! | [`front`] | one TCP port: HTTP, HTTPS and ICE over TCP told apart; certificates |
+//! | [`dvr`] | the past of streams on disk, for HLS |
 //! | [`http`] | WHIP, WHEP, HLS and the pages, over axum |
 //! | [`network`] | our addresses as clients reach them; STUN; which candidates a client gets |
 //! | [`config`] | file, environment and flags to validated settings |
@@ -45,6 +46,7 @@ pub mod sdp;
 pub mod gateway;
 pub mod front;
 pub mod network;
+pub mod dvr;
 pub mod http;
 pub mod config;
 pub mod telemetry;

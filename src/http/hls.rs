@@ -6,6 +6,7 @@ mod body;
 mod cache;
 mod dash;
 mod directives;
+mod filed;
 mod grant;
 
 use std::time::{Duration, Instant, SystemTime};
@@ -132,6 +133,10 @@ async fn try_file(state: &AppState, request: &mut Parts, way: Way) -> Result<Res
             Ok(dash::growing(segment, control))
         }
         Resource::Media(media) => self::media(&media, &caching, answer.target_duration, request),
+        Resource::Filed(segment) => {
+            let control = caching.control(Kind::Segment, answer.target_duration);
+            filed::answer(&segment, control, range(request)).await
+        }
         Resource::NotYet => Err(Problem::HlsNotYet),
         Resource::Unavailable(reason) => Err(Problem::HlsUnavailable(reason)),
         Resource::NotFound => Err(Problem::HlsNotFound),
@@ -203,11 +208,7 @@ fn media(
         MediaFile::Init | MediaFile::Segment => Kind::Segment,
         MediaFile::Part => Kind::Part,
     };
-    let range = request
-        .headers
-        .get(header::RANGE)
-        .and_then(|v| v.to_str().ok());
-    let mut response = body::answer(&media.body, range)?;
+    let mut response = body::answer(&media.body, range(request))?;
     let headers = response.headers_mut();
     headers.insert(
         header::CONTENT_TYPE,
@@ -219,6 +220,10 @@ fn media(
     );
     headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     Ok(response)
+}
+
+fn range(request: &Parts) -> Option<&str> {
+    request.headers.get(header::RANGE)?.to_str().ok()
 }
 
 /// RFC 8216, section 4.

@@ -39,7 +39,12 @@ pub struct MediaList {
     pub ended: bool,
     /// So many of the oldest segments are left out, as the player has them.
     pub skipped: usize,
-    /// The segments, those left out too. The last one may be open.
+    /// Segments that follow what is left out, as [`Entry::lines`] wrote them: there may be thousands, and
+    /// they don't change.
+    pub older: String,
+    /// The init segment of the last one that was left out or is among the older ones.
+    pub map: Option<String>,
+    /// The segments that follow. The last one may be open.
     pub segments: Vec<Entry>,
     /// The part that comes next.
     pub hint: Option<String>,
@@ -85,15 +90,12 @@ impl MediaList {
     /// [`PlaylistError`] when a value can't be expressed.
     pub fn write(&self) -> Result<String, PlaylistError> {
         let mut text = self.head()?;
-        let mut map = None;
-        for (number, entry) in self.segments.iter().enumerate() {
+        text.push_str(&self.older);
+        let mut map = self.map.as_ref();
+        for entry in &self.segments {
             let new_map = map != Some(&entry.map) || entry.discontinuity;
             map = Some(&entry.map);
-            if number >= self.skipped {
-                // What a player skips told it the map.
-                let told = number > 0 && number == self.skipped && !entry.discontinuity;
-                entry.write(new_map && !told, &mut text)?;
-            }
+            entry.write(new_map, &mut text)?;
         }
         if self.ended {
             text.push_str("#EXT-X-ENDLIST\n");
@@ -160,6 +162,17 @@ fn date_time(time: i64) -> ExtXProgramDateTime<'static> {
 }
 
 impl Entry {
+    /// What a playlist says of it, with its init segment or without.
+    ///
+    /// # Errors
+    ///
+    /// [`PlaylistError`] when a value can't be expressed.
+    pub fn lines(&self, with_map: bool) -> Result<String, PlaylistError> {
+        let mut text = String::new();
+        self.write(with_map, &mut text)?;
+        Ok(text)
+    }
+
     fn write(&self, with_map: bool, text: &mut String) -> Result<(), PlaylistError> {
         let mut segment = begun(&self.uri, self.duration, self.discontinuity, text);
         // Strict old players take no tag without a segment after it, so an open one has what it must.

@@ -4,15 +4,18 @@
 //! [`Recording`] a stream at a time; a newer one takes over and the older one is ignored.
 
 mod figures;
+mod filing;
 mod listing;
 mod manifest;
 mod periods;
+mod rates;
 mod resource;
 mod shelf;
 mod state;
 mod waiting;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::task::Waker;
 use std::time::{Duration, Instant};
@@ -22,6 +25,7 @@ use super::segmenter::{Part, Progress, Terms};
 use crate::stream::{StreamName, StreamPattern};
 
 pub use figures::Figures;
+pub use filing::{Filed, FilingCounters, FilingFigures, Unfiled, file_name};
 pub use resource::{Directives, File, Media, MediaFile, Rendered, Resource, Sound};
 use state::{Answer, State};
 use waiting::Seat;
@@ -45,6 +49,10 @@ pub struct LibrarySettings {
     pub graces: Vec<(StreamPattern, Duration)>,
     /// How long a stream stays after its end.
     pub linger: Duration,
+    /// How much of the past is kept in files, as seen from the newest segment; zero: nothing.
+    pub dvr_window: Duration,
+    /// The same for some streams. The first whose pattern matches holds.
+    pub dvr_windows: Vec<(StreamPattern, Duration)>,
     /// Requests of all streams that may wait for what comes next.
     pub waiting: usize,
     /// How long a rendition is made after somebody asked for it last.
@@ -61,6 +69,8 @@ impl Default for LibrarySettings {
             grace: Duration::ZERO,
             graces: Vec::new(),
             linger: Duration::from_secs(30),
+            dvr_window: Duration::ZERO,
+            dvr_windows: Vec::new(),
             waiting: 20_000,
             demand: Duration::from_secs(30),
         }
@@ -93,6 +103,8 @@ pub struct Library {
     settings: Arc<LibrarySettings>,
     streams: Arc<RwLock<HashMap<StreamName, Arc<Presentation>>>>,
     waiting: waiting::Count,
+    filing: Arc<FilingCounters>,
+    ids: Arc<AtomicU64>,
 }
 
 impl Library {
@@ -102,6 +114,8 @@ impl Library {
             settings: Arc::new(settings),
             streams: Arc::default(),
             waiting: Arc::default(),
+            filing: Arc::default(),
+            ids: Arc::default(),
         }
     }
 
@@ -115,10 +129,15 @@ impl Library {
     }
 
     fn presentation(&self, stream: &StreamName, first_number: u64) -> Presentation {
-        let mut graces = self.settings.graces.iter();
-        let own = graces.find(|(pattern, _)| pattern.matches(stream));
+        let of = |some: &[(StreamPattern, Duration)], every| {
+            let own = some.iter().find(|(pattern, _)| pattern.matches(stream));
+            own.map_or(every, |(_, own)| *own)
+        };
+        let settings = &self.settings;
         Presentation {
-            grace: own.map_or(self.settings.grace, |(_, grace)| *grace),
+            id: self.ids.fetch_add(1, Ordering::Relaxed),
+            grace: of(&settings.graces, settings.grace),
+            dvr_window: of(&settings.dvr_windows, settings.dvr_window),
             settings: Arc::clone(&self.settings),
             waiting: Arc::clone(&self.waiting),
             state: Mutex::new(State::new(first_number)),
@@ -174,7 +193,9 @@ impl Library {
 #[derive(Debug)]
 pub struct Presentation {
     settings: Arc<LibrarySettings>,
+    id: u64,
     grace: Duration,
+    dvr_window: Duration,
     waiting: waiting::Count,
     state: Mutex<State>,
 }
@@ -291,7 +312,8 @@ impl Recording {
             state = self.presentation.lock();
         }
         let rendition = part.rendition;
-        state.push(part, &self.presentation.settings);
+        let presentation = &self.presentation;
+        state.push(part, presentation.dvr_window, &presentation.settings);
         let wakers = state.take_wakers(rendition);
         drop(state);
         wakers.into_iter().for_each(Waker::wake);
@@ -314,8 +336,12 @@ impl Recording {
         state.set_offer(self.generation, rendition, offer);
     }
 
-    /// Whether somebody asked for a rendition's playlist lately: look from time to time.
+    /// Whether somebody asked for a rendition's playlist lately: look from time to time. Where the past is
+    /// kept all are wanted, as one that was not made would be missing there.
     pub fn is_wanted(&self, rendition: RenditionId, now: Instant) -> bool {
+        if self.presentation.keeps_past() {
+            return true;
+        }
         let state = self.presentation.lock();
         let asked = state.asked[rendition.index()];
         asked

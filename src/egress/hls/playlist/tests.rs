@@ -32,6 +32,8 @@ fn list() -> MediaList {
         independent: true,
         ended: true,
         skipped: 0,
+        older: String::new(),
+        map: None,
         segments: vec![entry(7, false), entry(8, false), entry(9, true)],
         hint: None,
         reports: Vec::new(),
@@ -89,6 +91,8 @@ fn a_delta_update_says_what_it_leaves_out() {
     let list = MediaList {
         ended: false,
         skipped: 1,
+        map: Some(entry(7, false).map),
+        segments: vec![entry(8, false), entry(9, true)],
         ..list()
     };
     let text = list.write().unwrap();
@@ -103,6 +107,16 @@ fn a_delta_update_says_what_it_leaves_out() {
         "{text}"
     );
     assert_eq!(text.matches("#EXT-X-MAP").count(), 1, "{text}");
+}
+
+#[test]
+fn what_was_written_before_stands_before_the_rest() {
+    let whole = list().write().unwrap();
+    let mut list = list();
+    let older = list.segments.drain(..2).collect::<Vec<_>>();
+    list.older = older[0].lines(true).unwrap() + &older[1].lines(false).unwrap();
+    list.map = Some(older[1].map.clone());
+    assert_eq!(list.write().unwrap(), whole);
 }
 
 #[test]

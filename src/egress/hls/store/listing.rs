@@ -30,8 +30,9 @@ impl State {
             Shape::IFrames => (self.iframe_list(id, settings).write(), "f"),
             Shape::Whole | Shape::Delta => {
                 let list = self.list(id, shape == Shape::Delta, settings);
-                let name = if list.skipped > 0 { "s" } else { "p" };
-                (list.write(), name)
+                let skips = list.as_ref().is_ok_and(|list| list.skipped > 0);
+                let name = if skips { "s" } else { "p" };
+                (list.and_then(|list| list.write()), name)
             }
         };
         let text = written(text)?;
@@ -77,9 +78,14 @@ impl State {
         target.unwrap_or(1).max(1)
     }
 
-    fn list(&self, id: RenditionId, skip: bool, settings: &LibrarySettings) -> MediaList {
+    fn list(
+        &self,
+        id: RenditionId,
+        skip: bool,
+        settings: &LibrarySettings,
+    ) -> Result<MediaList, PlaylistError> {
         let shelf = &self.shelves[id.index()];
-        let run = shelf.run(settings.window);
+        let run = shelf.run_since(settings.window, self.past_since);
         let count = run.clone().count();
         let whole = run.clone().filter(|segment| segment.complete).count();
         let terms = self.terms;
@@ -92,13 +98,31 @@ impl State {
         };
         let hint = shelf.hinted().filter(|_| !ended);
         let others = RenditionId::all().filter(|other| *other != id && !ended);
+        let skipped = match skip && !ended {
+            true => skippable(run.clone().map(|segment| segment.duration), target_duration),
+            false => 0,
+        };
+        let skipped = skipped.min(count.saturating_sub(1));
+        let mut told = skipped;
+        let mut older = String::new();
+        for segment in run.clone().skip(skipped) {
+            let Some(lines) = &segment.lines else {
+                break;
+            };
+            match told {
+                0 => older.push_str(&shelf.entry(segment, false).lines(true)?),
+                _ => older.push_str(lines),
+            }
+            told += 1;
+        }
+        let before = told.checked_sub(1).and_then(|last| run.clone().nth(last));
         let reports = others.filter_map(|other| {
             let shelf = &self.shelves[other.index()];
             let (segment, part) = shelf.last_part()?;
             let current = segment + 2 >= self.next_number;
             current.then(|| (format!("{other}.m3u8"), segment, part))
         });
-        MediaList {
+        Ok(MediaList {
             target_duration,
             part_target: terms.map_or(Duration::from_secs(1), |terms| terms.part_target),
             hold_back: settings.hold_back,
@@ -106,16 +130,13 @@ impl State {
             discontinuities: first.map_or(0, |segment| self.discontinuities_before(segment)),
             independent: run.clone().all(|segment| segment.is_independent()),
             ended,
-            skipped: if skip && !ended {
-                skippable(run.clone().map(|segment| segment.duration), target_duration)
-            } else {
-                0
-            }
-            .min(count.saturating_sub(1)),
-            segments: run.enumerate().map(entry).collect(),
+            skipped,
+            older,
+            map: before.map(|before| shelf.map(before)),
+            segments: run.enumerate().skip(told).map(entry).collect(),
             hint: hint.map(|(segment, part)| format!("{id}-{segment}.{part}.m4s")),
             reports: reports.collect(),
-        }
+        })
     }
 
     /// How many discontinuities there were before a segment, its own not counted.

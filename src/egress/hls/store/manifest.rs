@@ -56,8 +56,8 @@ impl State {
         let shelf = &self.shelves[id.index()];
         let last = shelf.segments.back().map(|last| last.number);
         let goes_on = self.ended.is_none() && self.abandoned.is_none();
-        if let Some(whole) = shelf.segment(number) {
-            Answer::Ready(Resource::Media(whole))
+        if let Some(whole) = self.whole(id, number) {
+            Answer::Ready(whole)
         } else if last == Some(number) {
             Answer::Grows(id, number)
         } else if goes_on && last.is_some_and(|last| last + 1 == number) {
@@ -170,7 +170,7 @@ fn representation(
     init: u64,
     segments: &Range<u64>,
 ) -> Option<Representation> {
-    let stored = shelf.segments.iter();
+    let stored = shelf.kept();
     let same = stored.filter(|segment| segment.init_number == init);
     let format = Arc::clone(&same.clone().next()?.init.format);
     let rates = Shelf::rates_of(same.clone());

@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
+use super::filing::Filed;
 use super::waiting::Growing;
 use crate::egress::hls::rendition::RenditionId;
 use crate::rtp::MediaKind;
@@ -123,6 +124,8 @@ pub enum Resource {
     Playlist(Arc<Rendered>),
     /// An init segment, a segment or a part.
     Media(Media),
+    /// A segment that is only in a file.
+    Filed(Filed),
     /// A segment that grows.
     Growing(Growing),
     /// The stream is live, but has too few segments yet: ask again in a second.

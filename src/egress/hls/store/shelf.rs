@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::resource::{Media, MediaFile, Rendered, content_type};
-use crate::egress::hls::playlist::{Bits, Entry, IFrame, PartEntry};
+use crate::egress::hls::playlist::{Entry, IFrame, PartEntry};
 use crate::egress::hls::rendition::RenditionId;
 use crate::egress::hls::segmenter::{Begin, Init, Part};
 use crate::rtp::MediaKind;
@@ -17,6 +17,9 @@ use crate::rtp::MediaKind;
 pub(super) struct Shelf {
     pub(super) id: RenditionId,
     pub(super) segments: VecDeque<Stored>,
+    /// So many of the oldest segments are only in files.
+    released: usize,
+    /// What the others take in memory.
     pub(super) bytes: usize,
     /// Its playlists of now, by [`Shape`].
     pub(super) rendered: [Option<Arc<Rendered>>; Shape::COUNT],
@@ -58,7 +61,22 @@ pub(super) struct Stored {
     pub(super) bytes: usize,
     /// Bytes up to the end of the keyframe that it begins with.
     pub(super) keyframe: Option<usize>,
+    /// None of a segment that is only in a file.
     pub(super) parts: Vec<StoredPart>,
+    pub(super) filing: Filing,
+    /// How playlists list it after the one before, once it is only in a file.
+    pub(super) lines: Option<Box<str>>,
+}
+
+/// Whether a segment is in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Filing {
+    /// Not yet.
+    Not,
+    /// It is.
+    Filed,
+    /// It was, or would not fit.
+    Lost,
 }
 
 #[derive(Debug)]
@@ -73,6 +91,7 @@ impl Shelf {
         Self {
             id,
             segments: VecDeque::new(),
+            released: 0,
             bytes: 0,
             rendered: Default::default(),
         }
@@ -107,6 +126,8 @@ impl Shelf {
                 bytes: 0,
                 keyframe: part.independent.then_some(part.first_sample),
                 parts: Vec::new(),
+                filing: Filing::Not,
+                lines: None,
             });
         }
         let Some(segment) = self.segments.back_mut() else {
@@ -150,19 +171,56 @@ impl Shelf {
             .is_some_and(|first| first.number < number)
         {
             if let Some(first) = self.segments.pop_front() {
-                self.bytes -= first.bytes;
+                match self.released.checked_sub(1) {
+                    Some(rest) => self.released = rest,
+                    None => self.bytes -= first.bytes,
+                }
                 // A rendition that has stopped may still list it.
                 self.rendered = Default::default();
             }
         }
     }
 
+    /// Leaves the segments before `number` to their files. One that has none is dropped, with those before it.
+    pub(super) fn release_before(&mut self, number: u64) {
+        while let Some(segment) = self.segments.get(self.released)
+            && segment.number < number
+        {
+            let before = self
+                .released
+                .checked_sub(1)
+                .and_then(|index| self.segments.get(index));
+            let same = before.is_some_and(|before| before.init_number == segment.init_number);
+            let lines = self
+                .entry(segment, false)
+                .lines(!same || segment.discontinuity);
+            let (Filing::Filed, Ok(lines)) = (segment.filing, lines) else {
+                self.drop_before(segment.number + 1);
+                continue;
+            };
+            if let Some(segment) = self.segments.get_mut(self.released) {
+                segment.parts = Vec::new();
+                segment.lines = Some(lines.into());
+                self.bytes -= segment.bytes;
+            }
+            self.released += 1;
+        }
+    }
+
+    /// The segments that are in memory.
+    pub(super) fn kept(&self) -> impl DoubleEndedIterator<Item = &Stored> + Clone {
+        self.segments.range(self.released..)
+    }
+
+    pub(super) fn kept_mut(&mut self) -> impl DoubleEndedIterator<Item = &mut Stored> {
+        self.segments.range_mut(self.released..)
+    }
+
     pub(super) fn get(&self, number: u64) -> Option<&Stored> {
-        // Few, and without gaps most of the time.
-        self.segments
-            .iter()
-            .rev()
-            .find(|segment| segment.number == number)
+        let index = self
+            .segments
+            .binary_search_by_key(&number, |segment| segment.number);
+        self.segments.get(index.ok()?)
     }
 
     /// The part that comes next: it is certain to come while the stream goes on.
@@ -188,13 +246,27 @@ impl Shelf {
         Some((last.number, last.parts.len().saturating_sub(1)))
     }
 
-    /// Its newest whole segments without a gap between them, `window` at most, and the open one.
+    /// Its newest whole segments in memory without a gap between them, `window` at most, and the open one.
     pub(super) fn run(&self, window: usize) -> impl DoubleEndedIterator<Item = &Stored> + Clone {
+        let newest = self.run_since(window, u64::MAX);
+        let released = newest.clone().filter(|segment| segment.lines.is_some());
+        let released = released.count();
+        newest.skip(released)
+    }
+
+    /// The same, and before them those in files from `since` on.
+    pub(super) fn run_since(
+        &self,
+        window: usize,
+        since: u64,
+    ) -> impl DoubleEndedIterator<Item = &Stored> + ExactSizeIterator + Clone {
         let mut wanted = self.segments.back().map(|last| last.number);
         let mut whole = 0;
         let mut count = 0;
         for segment in self.segments.iter().rev() {
-            if wanted != Some(segment.number) || whole + usize::from(segment.complete) > window {
+            let past = segment.number >= since && segment.filing == Filing::Filed;
+            let fits = past || whole + usize::from(segment.complete) <= window;
+            if wanted != Some(segment.number) || !fits {
                 break;
             }
             whole += usize::from(segment.complete);
@@ -204,40 +276,13 @@ impl Shelf {
         self.segments.range(self.segments.len() - count..)
     }
 
-    /// What the segments take that have the newest one's format.
-    pub(super) fn rates(&self, window: usize) -> Rates {
-        let newest = self.segments.back().map(|last| last.init_number);
-        let run = self.run(window);
-        Self::rates_of(run.filter(|segment| Some(segment.init_number) == newest))
-    }
-
-    /// What these segments take; an open one counts where there is no whole one.
-    pub(super) fn rates_of<'a>(segments: impl Iterator<Item = &'a Stored> + Clone) -> Rates {
-        let any = segments.clone().any(|segment| segment.complete);
-        let same = segments.filter(|segment| segment.complete || !any);
-        let (mut all, mut iframes, mut samples) = (Sum::default(), Sum::default(), 0.0);
-        for segment in same {
-            let length = segment.duration.as_secs_f64();
-            samples += segment.samples as f64;
-            all.add(segment.bytes, length);
-            if let Some(bytes) = segment.keyframe {
-                iframes.add(bytes, length);
-            }
-        }
-        Rates {
-            pictures: samples / all.seconds.max(0.001),
-            iframes: (iframes.seconds > 0.0).then(|| iframes.bits()),
-            all: all.bits(),
-        }
-    }
-
     /// How a playlist lists a segment; `parts`: each part too.
     pub(super) fn entry(&self, segment: &Stored, parts: bool) -> Entry {
         let (id, number) = (self.id, segment.number);
         let listed = segment.parts.iter().enumerate().filter(|_| parts);
         Entry {
             uri: format!("{id}-{number}.m4s"),
-            map: format!("{id}-init-{}.mp4", segment.init_number),
+            map: self.map(segment),
             duration: segment.duration,
             time: segment.time,
             discontinuity: segment.discontinuity,
@@ -257,7 +302,7 @@ impl Shelf {
         let (id, number) = (self.id, segment.number);
         IFrame {
             uri: format!("{id}-{number}.m4s"),
-            map: format!("{id}-init-{}.mp4", segment.init_number),
+            map: self.map(segment),
             bytes: segment.keyframe,
             duration: segment.duration,
             time: segment.time,
@@ -272,11 +317,17 @@ impl Shelf {
         Some(self.media(MediaFile::Init, [segment.init.body.clone()].into()))
     }
 
-    /// A whole segment.
+    /// A whole segment that is in memory.
     pub(super) fn segment(&self, number: u64) -> Option<Media> {
         let segment = self.get(number).filter(|segment| segment.complete)?;
-        let parts = segment.parts.iter().map(|part| part.body.clone());
-        Some(self.media(MediaFile::Segment, parts.collect()))
+        let kept = segment.lines.is_none();
+        kept.then(|| self.media(MediaFile::Segment, segment.body()))
+    }
+
+    /// The bytes of a segment that is only in a file.
+    pub(super) fn released(&self, number: u64) -> Option<usize> {
+        let segment = self.get(number)?;
+        segment.lines.is_some().then_some(segment.bytes)
     }
 
     /// A part.
@@ -285,44 +336,16 @@ impl Shelf {
         Some(self.media(MediaFile::Part, [body].into()))
     }
 
+    /// Where an init segment is, relative to the playlist.
+    pub(super) fn map(&self, segment: &Stored) -> String {
+        format!("{}-init-{}.mp4", self.id, segment.init_number)
+    }
+
     fn media(&self, kind: MediaFile, body: Arc<[Bytes]>) -> Media {
         Media {
             content_type: content_type(self.id),
             kind,
             body,
-        }
-    }
-}
-
-/// What a rendition takes.
-#[derive(Debug)]
-pub(super) struct Rates {
-    pub(super) all: Bits,
-    /// The keyframes alone, when there are any.
-    pub(super) iframes: Option<Bits>,
-    /// Samples a second.
-    pub(super) pictures: f64,
-}
-
-#[derive(Default)]
-struct Sum {
-    bits: f64,
-    seconds: f64,
-    peak: f64,
-}
-
-impl Sum {
-    fn add(&mut self, bytes: usize, seconds: f64) {
-        let bits = bytes as f64 * 8.0;
-        self.bits += bits;
-        self.seconds += seconds;
-        self.peak = self.peak.max(bits / seconds.max(0.001));
-    }
-
-    fn bits(&self) -> Bits {
-        Bits {
-            peak: self.peak.ceil() as u64,
-            average: (self.bits / self.seconds.max(0.001)).ceil() as u64,
         }
     }
 }
@@ -337,6 +360,11 @@ impl Stored {
             MediaKind::Audio => offset,
         };
         self.begin.media + offset
+    }
+
+    /// What there is of it in memory.
+    pub(super) fn body(&self) -> Arc<[Bytes]> {
+        self.parts.iter().map(|part| part.body.clone()).collect()
     }
 
     /// It can be decoded without those before it.

@@ -3,6 +3,7 @@
 mod recordings;
 
 use std::collections::VecDeque;
+use std::path::Path;
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
@@ -58,6 +59,10 @@ pub(super) struct State {
     pub(super) manifest_seen: bool,
     /// The date of the newest manifest, ns since 1970.
     pub(super) published: i64,
+    /// The folder of the segments that are in files, once there are any.
+    pub(super) folder: Option<Arc<Path>>,
+    /// Playlists list segments in files from this one on.
+    pub(super) past_since: u64,
     /// Counts changes, to name states.
     pub(super) changes: u64,
 }
@@ -95,6 +100,8 @@ impl State {
             periods: Periods::default(),
             manifest_seen: false,
             published: i64::MIN,
+            folder: None,
+            past_since: 0,
             changes: 0,
         }
     }
@@ -122,7 +129,8 @@ impl State {
         }
     }
 
-    pub(super) fn push(&mut self, part: Part, settings: &LibrarySettings) {
+    /// Adds a part; `window` is how much of the past is kept in files.
+    pub(super) fn push(&mut self, part: Part, window: Duration, settings: &LibrarySettings) {
         let number = self.base + part.segment;
         let discontinuity = part.discontinuity && number > self.first_number;
         if number >= self.next_number {
@@ -131,7 +139,7 @@ impl State {
             let before = self.cuts.back().map_or(0, |(_, count)| *count);
             self.cuts
                 .push_back((number, before + u64::from(discontinuity)));
-            self.trim(settings);
+            self.trim(window, settings);
         }
         self.promise(part.terms);
         let end = self.progress.map_or(0, |progress| progress.end);
@@ -152,6 +160,9 @@ impl State {
                 .back()
                 .map_or(number, |last| last.init_number);
             self.periods.handle_part(rendition, number, init);
+        }
+        if !window.is_zero() {
+            self.close_filing(settings);
         }
     }
 
@@ -187,21 +198,26 @@ impl State {
             .collect()
     }
 
-    fn trim(&mut self, settings: &LibrarySettings) {
+    fn trim(&mut self, window: Duration, settings: &LibrarySettings) {
         let keep = (settings.window + settings.spare) as u64;
         let mut oldest = self.next_number.saturating_sub(keep + 1);
         while self.bytes() > settings.max_bytes && oldest + LEAST_SEGMENTS < self.next_number {
-            self.drop_before(oldest);
+            self.release_before(oldest, window);
             oldest += 1;
         }
-        self.drop_before(oldest);
+        self.release_before(oldest, window);
+        // DASH has what is in memory.
+        self.periods.drop_before(oldest);
+        if !window.is_zero() {
+            self.trim_past(window, settings);
+        }
     }
 
-    fn drop_before(&mut self, number: u64) {
+    /// Drops segments, wherever they are.
+    pub(super) fn drop_before(&mut self, number: u64) {
         for shelf in &mut self.shelves {
             shelf.drop_before(number);
         }
-        self.periods.drop_before(number);
         // The one before the oldest says how many discontinuities there were before it.
         while self.cuts.len() > 1 && self.cuts.get(1).is_some_and(|(next, _)| *next < number) {
             self.cuts.pop_front();
@@ -241,7 +257,10 @@ impl State {
             File::Manifest(sound) => return self.manifest(sound, settings, now),
             File::Growing(id, number) => return self.growing(id, number),
             File::Init(id, number) => self.shelves[id.index()].init(number),
-            File::Segment(id, number) => self.shelves[id.index()].segment(number),
+            File::Segment(id, number) => {
+                let found = self.whole(id, number);
+                return Answer::Ready(found.unwrap_or(Resource::NotFound));
+            }
             File::Part(id, number, part) => {
                 let shelf = &self.shelves[id.index()];
                 let found = shelf.part(number, part);
@@ -300,7 +319,7 @@ impl State {
                 .back()
                 .is_none_or(|last| last.number + 2 < self.next_number);
         if !whole || (stale && self.ended.is_none()) {
-            let coming = offered || !shelf.segments.is_empty();
+            let coming = offered || shelf.kept().next().is_some();
             return Some(if coming && self.ended.is_none() {
                 Answer::After(id)
             } else {
