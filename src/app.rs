@@ -4,6 +4,7 @@
 //! the shards, the control plane, then serve.
 //! Down: stop taking requests, close every session so that its peer sees it, end the threads.
 
+mod hls;
 mod media_path;
 mod names;
 mod ports;
@@ -24,12 +25,13 @@ use thumbnails::Stills;
 use tokio::sync::{mpsc, watch};
 
 use crate::config::{Secret, Settings};
-use crate::egress::hls::{Library, LibrarySettings};
+use crate::dvr::Dvr;
+use crate::egress::hls::Library;
 use crate::front::{Front, Tls, TlsError};
 use crate::gateway;
 use crate::http::{self, AppState, OriginsError, PlainHttp, Rules, Token, TokenError, Tokens};
 use crate::media::publish::SlateSettings;
-use crate::media::{self, HlsSettings, MediaError, Transcodes};
+use crate::media::{self, MediaError};
 use crate::network::{self, Announcement, Candidates, Found, Listening, Search};
 use crate::rtp::Codec;
 use crate::sdp::{CodecPolicy, Leniency};
@@ -102,6 +104,7 @@ pub struct App {
     plain: PlainHttp,
     state: AppState,
     library: Library,
+    dvr: Option<Dvr>,
     shards: Shards,
     elsewhere: Option<IpAddr>,
 }
@@ -136,7 +139,8 @@ impl App {
         let ice = move |stream, bytes| shard::accept_tcp(&ice, stream, bytes);
         let front = Front::new(listeners, tls, Some(Arc::new(ice)), ports::limits(settings));
 
-        let library = Library::new(library_settings(settings));
+        let library = Library::new(hls::library_settings(settings));
+        let dvr = hls::dvr(settings, &library);
         let (candidates, elsewhere) = announce(settings, found, listening);
         let gateway = gateway::start(
             gateway_config(settings, slate, candidates, &identity, &library),
@@ -158,6 +162,7 @@ impl App {
             plain: ports::plain_http(settings, addresses),
             state,
             library,
+            dvr,
             shards,
             elsewhere,
         })
@@ -189,6 +194,7 @@ impl App {
             plain,
             state,
             library,
+            dvr,
             shards,
             ..
         } = self;
@@ -209,7 +215,11 @@ impl App {
 
         sweeper.abort();
         // The threads are joined off the runtime: it may still carry requests that wait for a shard.
-        let stopped = tokio::task::spawn_blocking(move || shards.stop()).await;
+        let stopped = tokio::task::spawn_blocking(move || {
+            shards.stop();
+            dvr.map(Dvr::stop)
+        });
+        let stopped = stopped.await;
         if stopped.is_err() {
             tracing::error!("the shards did not stop in order");
         }
@@ -294,32 +304,7 @@ fn gateway_config(
         hls: settings
             .hls
             .enabled
-            .then(|| (hls_settings(settings), library.clone())),
-    }
-}
-
-fn library_settings(settings: &Settings) -> LibrarySettings {
-    LibrarySettings {
-        window: settings.hls.window,
-        spare: settings.hls.spare_segments,
-        hold_back: settings.hls.hold_back,
-        waiting: settings.hls.waiting_requests,
-        grace: settings.streams.every.reconnect_grace,
-        graces: streams::graces(settings),
-        linger: settings.hls.linger,
-        ..LibrarySettings::default()
-    }
-}
-
-fn hls_settings(settings: &Settings) -> HlsSettings {
-    HlsSettings {
-        segment_target: settings.hls.segment_duration,
-        part_target: settings.hls.part_duration,
-        aac: settings.hls.aac,
-        layers: u8::try_from(settings.hls.layers).unwrap_or(u8::MAX),
-        transcodes: Transcodes::new(settings.hls.vp8_transcodes),
-        ladder: streams::ladders(settings),
-        ..HlsSettings::default()
+            .then(|| (hls::branch_settings(settings), library.clone())),
     }
 }
 

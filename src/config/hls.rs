@@ -2,10 +2,38 @@
 
 use std::time::Duration;
 
+use toml::Value;
+
 use super::ladder::ladder;
 use super::settings::Hls;
-use super::value::{flag, time, token, whole};
+use super::streams::Streams;
+use super::value::{flag, invalid, time, token, whole};
 use super::{Error, raw};
+
+/// How much of the past is kept; bounded as playlists list all of it.
+pub(super) fn dvr_window(
+    key: &str,
+    value: Option<Value>,
+    default: Duration,
+) -> Result<Duration, Error> {
+    let most = Duration::from_secs(12 * 3_600);
+    time(key, value, default, Duration::ZERO..=most)
+}
+
+/// A past needs a place.
+pub(super) fn check_dvr(hls: &Hls, streams: &Streams) -> Result<(), Error> {
+    let rules = streams.rules.iter();
+    let own = rules.filter_map(|(_, rules)| rules.dvr_window);
+    let wanted = own.chain([hls.dvr_window]).any(|window| !window.is_zero());
+    if wanted && hls.dvr_directory.is_none() {
+        let allowed = "the path of a directory, as a dvr_window is set";
+        let none = Value::String(String::new());
+        return Err(invalid(DVR_DIRECTORY, &none, allowed));
+    }
+    Ok(())
+}
+
+const DVR_DIRECTORY: &str = "hls.dvr_directory";
 
 pub(super) fn hls(raw: raw::Hls) -> Result<Hls, Error> {
     let default = Hls::default();
@@ -35,6 +63,19 @@ pub(super) fn hls(raw: raw::Hls) -> Result<Hls, Error> {
             raw.spare_segments,
             default.spare_segments,
             1..=100,
+        )?,
+        dvr_window: dvr_window("hls.dvr_window", raw.dvr_window, default.dvr_window)?,
+        dvr_directory: match raw.dvr_directory {
+            None => default.dvr_directory,
+            Some(Value::String(path)) if path.is_empty() => None,
+            Some(Value::String(path)) => Some(path.into()),
+            Some(value) => return Err(invalid(DVR_DIRECTORY, &value, "the path of a directory")),
+        },
+        dvr_max_bytes: whole(
+            "hls.dvr_max_bytes",
+            raw.dvr_max_bytes,
+            default.dvr_max_bytes,
+            1 << 20..=1 << 50,
         )?,
         waiting_requests: whole(
             "hls.waiting_requests",

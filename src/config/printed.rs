@@ -1,6 +1,7 @@
 //! Settings written as a configuration file again, without their secrets.
 
 use std::fmt::Display;
+use std::path::Path;
 use std::time::Duration;
 
 use toml::Value;
@@ -118,6 +119,14 @@ impl From<&Settings> for Raw {
                 part_duration: time(hls.part_duration),
                 hold_back: time(hls.hold_back),
                 spare_segments: number(hls.spare_segments),
+                dvr_window: time(hls.dvr_window),
+                dvr_directory: text(
+                    hls.dvr_directory
+                        .as_deref()
+                        .unwrap_or(Path::new(""))
+                        .display(),
+                ),
+                dvr_max_bytes: number(hls.dvr_max_bytes),
                 waiting_requests: number(hls.waiting_requests),
                 url_secret: hidden(hls.url_secret.as_ref()),
                 window: number(hls.window),

@@ -92,6 +92,9 @@ pub(super) const KEYS: &[&str] = &[
     "hls.part_duration",
     "hls.hold_back",
     "hls.spare_segments",
+    "hls.dvr_window",
+    "hls.dvr_directory",
+    "hls.dvr_max_bytes",
     "hls.waiting_requests",
     "hls.url_secret",
     "hls.window",
@@ -247,6 +250,7 @@ pub(super) struct StreamRules {
     pub(super) slate: Option<Value>,
     pub(super) playout_delay: Option<Value>,
     pub(super) ladder: Option<Value>,
+    pub(super) dvr_window: Option<Value>,
 }
 
 #[derive(Default, Deserialize, Serialize)]
@@ -289,6 +293,9 @@ pub(super) struct Hls {
     pub(super) part_duration: Option<Value>,
     pub(super) hold_back: Option<Value>,
     pub(super) spare_segments: Option<Value>,
+    pub(super) dvr_window: Option<Value>,
+    pub(super) dvr_directory: Option<Value>,
+    pub(super) dvr_max_bytes: Option<Value>,
     pub(super) waiting_requests: Option<Value>,
     pub(super) url_secret: Option<Value>,
     pub(super) window: Option<Value>,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -216,6 +217,12 @@ pub struct Hls {
     pub window: usize,
     /// How many segments are kept beyond that, for who fetches late.
     pub spare_segments: usize,
+    /// How much of the past players can go back to, on disk beyond what is in memory; zero: nothing is on disk.
+    pub dvr_window: Duration,
+    /// The directory for that, in which there will be a folder of ours; none: there is no past.
+    pub dvr_directory: Option<PathBuf>,
+    /// What the past of all streams may take on disk, in bytes; the oldest goes first.
+    pub dvr_max_bytes: usize,
     /// How many requests, of all streams, may wait for what comes next.
     pub waiting_requests: usize,
     /// With what URLs are signed that hold their own right; none: there are no such URLs.
@@ -357,6 +364,9 @@ impl Default for Hls {
             hold_back: Duration::ZERO,
             window: 10,
             spare_segments: 4,
+            dvr_window: Duration::ZERO,
+            dvr_directory: None,
+            dvr_max_bytes: 10 << 30,
             waiting_requests: 20_000,
             url_secret: None,
             linger: Duration::from_secs(30),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use toml::Value;
 
+use super::hls::dvr_window;
 use super::ladder::{self, Rung, ladder};
 use super::value::{flag, invalid, parsed, time};
 use super::{Error, duration, raw};
@@ -44,6 +45,8 @@ pub struct StreamRules {
     pub playout_delay: Option<PlayoutDelay>,
     /// Its transcoding ladder, as [`Hls::ladder`](super::settings::Hls::ladder); none: that one.
     pub ladder: Option<Vec<Rung>>,
+    /// How much of its past is kept, as [`Hls::dvr_window`](super::settings::Hls::dvr_window); none: as much.
+    pub dvr_window: Option<Duration>,
 }
 
 /// What becomes of a publisher whose stream is being published already.
@@ -68,6 +71,7 @@ impl Default for StreamRules {
             slate: false,
             playout_delay: None,
             ladder: None,
+            dvr_window: None,
         }
     }
 }
@@ -92,6 +96,7 @@ pub(super) fn streams(raw: raw::Streams) -> Result<Streams, Error> {
         slate: raw.slate,
         playout_delay: raw.playout_delay,
         ladder: None,
+        dvr_window: None,
         name: None,
     };
     let every = rules("streams", every, &StreamRules::default())?;
@@ -180,6 +185,10 @@ fn rules(table: &str, raw: raw::StreamRules, default: &StreamRules) -> Result<St
             None => default.ladder.clone(),
             written => Some(ladder(&key("ladder"), written, &[])?),
         },
+        dvr_window: match raw.dvr_window {
+            None => default.dvr_window,
+            written => Some(dvr_window(&key("dvr_window"), written, Duration::ZERO)?),
+        },
     })
 }
 
@@ -225,6 +234,7 @@ impl From<&StreamRules> for raw::StreamRules {
                 },
             ))),
             ladder: rules.ladder.as_deref().map(ladder::printed),
+            dvr_window: rules.dvr_window.and_then(time),
         }
     }
 }
@@ -273,6 +283,7 @@ mod tests {
             slate = true
             playout_delay = "0ms to 200ms"
             ladder = [{ height = 480, bitrate = "800k" }]
+            dvr_window = "2h"
         "#;
         let streams = read(text).unwrap();
         assert_eq!(streams.every.second_publisher, SecondPublisher::Replace);
@@ -291,6 +302,8 @@ mod tests {
         };
         assert_eq!(lobby.ladder, Some(vec![rung]));
         assert_eq!(finals.ladder, None);
+        let windows = (finals.dvr_window, lobby.dvr_window);
+        assert_eq!(windows, (None, Some(Duration::from_secs(7_200))));
         let again = toml::to_string(&raw::Streams::from(&streams)).unwrap();
         let again = super::streams(toml::from_str(&again).unwrap()).unwrap();
         assert_eq!(again, streams, "what is printed is what is read");

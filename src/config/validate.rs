@@ -22,15 +22,17 @@ const REQUESTS: RangeInclusive<usize> = 0..=1_000_000;
 pub(super) fn validate(raw: Raw, host: &Host) -> Result<Settings, Error> {
     let listen =
         parsed("listen", raw.listen, ADDRESS_AND_PORT)?.unwrap_or_else(|| default_listen(host));
+    let (streams, hls) = (streams::streams(raw.streams)?, hls::hls(raw.hls)?);
+    hls::check_dvr(&hls, &streams)?;
     Ok(Settings {
         listen,
         demo: flag("demo", raw.demo, false)?,
         tls: tls::validate(raw.tls, host)?,
         media: media::media(raw.media, listen, host)?,
         auth: auth::auth(raw.auth)?,
-        streams: streams::streams(raw.streams)?,
+        streams,
         limits: limits(raw.limits)?,
-        hls: hls::hls(raw.hls)?,
+        hls,
         thumbnails: thumbnails::thumbnails(raw.thumbnails)?,
         http: http::http(raw.http)?,
         whep: http::whep(raw.whep)?,
@@ -280,6 +282,18 @@ mod tests {
             (
                 "hls.linger = \"2h\"",
                 ["`hls.linger`", "\"2h\"", "to \"1h\""],
+            ),
+            (
+                "hls.dvr_window = \"1h\"",
+                ["`hls.dvr_directory`", "\"\"", "as a dvr_window is set"],
+            ),
+            (
+                "[[streams.rule]]\nname = \"a\"\ndvr_window = \"13h\"",
+                ["`streams.rule[0].dvr_window`", "\"13h\"", "to \"12h\""],
+            ),
+            (
+                "[[streams.rule]]\nname = \"a\"\ndvr_window = \"1s\"",
+                ["`hls.dvr_directory`", "\"\"", "as a dvr_window is set"],
             ),
             (
                 "media.addresses = [\"0.0.0.0\"]",

@@ -21,7 +21,7 @@ use axum::routing::get;
 use super::auth::Presented;
 use super::problem::Problem;
 use super::{AppState, path};
-use crate::egress::hls::store::{Figures, Media, MediaFile, Rendered};
+use crate::egress::hls::store::{Figures, FilingFigures, Media, MediaFile, Rendered};
 use crate::egress::hls::{Answered, Directives, File, Library, Resource};
 use crate::gateway::SessionKind;
 use crate::stream::StreamName;
@@ -33,6 +33,9 @@ use grant::Grant;
 pub trait HlsSource: Send + Sync {
     /// The file of `stream`, now or later; none when nobody publishes it.
     fn ask(&self, stream: &StreamName, file: File, directives: Directives) -> Option<HlsAnswer>;
+
+    /// What there is of all streams in files; none where nothing is to be.
+    fn filing(&self) -> Option<FilingFigures>;
 
     /// What making the stream costs; none of one that is not made or has not said it yet.
     fn figures(&self, stream: &StreamName) -> Option<Figures>;
@@ -57,6 +60,10 @@ impl HlsSource for Library {
             patience: presentation.patience(),
             answered: presentation.ask(file, directives, Instant::now()),
         })
+    }
+
+    fn filing(&self) -> Option<FilingFigures> {
+        self.keeps_past().then(|| self.filing_counters().figures())
     }
 
     fn figures(&self, stream: &StreamName) -> Option<Figures> {

@@ -25,7 +25,7 @@ use prometheus_client::registry::Registry;
 
 use super::AppState;
 use super::problem::Problem;
-use crate::egress::hls::store::Figures;
+use crate::egress::hls::store::{Figures, FilingFigures};
 use crate::gateway::StreamStatus;
 use crate::shard::Snapshot;
 use crate::stream::StreamName;
@@ -50,6 +50,7 @@ async fn metrics(State(state): State<AppState>, request: Request) -> Response {
     let measured = Measured {
         shards: (state.counters)(),
         hls: hls.collect(),
+        filing: state.hls.filing(),
         streams,
     };
     let headers = [
@@ -65,6 +66,7 @@ struct Measured {
     shards: Vec<Snapshot>,
     /// Of the streams that have HLS.
     hls: Vec<(StreamName, Figures)>,
+    filing: Option<FilingFigures>,
     streams: Arc<[StreamStatus]>,
 }
 
@@ -99,7 +101,8 @@ impl Collector for Measured {
             out.counters(&format!("shard_{name}"), help.trim_end_matches('.'), values)?;
         }
         streams::encode(&self.streams, &mut out)?;
-        hls::encode(&self.hls, &mut out)
+        hls::encode(&self.hls, &mut out)?;
+        hls::encode_filing(self.filing, &mut out)
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use prometheus_client::metrics::counter::ConstCounter;
 
 use super::Series;
-use crate::egress::hls::store::Figures;
+use crate::egress::hls::store::{Figures, FilingFigures};
 use crate::stream::StreamName;
 
 pub(super) fn encode(streams: &[(StreamName, Figures)], out: &mut Series<'_, '_>) -> fmt::Result {
@@ -61,4 +61,28 @@ pub(super) fn encode(streams: &[(StreamName, Figures)], out: &mut Series<'_, '_>
         out.counters(name, help, values)?;
     }
     Ok(())
+}
+
+/// The series of the DVR.
+pub(super) fn encode_filing(
+    filing: Option<FilingFigures>,
+    out: &mut Series<'_, '_>,
+) -> fmt::Result {
+    const NONE: [(&str, String); 0] = [];
+    let Some(filing) = filing else {
+        return Ok(());
+    };
+    let (bytes, segments) = (filing.bytes as f64, filing.segments as f64);
+    out.gauges(
+        "hls_dvr_bytes",
+        "Bytes of segments on disk",
+        [(NONE, bytes)],
+    )?;
+    out.gauges("hls_dvr_segments", "Segments on disk", [(NONE, segments)])?;
+    let failures = [(NONE, filing.failures)];
+    out.counters(
+        "hls_dvr_failures",
+        "Files that could not be written or removed",
+        failures,
+    )
 }

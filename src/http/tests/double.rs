@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::egress::hls::store::{Figures, Media, MediaFile, Rendered};
+use crate::egress::hls::store::{Figures, FilingFigures, Media, MediaFile, Rendered};
 use crate::egress::hls::{Answered, Directives, File, Resource};
 use crate::gateway::{
     Client, CreateError, Created, Description, Gateway, IfMatch, LayerChoice, Patched,
@@ -335,6 +335,14 @@ fn report() -> Report {
 pub(super) struct Library;
 
 impl HlsSource for Library {
+    fn filing(&self) -> Option<FilingFigures> {
+        Some(FilingFigures {
+            bytes: 2_000,
+            segments: 20,
+            failures: 1,
+        })
+    }
+
     fn figures(&self, stream: &StreamName) -> Option<Figures> {
         (stream.as_str() == "live").then_some(Figures {
             ladder: Duration::from_millis(1_250),
