@@ -71,7 +71,7 @@ fn keyframe(list: &str) -> (String, String, String) {
 }
 
 /// How many pictures FFmpeg decodes from a file, and their size.
-async fn pictures(file: Vec<u8>) -> String {
+pub(crate) async fn pictures(file: Vec<u8>) -> String {
     let entries = "stream=width,height,nb_read_frames";
     let child = Command::new("ffprobe")
         .args(["-v", "fatal", "-count_frames", "-of", "csv=p=0"])

@@ -12,6 +12,7 @@ mod bad_input;
 mod check_network;
 mod command_line;
 mod conformance;
+mod dvr;
 mod fan_out;
 mod front_door;
 mod hls_media;

@@ -13,7 +13,7 @@ use crate::support::server::Server;
 /// Encoders start slowly when all of them start at once on a small machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-fn tidegate(arguments: &[&str]) -> Command {
+pub(crate) fn tidegate(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
     command
         .args(arguments)
