@@ -1,6 +1,6 @@
 # The commands of the project. Continuous integration calls these too, through .ci/run.
 .DEFAULT_GOAL := help
-.PHONY: help run build deps test test-deps check bench loss fuzz
+.PHONY: help run build deps test test-deps check bench loss players fuzz
 
 # rustup's cargo is not on the PATH of every shell.
 CARGO ?= $(or $(shell command -v cargo),$(HOME)/.cargo/bin/cargo)
@@ -43,6 +43,10 @@ bench: deps ## Measure; the figures of the README come from here
 
 loss: deps ## Simulate losses on either side of the gateway; the tables of docs/loss.md come from here
 	UPDATE_DOCS=1 $(CARGO) test --locked --lib -- --ignored simulation::loss::tables
+
+players: build test-deps ## Play HLS with all players that are here; the table of docs/players.md comes from here
+	cd tests/e2e && PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1 npm ci --no-audit --no-fund
+	cd tests/e2e && TIDEGATE="$(CURDIR)/target/release/tidegate" node players.js
 
 # Which targets, and how long each: make fuzz FUZZ="stun rtp" FUZZ_SECONDS=60
 FUZZ ?=

@@ -6,7 +6,8 @@ import { chromium } from "playwright-core";
 
 import { PATIENCE } from "./wait.js";
 
-const ARGS = [
+/** The flags of every browser. */
+export const ARGS = [
   "--no-sandbox",
   "--disable-gpu",
   "--disable-quic",
@@ -41,7 +42,7 @@ export async function browserOn(t, network, machine) {
 }
 
 /** A fresh profile with one page, for the time of the test `t`. */
-async function openIn(browser, t, url, options = {}) {
+export async function openIn(browser, t, url, options = {}) {
   const context = await browser.newContext(options);
   context.setDefaultTimeout(PATIENCE);
   const page = await context.newPage();
