@@ -3,12 +3,12 @@
 use std::process::Stdio;
 use std::time::Duration;
 
-use tidegate::config::Settings;
+use tidegate::config::{SecondPublisher, Settings};
 use tokio::io::AsyncWriteExt;
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
 use crate::lifetime::until;
-use crate::pipelines::publish;
+use crate::pipelines::{publish, publish_sized};
 use crate::support::server::Server;
 
 async fn start(change: impl FnOnce(&mut Settings)) -> Server {
@@ -179,5 +179,98 @@ async fn aac_comes_when_it_is_asked_for() {
     assert!(found.contains("aac"), "{found}");
     let found = codecs(&server, "/hls/demo/index.m3u8").await;
     assert!(found.contains("h264"), "{found}");
+    server.stop().await.unwrap();
+}
+
+async fn signal(child: &Child, name: &str) {
+    let id = child.id().unwrap().to_string();
+    let told = Command::new("kill").args(["-s", name, &id]).status().await;
+    assert!(told.unwrap().success());
+}
+
+/// What lies between two discontinuities of a playlist.
+#[derive(Debug, Default)]
+struct Run {
+    /// The init segment and the whole segments.
+    paths: Vec<String>,
+    seconds: f64,
+}
+
+fn runs(list: &str) -> Vec<Run> {
+    let mut runs: Vec<Run> = Vec::new();
+    for line in list.lines() {
+        if let Some(map) = line.strip_prefix("#EXT-X-MAP:URI=") {
+            runs.push(Run::default());
+            runs.last_mut()
+                .unwrap()
+                .paths
+                .push(map.trim_matches('"').to_owned());
+        }
+        let Some(run) = runs.last_mut() else { continue };
+        if let Some(length) = line.strip_prefix("#EXTINF:") {
+            run.seconds += length.trim_end_matches(',').parse::<f64>().unwrap();
+        } else if !line.starts_with('#') {
+            run.paths.push(line.to_owned());
+        }
+    }
+    assert_eq!(
+        list.matches("#EXT-X-DISCONTINUITY\n").count() + 1,
+        runs.len(),
+        "{list}"
+    );
+    runs
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn players_get_the_backup_while_the_primary_is_away() {
+    let server = start(|settings| {
+        settings.hls.window = 100;
+        settings.streams.every.second_publisher = SecondPublisher::Backup;
+        settings.streams.every.stall_after = Duration::from_millis(500);
+        settings.streams.every.return_after = Duration::from_secs(1);
+    })
+    .await;
+    let primary = publish_sized(&server, "demo", "h264", "320x180");
+    let (status, index) = decided(&server, "demo").await;
+    assert_eq!(status, 200, "{index}");
+    let _backup = publish_sized(&server, "demo?backup", "h264", "160x90");
+    until("there is a backup", async || {
+        let (_, streams) = get(&server, "/streams").await;
+        let streams: serde_json::Value = serde_json::from_str(&streams).unwrap();
+        streams[0]["publishers"][1]["state"] == "flowing"
+    })
+    .await;
+    let plays = async |size: &str| {
+        let (_, index) = get(&server, "/hls/demo/index.m3u8").await;
+        let (_, list) = get(&server, "/hls/demo/video.m3u8").await;
+        let last = runs(&list).pop().unwrap_or_default();
+        index.contains(&format!("RESOLUTION={size}")) && last.seconds > 2.0
+    };
+    signal(&primary, "STOP").await;
+    until("the backup is played", async || plays("160x90").await).await;
+    signal(&primary, "CONT").await;
+    until("the primary is played again", async || {
+        plays("320x180").await
+    })
+    .await;
+    let (_, list) = get(&server, "/hls/demo/video.m3u8").await;
+    let mut sizes = Vec::new();
+    for Run { paths, seconds } in runs(&list) {
+        let mut file = Vec::new();
+        for path in paths {
+            let answer = reqwest::get(server.url(&format!("/hls/demo/{path}"))).await;
+            let answer = answer.unwrap().error_for_status().unwrap();
+            file.extend(answer.bytes().await.unwrap());
+        }
+        let found = pictures(file).await;
+        let (size, count) = found.rsplit_once(',').unwrap();
+        // 15 a second, but the last one may be shown for as long as no other came.
+        let count: f64 = count.parse().unwrap();
+        assert!(count > 15.0 * (seconds - 1.0), "{count}: {list}");
+        sizes.push(size.to_owned());
+    }
+    // The same publisher begins anew where it has told its clock late.
+    sizes.dedup();
+    assert_eq!(sizes, ["320,180", "160,90", "320,180"], "{list}");
     server.stop().await.unwrap();
 }

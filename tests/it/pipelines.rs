@@ -29,9 +29,14 @@ pub(crate) fn tidegate(arguments: &[&str]) -> Command {
 
 /// A small broadcast of the test picture and tone.
 pub(crate) fn publish(server: &Server, stream: &str, codec: &str) -> Child {
+    publish_sized(server, stream, codec, "320x180")
+}
+
+/// The same with a picture of this size.
+pub(crate) fn publish_sized(server: &Server, stream: &str, codec: &str, size: &str) -> Child {
     let url = server.whip(stream);
     let mut command = tidegate(&["publish", "--url", &url, "--codec", codec]);
-    command.args(["--size", "320x180", "--fps", "15", "--bitrate", "300k"]);
+    command.args(["--size", size, "--fps", "15", "--bitrate", "300k"]);
     command.args(["--keyframe-interval", "1s"]).spawn().unwrap()
 }
 
