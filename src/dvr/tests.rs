@@ -3,7 +3,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::*;
-use crate::egress::hls::segmenter::{Begin, Init};
+use crate::egress::hls::segmenter::{Begin, Init, Progress};
 use crate::egress::hls::store::{Filed, FilingFigures, Recording};
 use crate::egress::hls::validator::{Playlist, Validator};
 use crate::egress::hls::{Answered, Directives, Format, LibrarySettings, Part, Resource, Terms};
@@ -102,10 +102,12 @@ impl Show {
                     segment: self.number,
                     discontinuity: self.number.is_multiple_of(7) && part == 0,
                     last: part == 1,
+                    closing: false,
                     independent: part == 0,
                     first_sample: 10,
                     time: wall + part * SECOND,
                     begin: Begin { wall, media: wall },
+                    progress: Progress::default(),
                     init: Arc::clone(init),
                     body: vec![self.number as u8; SIZE / 2].into(),
                     duration: Duration::from_secs(1),

@@ -15,7 +15,7 @@ import { chromium } from "playwright-core";
 import { ARGS, openIn } from "./support/browser.js";
 import { ffmpeg, gstreamer, hlsJs, native, shaka, vlc } from "./support/players.js";
 import { startGateway, startPublisher } from "./support/process.js";
-import { outsideOfTests } from "./support/test.js";
+import { outsideOfTests } from "./support/outside.js";
 import { until } from "./support/wait.js";
 
 const PLAYERS = [hlsJs, shaka, native, ffmpeg, gstreamer, vlc];
