@@ -70,6 +70,58 @@ for (const [what, offer, has] of [
   });
 }
 
+/**
+ * Asks for what `wanted` says of "audio" and "video": "recvonly" or "inactive"; a kind that it does not name has
+ * no section in the offer. Afterwards `received` tells what came. Gives the directions of the answer by kind.
+ */
+function watch(page, wanted) {
+  return page.evaluate(async (wanted) => {
+    const peer = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
+    for (const [kind, direction] of Object.entries(wanted)) peer.addTransceiver(kind, { direction });
+    await peer.setLocalDescription();
+    const response = await fetch("/whep/demo", {
+      method: "POST",
+      headers: { "Content-Type": "application/sdp" },
+      body: peer.localDescription.sdp,
+    });
+    const answer = await response.text();
+    if (response.status !== 201) throw new Error(answer);
+    await peer.setRemoteDescription({ type: "answer", sdp: answer });
+    window.tidegate = {
+      get stats() {
+        return peer.getStats();
+      },
+    };
+    const transceivers = peer.getTransceivers();
+    return Object.fromEntries(transceivers.map((each) => [each.receiver.track.kind, each.currentDirection]));
+  }, wanted);
+}
+
+for (const [what, offer, has] of [
+  ["sound", { audio: "recvonly" }, "audio"],
+  ["a picture", { video: "recvonly" }, "video"],
+  ["sound beside a picture that is not wanted", { audio: "recvonly", video: "inactive" }, "audio"],
+  ["a picture beside sound that is not wanted", { audio: "inactive", video: "recvonly" }, "video"],
+]) {
+  test(`a viewer that asks for ${what} gets that of a stream of both`, async (t) => {
+    const gateway = await startGateway(t);
+    const publisher = await browser.open(t, `${gateway.url}/publish/demo`);
+    await publish(publisher, { audio: "sendonly", video: "sendonly" });
+    const { tracks } = await streamIsListed(gateway, "demo");
+    assert.equal(tracks.length, 2);
+    const viewer = await browser.open(t, `${gateway.url}/healthz`);
+    assert.deepEqual(await watch(viewer, offer), offer);
+    if (has === "video") {
+      await until("30 frames are decoded", async () => (await received(viewer)).video?.framesDecoded >= 30);
+    } else {
+      await soundComes(viewer, 60);
+    }
+    const both = await received(viewer);
+    assert.equal(both[has].packetsLost, 0);
+    assert.ok(!both[has === "video" ? "audio" : "video"]?.packetsReceived);
+  });
+}
+
 test("sound that pauses in silence is no loss and no stall, and comes back", async (t) => {
   const gateway = await startGateway(t, { "streams.second_publisher": "backup", "streams.stall_after": "1s" });
   const publisher = await browser.open(t, `${gateway.url}/publish/demo`);
