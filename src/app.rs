@@ -327,10 +327,12 @@ fn tokens(settings: &Settings) -> Result<Tokens, TokenError> {
             ..Rules::default()
         },
         metrics: auth.metrics_token.as_ref().map(token).transpose()?,
+        ..Tokens::default()
     };
     for (stream, own) in &auth.streams {
         for (rules, secret) in [
             (&mut tokens.publish, &own.publish_token),
+            (&mut tokens.backup, &own.backup_token),
             (&mut tokens.play, &own.play_token),
         ] {
             if secret.is_some() {

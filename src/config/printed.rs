@@ -174,6 +174,7 @@ fn raw_stream((name, stream): (&StreamName, &StreamAuth)) -> raw::AuthStream {
     raw::AuthStream {
         name: text(name),
         publish_token: hidden(stream.publish_token.as_ref()),
+        backup_token: hidden(stream.backup_token.as_ref()),
         play_token: hidden(stream.play_token.as_ref()),
     }
 }
@@ -246,6 +247,7 @@ mod tests {
         settings.auth.metrics_token = secret();
         let stream = StreamAuth {
             publish_token: secret(),
+            backup_token: secret(),
             play_token: secret(),
         };
         settings.auth.streams.insert("a".parse().unwrap(), stream);

@@ -219,6 +219,7 @@ pub(super) struct Auth {
 pub(super) struct AuthStream {
     pub(super) name: Option<Value>,
     pub(super) publish_token: Option<Value>,
+    pub(super) backup_token: Option<Value>,
     pub(super) play_token: Option<Value>,
 }
 

@@ -137,6 +137,8 @@ pub struct Auth {
 pub struct StreamAuth {
     /// In the place of [`Auth::publish_token`].
     pub publish_token: Option<Secret>,
+    /// Lets publish too, but not before who has the other token.
+    pub backup_token: Option<Secret>,
     /// In the place of [`Auth::play_token`].
     pub play_token: Option<Secret>,
 }
@@ -410,7 +412,7 @@ mod tests {
         };
         let own = StreamAuth {
             publish_token: Some(Secret::new("own")),
-            play_token: None,
+            ..StreamAuth::default()
         };
         auth.streams.insert("a".parse().unwrap(), own);
         let token = |name: &str| {

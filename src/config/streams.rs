@@ -10,7 +10,7 @@ use super::ladder::{self, Rung, ladder};
 use super::value::{flag, invalid, parsed, time};
 use super::{Error, duration, raw};
 use crate::rtp::PlayoutDelay;
-use crate::stream::StreamPattern;
+use crate::stream::{StreamName, StreamPattern};
 
 /// The lifetimes of streams.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +58,14 @@ pub enum SecondPublisher {
     Refuse,
     /// It stands by, or the first one does.
     Backup,
+}
+
+impl Streams {
+    /// The rules of a stream.
+    pub fn of(&self, name: &StreamName) -> &StreamRules {
+        let own = self.rules.iter().find(|(pattern, _)| pattern.matches(name));
+        own.map_or(&self.every, |(_, rules)| rules)
+    }
 }
 
 impl Default for StreamRules {

@@ -29,7 +29,7 @@ pub(super) fn validate(raw: Raw, host: &Host) -> Result<Settings, Error> {
         demo: flag("demo", raw.demo, false)?,
         tls: tls::validate(raw.tls, host)?,
         media: media::media(raw.media, listen, host)?,
-        auth: auth::auth(raw.auth)?,
+        auth: auth::auth(raw.auth, &streams)?,
         streams,
         limits: limits(raw.limits)?,
         hls,

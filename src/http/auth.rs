@@ -20,6 +20,8 @@ use crate::stream::StreamName;
 pub struct Tokens {
     /// Who may publish. A stream that asks for no token is open to clients of this machine only.
     pub publish: Rules,
+    /// Who may publish as a backup, besides: never before those who may publish.
+    pub backup: Rules,
     /// Who may play. A stream that asks for no token is open to everyone.
     pub play: Rules,
     /// Who may read the metrics: who has this token, or without one only this machine.
@@ -59,6 +61,15 @@ pub enum TokenError {
     BadCharacter(char),
 }
 
+/// What a request may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Right {
+    /// All that its direction knows.
+    Whole,
+    /// Publish, at most with the priority of a backup.
+    Backup,
+}
+
 /// Why a request was turned away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Denied {
@@ -81,24 +92,33 @@ pub(super) enum Denied {
 pub(super) struct LocalAddress(pub(super) IpAddr);
 
 impl Tokens {
-    /// Whether the request may use `stream` in this direction. `allow_query`: a token in the URL counts.
+    /// What the request may do with `stream` in this direction. `allow_query`: a token in the URL counts.
     pub(super) fn check(
         &self,
         kind: SessionKind,
         stream: &StreamName,
         request: &Parts,
         allow_query: bool,
-    ) -> Result<(), Denied> {
+    ) -> Result<Right, Denied> {
         let presented = presented(request, allow_query);
-        match kind {
+        let whole = match kind {
             SessionKind::Whip if !self.publish.ask(stream) => require_local(request),
             SessionKind::Whip => self.publish.check(stream, &presented),
             SessionKind::Whep => self.play.check(stream, &presented),
+        };
+        match (whole, kind) {
+            (Ok(()), _) => Ok(Right::Whole),
+            (Err(denied @ (Denied::Unknown | Denied::OtherStream)), SessionKind::Whip) => {
+                match self.backup.search(Some(stream), &presented)? {
+                    Found::Here => Ok(Right::Backup),
+                    Found::Elsewhere => Err(Denied::OtherStream),
+                    Found::Nowhere => Err(denied),
+                }
+            }
+            (Err(denied), _) => Err(denied),
         }
     }
-}
 
-impl Tokens {
     /// Whether the request may read the metrics.
     pub(super) fn check_metrics(&self, request: &Parts, allow_query: bool) -> Result<(), Denied> {
         let Some(token) = &self.metrics else {

@@ -54,7 +54,7 @@ async fn try_create(
     body: &mut Body,
 ) -> Result<Response, Problem> {
     let stream = path::stream(request).await?;
-    state.authorize(kind, &stream, request)?;
+    let right = state.authorize(kind, &stream, request)?;
     let offer = match body::is_absent(&request.headers, body) && may_counter(state, kind) {
         true => None,
         false => {
@@ -72,7 +72,7 @@ async fn try_create(
         Some(text) => {
             let limits = &state.settings.sdp_limits;
             let offer = sdp::Offer::parse(&text, limits).map_err(Problem::Offer)?;
-            let rank = priority::rank(&request.uri)?;
+            let rank = priority::rank(&request.uri, right)?;
             let created = match kind {
                 SessionKind::Whip => gateway.publish(stream.clone(), offer, client, rank).await,
                 SessionKind::Whep => gateway.create(kind, stream.clone(), offer, client).await,

@@ -172,7 +172,9 @@ fn authorize(
             let checked = state.tokens.play.check(stream, &presented);
             checked.map_err(Problem::Denied)
         }
-        _ => state.authorize(SessionKind::Whep, stream, request),
+        _ => state
+            .authorize(SessionKind::Whep, stream, request)
+            .map(|_| ()),
     }
 }
 

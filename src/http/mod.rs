@@ -63,6 +63,7 @@ use axum::{Extension, Router};
 use crate::gateway::{Gateway, SessionKind};
 use crate::shard::Snapshot;
 use crate::stream::StreamName;
+use auth::Right;
 use client::Proxies;
 use event_streams::EventStreams;
 use problem::Problem;
@@ -86,13 +87,13 @@ pub struct AppState {
 }
 
 impl AppState {
-    /// Whether the request shows the right to publish or to play `stream`.
+    /// What right the request shows to publish or to play `stream`.
     fn authorize(
         &self,
         kind: SessionKind,
         stream: &StreamName,
         request: &Parts,
-    ) -> Result<(), Problem> {
+    ) -> Result<Right, Problem> {
         let allow_query = self.settings.allow_query_token;
         let checked = self.tokens.check(kind, stream, request, allow_query);
         checked.map_err(Problem::Denied)

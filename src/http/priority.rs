@@ -6,6 +6,7 @@ use axum::extract::Query;
 use axum::http::Uri;
 use serde::Deserialize;
 
+use super::auth::Right;
 use super::problem::Problem;
 use crate::gateway::{Priority, Rank};
 
@@ -15,8 +16,16 @@ struct PriorityQuery {
     backup: Option<String>,
 }
 
-/// The rank of `?priority=…`, or of `?backup`.
-pub(super) fn rank(uri: &Uri) -> Result<Rank, Problem> {
+/// The rank of `?priority=…`, or of `?backup`, as far as the publisher's right goes.
+pub(super) fn rank(uri: &Uri, right: Right) -> Result<Rank, Problem> {
+    let asked = asked(uri)?;
+    Ok(match right {
+        Right::Whole => asked,
+        Right::Backup => asked.min(Rank::Publisher(Priority::BACKUP)),
+    })
+}
+
+fn asked(uri: &Uri) -> Result<Rank, Problem> {
     // What is no query at all holds no priority either.
     let Ok(Query(query)) = Query::<PriorityQuery>::try_from_uri(uri) else {
         return Ok(Rank::default());
@@ -36,7 +45,25 @@ mod tests {
     use super::*;
 
     fn read(uri: &'static str) -> Result<Rank, Problem> {
-        rank(&Uri::from_static(uri))
+        rank(&Uri::from_static(uri), Right::Whole)
+    }
+
+    #[test]
+    fn who_may_only_be_a_backup_is_no_more() {
+        for (uri, priority) in [
+            ("/whip/a", 50),
+            ("/whip/a?backup", 50),
+            ("/whip/a?priority=255", 50),
+            ("/whip/a?priority=7", 7),
+        ] {
+            let rank = rank(&Uri::from_static(uri), Right::Backup).unwrap();
+            assert_eq!(rank, Rank::Publisher(Priority(priority)), "{uri}");
+        }
+        let malformed = Uri::from_static("/whip/a?priority=high");
+        assert!(matches!(
+            rank(&malformed, Right::Backup),
+            Err(Problem::Priority)
+        ));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use reqwest::StatusCode;
-use tidegate::config::SecondPublisher;
+use tidegate::config::{SecondPublisher, StreamAuth};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -168,6 +168,37 @@ async fn viewers_are_on_the_backup_while_the_primary_is_away() {
         viewer.saw_one_stream(GAP);
         assert!(viewer.peer.session.exists().await);
     }
+    backup.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backups_token_takes_no_viewers_from_the_primary() {
+    let server = Server::start(|settings| {
+        settings.streams.every.second_publisher = SecondPublisher::Backup;
+        settings.streams.every.return_after = Duration::from_secs(1);
+        let tokens = StreamAuth {
+            publish_token: Some("main".to_owned().into()),
+            backup_token: Some("stand-by".to_owned().into()),
+            play_token: None,
+        };
+        settings
+            .auth
+            .streams
+            .insert("demo".parse().unwrap(), tokens);
+    })
+    .await;
+    let backup = Peer::publish(&server.whip("demo?priority=255"), Some("stand-by")).await;
+    let backup = Publisher::start(backup, 0xFEED, BACKUP);
+    let mut viewer = Viewer::of(&server).await;
+    viewer.sees("the backup", is_backup).await;
+
+    let primary = Peer::publish(&server.whip("demo"), Some("main")).await;
+    let primary = Publisher::start(primary, 0x5EED, 0);
+    viewer.sees("the primary", is_primary).await;
+    let publishers = publishers(&server).await;
+    assert_eq!(publishers[0]["priority"], 100, "{publishers}");
+    assert_eq!(publishers[1]["priority"], 50, "{publishers}");
+    primary.stop().await;
     backup.stop().await;
 }
 

@@ -321,6 +321,40 @@ async fn a_token_in_the_url_must_be_allowed() {
     check_all(&app(tokens(), Settings::default()), &rows).await;
 }
 
+const STAND_BY: (&str, &str) = ("authorization", "Bearer stand-by");
+
+const BACKUP: &[Row] = &[
+    Row::new("a backup", "POST", "/whip/live", 201)
+        .with(&[SDP, STAND_BY])
+        .body(OFFER)
+        .holds(&["v=0"]),
+    Row::new("a backup of another stream", "POST", "/whip/other", 403)
+        .with(&[SDP, STAND_BY])
+        .body(OFFER)
+        .answers(&[("www-authenticate", "error=\"insufficient_scope\"")]),
+    Row::new("a backup does not play", "POST", "/whep/live", 401)
+        .with(&[SDP, STAND_BY])
+        .body(OFFER),
+    Row::new("no backup", "POST", "/whip/live", 401)
+        .with(&[SDP, NOBODY])
+        .body(OFFER),
+    Row::new("no token beside a backup's", "POST", "/whip/live", 401)
+        .with(&[SDP])
+        .body(OFFER),
+    Row::new("the one before it", "POST", "/whip/live", 201)
+        .with(&[SDP, LIVE])
+        .body(OFFER)
+        .holds(&["v=0"]),
+];
+
+#[tokio::test]
+async fn a_backups_token_publishes_its_stream_and_no_more() {
+    let mut tokens = tokens();
+    tokens.backup.one_stream =
+        [("live".parse().unwrap(), vec!["stand-by".parse().unwrap()])].into();
+    check_all(&app(tokens, Settings::default()), BACKUP).await;
+}
+
 pub(super) fn tokens() -> Tokens {
     let rules = || Rules {
         every_stream: vec!["all".parse().unwrap()],
