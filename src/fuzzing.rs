@@ -24,6 +24,7 @@ pub struct Target {
 pub const TARGETS: &[Target] = &[
     Target::new("av1", hls::av1),
     Target::new("demux", crate::transport::fuzzing::demux),
+    Target::new("dependency_descriptor", rtp::dependency_descriptor),
     Target::new("dtls_records", crate::transport::fuzzing::dtls_records),
     Target::new("first_bytes", crate::front::fuzz_first_bytes),
     Target::new("formats", hls::formats),

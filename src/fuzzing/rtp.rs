@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::{Step, Steps};
 use crate::egress::whep::{Outlet, Subscriber};
 use crate::ingest::{self, Ingested, Publisher};
+use crate::rtp::dependency_descriptor::Descriptor;
 use crate::rtp::rtcp::{ReceiverFeedback, SenderReport, read_feedback};
 use crate::rtp::{Codec, Extension, ExtensionMap, Header, MediaKind, header, keyframe};
 use crate::sdp::session::{Feedback, PublishedLayer, PublishedTrack, PublisherSpec};
@@ -34,6 +35,31 @@ pub(super) fn rtp(data: &[u8]) {
         assert!(payload.len() <= data.len() - header.len());
         for codec in Codec::ALL {
             let _ = keyframe::starts_keyframe(codec, payload);
+        }
+    }
+}
+
+/// Values of the dependency descriptor, one after another.
+pub(super) fn dependency_descriptor(data: &[u8]) {
+    let mut known = None;
+    for step in Steps::of(data) {
+        let Ok(read) = Descriptor::read(step.bytes, known.as_deref()) else {
+            continue;
+        };
+        let spatial = read.frame.spatial;
+        assert!(read.frame.references().iter().all(|back| *back > 0));
+        if read.structure.is_some() {
+            known = read.structure;
+        }
+        let structure = known.as_ref().expect("nothing can be read without");
+        assert!(spatial < structure.spatial_layers() && structure.spatial_layers() <= 4);
+        let targets = structure.decode_targets;
+        assert!((1..=32).contains(&targets) && structure.chains <= targets);
+        let active = read.active_decode_targets.unwrap_or_default();
+        assert!(u64::from(active) < 1 << targets);
+        for target in 0..targets {
+            let chain = structure.protected_by(target);
+            assert!(chain.is_none_or(|chain| chain < structure.chains));
         }
     }
 }

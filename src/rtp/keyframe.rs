@@ -6,6 +6,7 @@
 
 use super::Codec;
 use super::bits::Bits;
+use super::vp9::Descriptor;
 
 /// Whether a decoder that gets this packet and all later ones can begin to decode.
 ///
@@ -15,7 +16,7 @@ pub fn starts_keyframe(codec: Codec, payload: &[u8]) -> bool {
         Codec::H264 => h264(payload),
         Codec::H265 => h265(payload),
         Codec::Vp8 => vp8(payload).unwrap_or(false),
-        Codec::Vp9 => vp9(payload).unwrap_or(false),
+        Codec::Vp9 => vp9_frame(payload).is_some(),
         Codec::Av1 => av1(payload),
         Codec::Opus | Codec::Pcmu | Codec::Pcma | Codec::G722 => true,
     }
@@ -121,53 +122,13 @@ pub(super) fn vp8_frame(payload: &[u8]) -> Option<&[u8]> {
     Some(rest)
 }
 
-/// The beginning of a frame of the lowest spatial layer that refers to none.
-fn vp9(payload: &[u8]) -> Option<bool> {
-    Some(!vp9_base(payload)?.is_empty())
-}
-
-/// What stands behind the picture id of RFC 9628, section 4.2, where such a frame begins.
-fn vp9_base(payload: &[u8]) -> Option<&[u8]> {
-    let (&descriptor, mut rest) = payload.split_first()?;
-    let (predicted, begins) = (descriptor & 0x40 != 0, descriptor & 0x08 != 0);
-    if predicted || !begins {
-        return None;
-    }
-    if descriptor & 0x80 != 0 {
-        rest = skip_picture_id(rest)?;
-    }
-    let is_base = descriptor & 0x20 == 0 || (rest.first()? >> 1) & 0x07 == 0; // the spatial layer
-    is_base.then_some(rest)
-}
-
-/// The bitstream of such a frame: layer indices and scalability structure are skipped.
+/// The bitstream where a frame of the lowest spatial layer begins that refers to none.
 pub(super) fn vp9_frame(payload: &[u8]) -> Option<&[u8]> {
-    let descriptor = *payload.first()?;
-    let mut rest = vp9_base(payload)?;
-    let is_flexible = descriptor & 0x10 != 0;
-    if descriptor & 0x20 != 0 {
-        rest = rest.get(if is_flexible { 1.. } else { 2.. })?;
-    }
-    if descriptor & 0x02 == 0 {
-        return Some(rest);
-    }
-    let (&structure, tail) = rest.split_first()?;
-    rest = tail;
-    if structure & 0x10 != 0 {
-        rest = rest.get(4 * (usize::from(structure >> 5) + 1)..)?;
-    }
-    if structure & 0x08 != 0 {
-        let (&count, tail) = rest.split_first()?;
-        rest = tail;
-        for _ in 0..count {
-            let references = usize::from(rest.first()? >> 2 & 3);
-            rest = rest.get(1 + references..)?;
-        }
-    }
-    Some(rest)
+    let descriptor = Descriptor::read(payload)?;
+    descriptor.begins_keyframe().then_some(descriptor.frame)
 }
 
-/// 7 bits, or 15 when the first bit is set: the same in VP8 and VP9.
+/// 7 bits, or 15 when the first bit is set.
 fn skip_picture_id(rest: &[u8]) -> Option<&[u8]> {
     let long = rest.first()? & 0x80 != 0;
     rest.get(if long { 2.. } else { 1.. })

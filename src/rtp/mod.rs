@@ -3,6 +3,7 @@
 pub(crate) mod bits;
 mod capture_time;
 pub mod codec;
+pub mod dependency_descriptor;
 pub mod extension;
 pub(crate) mod h264;
 pub mod header;
@@ -13,6 +14,7 @@ pub mod rtcp;
 pub mod sequence;
 pub mod transport_feedback;
 pub mod vp8;
+pub mod vp9;
 
 pub use capture_time::CaptureTime;
 pub use codec::{Codec, MediaKind};

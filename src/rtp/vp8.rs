@@ -1,5 +1,5 @@
 //! The counters of a VP8 payload descriptor (RFC 7741, section 4.2), which receivers follow as they
-//! follow sequence numbers.
+//! follow sequence numbers. Those of VP9 have the same form (RFC 9628, section 4.2).
 
 /// Where the counters of one packet stand in its payload, and what they say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,8 +19,19 @@ pub struct PictureId {
     offset: u8,
 }
 
+impl PictureId {
+    /// One that stands at `offset` of the payload, in two bytes if it is long.
+    pub(super) fn new(id: u16, is_long: bool, offset: u8) -> Self {
+        Self {
+            id,
+            is_long,
+            offset,
+        }
+    }
+}
+
 impl PictureCounters {
-    /// Reads the descriptor of a payload; none where it has no counters or ends too early.
+    /// Reads the VP8 descriptor of a payload; none where it has no counters or ends too early.
     pub fn read(payload: &[u8]) -> Option<Self> {
         let (first, present) = (*payload.first()?, *payload.get(1)?);
         if first & 0x80 == 0 || present & 0xC0 == 0 {
