@@ -4,17 +4,21 @@
 //! passed, and where a picture counter is known, it goes on as well. Pure. Knows nothing of headers,
 //! keys and viewers.
 
+mod descent;
+mod newest;
 mod shift;
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 pub use shift::{Shift, Shifts};
 
+use descent::Turn;
+use newest::Newest;
 use shift::Squeeze;
 
 use super::SenderClock;
-use crate::rtp::{Extension, MediaKind, sequence};
+use crate::rtp::{MediaKind, sequence};
 use crate::stream::{LayerId, Packet};
 
 /// Sources before the current one whose packets can be asked for again. Older ones have left the
@@ -35,6 +39,10 @@ pub struct Splice {
     current: Option<Segment>,
     /// Nothing of the current source goes on any more.
     is_held: bool,
+    /// Packets of the target have been seen, where that is a lesser layer of the current source.
+    is_near: bool,
+    /// Where the current source ends, and the lesser layer of it begins.
+    turn: Option<Turn>,
     /// Oldest first. Nothing is allocated before the first switch.
     earlier: VecDeque<Segment>,
     /// Of the newest packet, as it left; before the first one, where the line begins.
@@ -52,20 +60,11 @@ struct Segment {
     /// The highest of ours so far.
     highest: u64,
     shifts: Shifts,
+    /// It is of a source with several spatial layers.
+    is_scalable: bool,
     /// What to add to the source's timestamps by the clocks alone: more than that was added where two
     /// pictures would have had one timestamp.
     by_clock: u32,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Newest {
-    sequence: u64,
-    timestamp: u32,
-    /// None before the first packet.
-    arrived: Option<Instant>,
-    picture: Option<u16>,
-    base_layer: Option<u8>,
-    frame: Option<u16>,
 }
 
 /// What became of the packets of one call.
@@ -112,6 +111,8 @@ impl Splice {
             target: LayerId::default(),
             current: None,
             is_held: false,
+            is_near: false,
+            turn: None,
             earlier: VecDeque::new(),
             newest: Newest {
                 sequence: first_sequence.wrapping_sub(1),
@@ -141,7 +142,7 @@ impl Splice {
 
     /// Whether nothing goes on before the target begins a picture.
     pub fn waits_for_keyframe(&self) -> bool {
-        self.kind == MediaKind::Video && !self.follows(self.target)
+        self.kind == MediaKind::Video && !self.follows(self.target) && !self.descends()
     }
 
     /// The highest number of the current source so far.
@@ -156,12 +157,16 @@ impl Splice {
 
     /// Follows `layer` from its next keyframe on; until then the line goes on as it is.
     pub fn aim(&mut self, layer: LayerId) {
-        self.target = layer;
+        if layer != self.target {
+            self.target = layer;
+            self.forget_turn();
+        }
     }
 
     /// Sends nothing more before the next keyframe of what is followed.
     pub fn hold(&mut self) {
         self.is_held = true;
+        self.turn = None;
     }
 
     /// The source is gone. The line goes on with the first keyframe of whatever comes next, whose
@@ -171,6 +176,8 @@ impl Splice {
         self.clock_rate = clock_rate.unwrap_or(self.clock_rate);
         self.target = LayerId::default();
         self.is_held = false;
+        self.turn = None;
+        self.is_near = false;
         self.earlier.clear();
         if let Some(segment) = self.current.take() {
             self.newest.sequence = segment.highest;
@@ -192,6 +199,9 @@ impl Splice {
             if self.target != layer {
                 return passed;
             }
+            if self.descends() {
+                return self.descend(layer, &mut packets, &mut send);
+            }
             let starts = |packet: &&Packet| self.kind == MediaKind::Audio || packet.keyframe;
             let Some(first) = packets.find(starts) else {
                 return passed;
@@ -205,11 +215,28 @@ impl Splice {
             self.begin(layer, first, shifts, by_clock, &mut send);
             passed = BEGUN;
         }
+        passed.packets += self.follow(packets, &mut send);
+        passed
+    }
+
+    /// Takes packets of the current source.
+    fn follow<'p>(
+        &mut self,
+        packets: impl Iterator<Item = &'p Packet>,
+        send: &mut impl FnMut(&Packet, u64, &Shift),
+    ) -> u32 {
+        let (descends, turns_before) = (self.descends(), self.turn);
+        let (mut passed, mut newest) = (0, None);
         let Some(segment) = &mut self.current else {
             return passed;
         };
-        let mut newest = None;
         for packet in packets {
+            if packet.unit_start {
+                segment.is_scalable = true;
+            }
+            if descends && Turn::ends(&mut self.turn, turns_before, self.is_near, packet, segment) {
+                continue;
+            }
             let Some(ahead) = packet.sequence.checked_sub(segment.source) else {
                 continue; // before the keyframe
             };
@@ -219,10 +246,13 @@ impl Splice {
                 newest = Some(packet);
             }
             send(packet, own, &segment.shifts.of(packet));
-            passed.packets += 1;
+            passed += 1;
         }
         if let Some(packet) = newest {
             self.newest.follow(packet, segment);
+        }
+        if self.turn.is_some_and(|turn| turn.is_missed) {
+            self.hold();
         }
         passed
     }
@@ -279,6 +309,8 @@ impl Splice {
         send: &mut impl FnMut(&Packet, u64, &Shift),
     ) {
         self.is_held = false;
+        self.is_near = false;
+        self.turn = None;
         if let Some(before) = self.current.take() {
             self.newest.sequence = before.highest;
             if self.earlier.len() == MAX_EARLIER {
@@ -293,6 +325,7 @@ impl Splice {
             own,
             highest: own,
             shifts,
+            is_scalable: packet.unit_start,
             by_clock,
         };
         self.current = Some(segment);
@@ -313,6 +346,13 @@ impl Splice {
         let elapsed = packet.received.saturating_duration_since(arrived);
         let expected = self.newest.timestamp.wrapping_add(self.ticks(elapsed));
         let by_arrival = expected.wrapping_sub(packet.timestamp);
+        // Layers of one source have one clock.
+        if let Some(before) = &self.current
+            && before.is_scalable
+            && packet.unit_start
+        {
+            return before.by_clock;
+        }
         let by_clock = self.current.and_then(|before| {
             // What is assumed of a layer is no better than the arrival of these very packets.
             let told = |layer| clock(layer).filter(SenderClock::is_told);
@@ -328,69 +368,6 @@ impl Splice {
 
     fn ticks(&self, time: Duration) -> u32 {
         (time.as_micros() * u128::from(self.clock_rate) / 1_000_000) as u32
-    }
-}
-
-impl Newest {
-    fn follow(&mut self, packet: &Packet, segment: &Segment) {
-        let Shift {
-            timestamp,
-            picture,
-            base_layer,
-            frame,
-        } = segment.shifts.of(packet);
-        self.timestamp = packet.timestamp.wrapping_add(timestamp);
-        self.arrived = Some(packet.received);
-        if let Some(counters) = packet.picture {
-            self.picture = counters.picture.map(|own| own.id.wrapping_add(picture));
-            self.base_layer = counters
-                .base_layer
-                .map(|(index, _)| index.wrapping_add(base_layer));
-        }
-        if let Some(number) = frame_number(packet) {
-            self.frame = Some(number.wrapping_add(frame));
-        }
-    }
-
-    /// The shift of a source that begins with `packet`: one picture on.
-    fn shift_to(&self, packet: &Packet, by_clock: u32) -> Shift {
-        let mut timestamp = packet.timestamp.wrapping_add(by_clock);
-        // Two pictures never share a timestamp, and none is before the one that was sent before it.
-        if self.arrived.is_some() && (timestamp.wrapping_sub(self.timestamp) as i32) <= 0 {
-            timestamp = self.timestamp.wrapping_add(1);
-        }
-        let counters = packet.picture;
-        let id = counters.and_then(|counters| counters.picture);
-        let index = counters.and_then(|counters| counters.base_layer);
-        Shift {
-            timestamp: timestamp.wrapping_sub(packet.timestamp),
-            picture: self.picture.zip(id).map_or(0, |(newest, own)| {
-                newest.wrapping_add(1).wrapping_sub(own.id)
-            }),
-            base_layer: self.base_layer.zip(index).map_or(0, |(newest, (own, _))| {
-                newest.wrapping_add(1).wrapping_sub(own)
-            }),
-            frame: self
-                .frame
-                .zip(frame_number(packet))
-                .map_or(0, |(newest, own)| newest.wrapping_add(1).wrapping_sub(own)),
-        }
-    }
-}
-
-/// The frame number of a dependency descriptor: 16 bits behind flags and template id (the AV1 RTP
-/// specification, section A.8.1).
-fn frame_number(packet: &Packet) -> Option<u16> {
-    if packet.extensions.is_empty() {
-        return None;
-    }
-    let (_, value) = packet
-        .extensions
-        .iter()
-        .find(|(extension, _)| *extension == Extension::DependencyDescriptor)?;
-    match value {
-        [_, high, low, ..] => Some(u16::from_be_bytes([*high, *low])),
-        _ => None,
     }
 }
 

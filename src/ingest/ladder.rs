@@ -1,10 +1,13 @@
-//! The layers of one track with simulcast: which of them come, how much of each, and which is the
-//! best.
+//! The layers of one track with simulcast or spatial layers: which of them come, how much of each, and
+//! which is the best.
 //!
 //! Nothing is done per packet. Ten times a second, while media comes, the counters of the layers are
 //! looked at.
 
+mod meter;
+
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,11 +16,13 @@ use super::{Event, push_event};
 use crate::sdp::session::PublishedTrack;
 use crate::stream::{LayerId, LayerStatus, RankedLayer, TrackId};
 
+use meter::Meter;
+
 /// The time between two looks.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// A layer is paused when nothing came of it for so long, while the others went on.
-const PAUSE: Duration = Duration::from_millis(300);
+pub(super) const PAUSE: Duration = Duration::from_millis(300);
 
 /// The others went on when one of them had so many frames meanwhile: at one frame a second, layers
 /// are a second silent without being paused.
@@ -34,8 +39,8 @@ const MARGIN: u64 = 4;
 #[derive(Debug)]
 pub(super) struct Ladder {
     track: TrackId,
-    /// The index of the first layer.
-    first: usize,
+    /// Where the track's layers are among all; of a scalable source that is one.
+    own: Range<usize>,
     /// By [`LayerId`].
     rungs: Vec<Rung>,
     /// The best first.
@@ -47,9 +52,27 @@ pub(super) struct Ladder {
     reported: Arc<[RankedLayer]>,
 }
 
+/// What came of a layer.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Figures {
+    pub(super) packets: u64,
+    pub(super) frames: u64,
+    /// Of payload.
+    pub(super) bytes: u64,
+    pub(super) size: Option<(u16, u16)>,
+    pub(super) heard: Option<Instant>,
+}
+
+/// By [`LayerId`].
+type AllFigures = [Figures; LayerId::MAX_LAYERS];
+
 #[derive(Debug)]
 struct Rung {
+    /// The publisher has such a layer.
+    exists: bool,
     rid: String,
+    /// The spatial layer that it ends with, of a source that has several.
+    spatial: Option<u8>,
     is_active: bool,
     meter: Meter,
     /// In bit/s, over several looks at which it was active; 0 before it was measured.
@@ -63,22 +86,22 @@ struct Rung {
 impl Ladder {
     /// The layers of `track`, of which `first` is the index of the first among all layers.
     pub(super) fn new(now: Instant, track: &PublishedTrack, first: usize) -> Self {
-        let rungs: Vec<_> = track
-            .layers
-            .iter()
-            .take(LayerId::MAX_LAYERS)
-            .map(|layer| Rung {
-                rid: layer.rid.clone().unwrap_or_default(),
-                is_active: false,
-                meter: Meter::new(now),
-                usual: 0,
-                packets: 0,
-                frames: [0; LayerId::MAX_LAYERS],
-            })
-            .collect();
+        let rids = track.layers.iter().take(LayerId::MAX_LAYERS);
+        let rids = rids.map(|layer| layer.rid.clone().unwrap_or_default());
+        let rungs: Vec<_> = rids.map(|rid| Rung::new(now, true, rid)).collect();
+        Self::of(track.info.id, first..first + rungs.len(), rungs)
+    }
+
+    /// The layers within the one source of `track`, whose index is `source`.
+    pub(super) fn of_scalable(now: Instant, track: TrackId, source: usize) -> Self {
+        let rungs = (0..LayerId::MAX_LAYERS).map(|_| Rung::new(now, false, String::new()));
+        Self::of(track, source..source + 1, rungs.collect())
+    }
+
+    fn of(track: TrackId, own: Range<usize>, rungs: Vec<Rung>) -> Self {
         Self {
-            track: track.info.id,
-            first,
+            track,
+            own,
             order: (0..rungs.len()).collect(),
             rungs,
             next_look: None,
@@ -90,7 +113,7 @@ impl Ladder {
 
     /// Whether the layer of this index is one of these.
     pub(super) fn has(&self, layer: usize) -> bool {
-        (self.first..self.first + self.rungs.len()).contains(&layer)
+        self.own.contains(&layer)
     }
 
     /// Media came of a layer. One that was paused is told of at once, as it may have begun with a
@@ -103,12 +126,32 @@ impl Ladder {
         events: &mut VecDeque<Event>,
     ) {
         self.next_look.get_or_insert(now + LOOK);
-        if let Some(rung) = self.rungs.get_mut(layer - self.first)
+        if let Some(rung) = self.rungs.get_mut(layer - self.own.start)
             && !rung.is_active
         {
             rung.is_active = true;
-            self.tell(now, layers, events);
+            let figures = self.figures(layers);
+            self.tell(now, &figures, events);
         }
+    }
+
+    /// What came of each. Which layers there are within a scalable source, its packets tell.
+    fn figures(&mut self, layers: &[Layer]) -> AllFigures {
+        let mut all = AllFigures::default();
+        let own = &layers[self.own.clone()];
+        let Some(scalable) = own.first().and_then(Layer::scalable) else {
+            // Frames of other tracks say nothing of these layers.
+            for (figures, layer) in all.iter_mut().zip(own) {
+                *figures = layer.figures();
+            }
+            return all;
+        };
+        for (id, (rung, figures)) in (0..).map(LayerId).zip(self.rungs.iter_mut().zip(&mut all)) {
+            rung.spatial = scalable.spatial_of(id);
+            rung.exists = rung.spatial.is_some();
+            *figures = scalable.figures(id);
+        }
+        all
     }
 
     /// When [`Self::handle_timeout`] is due.
@@ -126,39 +169,36 @@ impl Ladder {
         if self.next_look.is_none_or(|due| now < due) {
             return;
         }
-        // Frames of other tracks say nothing of these layers.
-        let own = self.first..self.first + self.rungs.len();
-        let heard = self.look(now, &layers[own]);
-        self.tell(now, layers, events);
+        let figures = self.figures(layers);
+        let heard = self.look(now, &figures);
+        self.tell(now, &figures, events);
         let quiet = !heard && self.rungs.iter().all(|rung| rung.meter.bitrate() == 0);
         // The next packet sets it again.
         self.next_look = (!quiet).then_some(now + LOOK);
         let due = *self.report_at.get_or_insert(now + WINDOW);
         if quiet || due <= now {
             self.report_at = (!quiet).then_some(now + WINDOW);
-            self.report(layers, events);
+            self.report(&figures, events);
         }
     }
 
-    /// Returns whether anything came since the last look. `layers` are those of this track alone.
-    fn look(&mut self, now: Instant, layers: &[Layer]) -> bool {
-        let mut frames = [0; LayerId::MAX_LAYERS];
-        for (count, layer) in frames.iter_mut().zip(layers) {
-            *count = layer.stats().frames;
-        }
+    /// Returns whether anything came since the last look.
+    fn look(&mut self, now: Instant, figures: &AllFigures) -> bool {
+        let frames = figures.map(|figures| figures.frames);
         let mut heard_any = false;
-        for (rung, layer) in self.rungs.iter_mut().zip(layers) {
-            let stats = layer.stats();
-            rung.meter.mark(now, stats.bytes);
-            let heard = std::mem::replace(&mut rung.packets, stats.packets) != stats.packets;
+        for (rung, figures) in self.rungs.iter_mut().zip(figures) {
+            rung.meter.mark(now, figures.bytes);
+            let heard = std::mem::replace(&mut rung.packets, figures.packets) != figures.packets;
             heard_any |= heard;
             if heard {
                 rung.frames = frames;
             }
-            let silent = layer.heard().is_none_or(|last| last + PAUSE <= now);
+            let silent = figures.heard.is_none_or(|last| last + PAUSE <= now);
             let mut others = frames.iter().zip(rung.frames);
-            if silent && others.any(|(now, then)| now - then >= FRAMES) {
+            if silent && others.any(|(now, then)| now.saturating_sub(then) >= FRAMES) {
                 rung.is_active = false;
+            } else if rung.spatial.is_some() && heard {
+                rung.is_active = true; // only the source is told of packet by packet
             }
             if rung.is_active && rung.meter.is_steady() {
                 let bitrate = rung.meter.bitrate();
@@ -173,10 +213,10 @@ impl Ladder {
 
     /// Puts the best first: an insertion sort, as what is better is not always transitive before all
     /// of them were measured.
-    fn sort(&mut self, layers: &[Layer]) {
+    fn sort(&mut self, figures: &AllFigures) {
         for end in 1..self.order.len() {
             let mut at = end;
-            while at > 0 && self.is_better(self.order[at], self.order[at - 1], layers) {
+            while at > 0 && self.is_better(self.order[at], self.order[at - 1], figures) {
                 self.order.swap(at, at - 1);
                 at -= 1;
             }
@@ -184,11 +224,10 @@ impl Ladder {
     }
 
     /// By the size of the picture, then by the bitrate.
-    fn is_better(&self, one: usize, other: usize, layers: &[Layer]) -> bool {
-        let stats = |index: usize| layers[self.first + index].stats();
-        let (one_stats, other_stats) = (stats(one), stats(other));
+    fn is_better(&self, one: usize, other: usize, figures: &AllFigures) -> bool {
+        let (one_stats, other_stats) = (figures[one], figures[other]);
         let pixels = |size: (u16, u16)| u32::from(size.0) * u32::from(size.1);
-        let sizes = one_stats.picture_size.zip(other_stats.picture_size);
+        let sizes = one_stats.size.zip(other_stats.size);
         match sizes.map(|(one, other)| (pixels(one), pixels(other))) {
             Some((one, other)) if one != other => one > other,
             _ => {
@@ -202,20 +241,20 @@ impl Ladder {
     }
 
     /// Tells who forwards the layers, if there is news.
-    fn tell(&mut self, now: Instant, layers: &[Layer], events: &mut VecDeque<Event>) {
-        self.sort(layers);
+    fn tell(&mut self, now: Instant, figures: &AllFigures, events: &mut VecDeque<Event>) {
+        self.sort(figures);
         let is_known = self
             .told
             .iter()
             .map(|told| usize::from(told.id.0))
-            .eq(self.order.iter().copied())
+            .eq(self.existing())
             && self.told.iter().all(|told| {
                 let index = usize::from(told.id.0);
                 let size = (told.status.width, told.status.height);
-                (told.is_active, size) == (self.rungs[index].is_active, self.size(index, layers))
+                (told.is_active, size) == (self.rungs[index].is_active, sizes(&figures[index]))
             });
         if !is_known {
-            self.told = self.ranked(layers);
+            self.told = self.ranked(figures);
             self.report_at.get_or_insert(now + WINDOW);
             let (track, layers) = (self.track, Arc::clone(&self.told));
             push_event(events, Event::Layers { track, layers });
@@ -223,8 +262,8 @@ impl Ladder {
     }
 
     /// Tells who watches the figures, if they are other ones.
-    fn report(&mut self, layers: &[Layer], events: &mut VecDeque<Event>) {
-        let ranked = self.ranked(layers);
+    fn report(&mut self, figures: &AllFigures, events: &mut VecDeque<Event>) {
+        let ranked = self.ranked(figures);
         let is_near = |one: u64, other: u64| one.abs_diff(other) <= other / 20;
         let is_known = ranked.len() == self.reported.len()
             && ranked.iter().zip(self.reported.iter()).all(|(now, then)| {
@@ -244,20 +283,27 @@ impl Ladder {
         }
     }
 
-    fn ranked(&self, layers: &[Layer]) -> Arc<[RankedLayer]> {
-        let ranked = self.order.iter().map(|index| {
-            let rung = &self.rungs[*index];
-            let (width, height) = self.size(*index, layers);
+    /// Those that there are, the best first.
+    fn existing(&self) -> impl Iterator<Item = usize> {
+        let order = self.order.iter().copied();
+        order.filter(|index| self.rungs[*index].exists)
+    }
+
+    fn ranked(&self, figures: &AllFigures) -> Arc<[RankedLayer]> {
+        let ranked = self.existing().map(|index| {
+            let rung = &self.rungs[index];
+            let (width, height) = sizes(&figures[index]);
             let bitrate = if rung.is_active {
                 rung.meter.bitrate()
             } else {
                 0
             };
             RankedLayer {
-                id: LayerId(*index as u8),
+                id: LayerId(index as u8),
                 is_active: rung.is_active,
                 status: LayerStatus {
                     encoding_id: rung.rid.clone(),
+                    spatial: rung.spatial,
                     bitrate,
                     width,
                     height,
@@ -267,77 +313,24 @@ impl Ladder {
         });
         ranked.collect()
     }
-
-    fn size(&self, index: usize, layers: &[Layer]) -> (Option<u32>, Option<u32>) {
-        let size = layers[self.first + index].stats().picture_size;
-        let (width, height) = size.unzip();
-        (width.map(u32::from), height.map(u32::from))
-    }
 }
 
-/// A bitrate, from a counter of bytes that only grows.
-#[derive(Debug)]
-struct Meter {
-    /// What the counter said, oldest first.
-    marks: VecDeque<(Instant, u64)>,
-}
-
-impl Meter {
-    fn new(now: Instant) -> Self {
+impl Rung {
+    fn new(now: Instant, exists: bool, rid: String) -> Self {
         Self {
-            marks: VecDeque::from([(now, 0)]),
+            exists,
+            rid,
+            spatial: None,
+            is_active: false,
+            meter: Meter::new(now),
+            usual: 0,
+            packets: 0,
+            frames: [0; LayerId::MAX_LAYERS],
         }
-    }
-
-    fn mark(&mut self, now: Instant, bytes: u64) {
-        self.marks.push_back((now, bytes));
-        // The oldest that is kept is a window old, or as old as there is.
-        while self.marks.get(1).is_some_and(|(at, _)| *at + WINDOW <= now) {
-            self.marks.pop_front();
-        }
-    }
-
-    /// In bit/s.
-    fn bitrate(&self) -> u64 {
-        let (Some((from, before)), Some((to, now))) = (self.marks.front(), self.marks.back())
-        else {
-            return 0;
-        };
-        let micros = to.saturating_duration_since(*from).as_micros() as u64;
-        ((now - before) * 8_000_000)
-            .checked_div(micros)
-            .unwrap_or(0)
-    }
-
-    /// The window is full, of media only.
-    fn is_steady(&self) -> bool {
-        let mut steps = self.marks.iter().zip(self.marks.iter().skip(1));
-        self.marks.len() > (WINDOW.as_millis() / LOOK.as_millis()) as usize / 2
-            && steps
-                .next()
-                .is_some_and(|((_, before), (_, now))| now > before)
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_meter_forgets_what_is_older_than_its_window() {
-        let start = Instant::now();
-        let mut meter = Meter::new(start);
-        assert_eq!(meter.bitrate(), 0);
-        for tick in 1..=30u32 {
-            // 1 Mbit/s for two seconds, then nothing.
-            meter.mark(start + LOOK * tick, 12_500 * u64::from(tick.min(20)));
-            let expected = if tick <= 20 {
-                1_000_000
-            } else {
-                100_000 * u64::from(30 - tick)
-            };
-            assert_eq!(meter.bitrate(), expected, "{tick}");
-        }
-        assert!(meter.marks.len() <= 12);
-    }
+fn sizes(figures: &Figures) -> (Option<u32>, Option<u32>) {
+    let (width, height) = figures.size.unzip();
+    (width.map(u32::from), height.map(u32::from))
 }

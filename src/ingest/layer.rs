@@ -6,15 +6,17 @@ mod place;
 use std::time::Instant;
 
 use super::keyframes::{Beginning, Keyframes};
+use super::ladder::Figures;
 use super::nack::{GivenUp, Losses, RoundTrip};
 use super::outbox::Outbox;
 use super::reports::Reception;
+use super::scalable::Scalable;
 use super::source::{Carries, Source};
 use super::timeline::{Order, Place, Timeline};
 use super::verdict::{Arrival, Finding, LayerFigures, Watch};
 use super::{Config, Event, Ingested, LayerStats, Reason};
 use crate::rtp::keyframe::starts_keyframe;
-use crate::rtp::{Codec, ExtensionMap, Header, MediaKind, PictureCounters, picture_size};
+use crate::rtp::{Codec, ExtensionMap, Header, MediaKind, PictureCounters, picture_size, vp9};
 use crate::sdp::session::{Feedback, PublishedTrack};
 use crate::stream::{LayerId, Packet, TrackId};
 
@@ -38,6 +40,8 @@ pub(super) struct Layer {
     fir_sequence: u8,
     watch: Watch,
     stats: LayerStats,
+    /// The layers within it, where its packets could tell of such. Of a simulcast each layer is one.
+    scalable: Option<Box<Scalable>>,
 }
 
 /// The source that sends media now.
@@ -81,6 +85,10 @@ impl Layer {
             fir_sequence: 0,
             watch: Watch::new(track, id),
             stats: LayerStats::default(),
+            scalable: match track.layers.len() {
+                1 => Scalable::new(track.info.codec),
+                _ => None,
+            },
         }
     }
 
@@ -179,11 +187,16 @@ impl Layer {
         packet.keyframe = keyframe;
         packet.picture = match self.codec {
             Codec::Vp8 => PictureCounters::read(placed.payload),
+            Codec::Vp9 => vp9::Descriptor::read(placed.payload).and_then(|read| read.counters),
             _ => None,
         };
         packet.received = now;
         packet.payload.clear();
         packet.payload.extend_from_slice(placed.payload);
+        match &mut self.scalable {
+            Some(scalable) => scalable.handle_packet(packet),
+            None => packet.unit_start = false,
+        }
         Ingested::Media
     }
 
@@ -306,6 +319,17 @@ impl Layer {
         }
     }
 
+    /// The layers within it, if there are several.
+    pub(super) fn scalable(&self) -> Option<&Scalable> {
+        self.scalable
+            .as_deref()
+            .filter(|scalable| scalable.layers() > 1)
+    }
+
+    pub(super) fn scalable_mut(&mut self) -> Option<&mut Scalable> {
+        self.scalable.as_deref_mut()
+    }
+
     pub(super) fn track(&self) -> TrackId {
         self.track
     }
@@ -327,6 +351,17 @@ impl Layer {
     /// When its last packet came.
     pub(super) fn heard(&self) -> Option<Instant> {
         self.current.as_ref().map(|current| current.last)
+    }
+
+    /// For the comparison of the layers of a simulcast.
+    pub(super) fn figures(&self) -> Figures {
+        Figures {
+            packets: self.stats.packets,
+            frames: self.stats.frames,
+            bytes: self.stats.bytes,
+            size: self.stats.picture_size,
+            heard: self.heard(),
+        }
     }
 
     pub(super) fn stats(&self) -> LayerStats {

@@ -10,6 +10,7 @@
 //! each, and know nothing of a timeline over several sources. Only the RTCP that is sent is built of
 //! its types.
 
+mod event;
 pub mod flow;
 mod keyframes;
 mod ladder;
@@ -18,6 +19,7 @@ mod nack;
 mod outbox;
 mod playout_delay;
 mod reports;
+mod scalable;
 mod source;
 mod stats;
 mod timeline;
@@ -25,13 +27,13 @@ pub(crate) mod transport_cc;
 pub mod verdict;
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::rtp::{Extension, Header, MediaKind, PlayoutDelay};
 use crate::sdp::session::PublisherSpec;
-use crate::stream::{LayerId, Packet, RankedLayer, TrackId};
+use crate::stream::{LayerId, Packet, TrackId};
 
+pub use event::{Event, Ingested, Reason};
 pub use flow::Flow;
 pub use stats::{LayerStats, Stats};
 pub use verdict::{Defect, Finding, LayerFigures};
@@ -42,6 +44,7 @@ use nack::RoundTrip;
 use outbox::Outbox;
 use playout_delay::Delays;
 use reports::Report;
+use scalable::Scalable;
 use source::Sources;
 use transport_cc::Arrivals;
 use verdict::{Judge, Totals};
@@ -60,7 +63,7 @@ pub struct Publisher {
     sources: Sources,
     /// Track by track.
     layers: Vec<Layer>,
-    /// One a track with simulcast.
+    /// One a track with simulcast, or with spatial layers.
     ladders: Vec<Ladder>,
     round_trip: RoundTrip,
     /// None when transport-wide feedback was not negotiated.
@@ -71,6 +74,8 @@ pub struct Publisher {
     delays: Option<Delays>,
     outbox: Outbox,
     events: VecDeque<Event>,
+    /// The index of the layer that copies are fetched of.
+    copied: usize,
     /// Since when every source has said goodbye. One that changes its SSRC says it for the old one
     /// (RFC 3550, section 8.2), and a paused one too: only silence after it is the end.
     ended: Option<Instant>,
@@ -108,74 +113,6 @@ impl Default for Config {
     }
 }
 
-/// What became of an RTP packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use]
-pub enum Ingested {
-    /// The [`Packet`] was filled: forward it.
-    Media,
-    /// There is nothing to forward; the [`Packet`] holds nothing of meaning.
-    Nothing(Reason),
-}
-
-/// Why a packet gave no media.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Reason {
-    /// The bytes are no RTP packet.
-    Malformed,
-    /// No track or layer could be found for its SSRC.
-    UnknownSource,
-    /// Its payload type is not the one that was negotiated.
-    UnknownPayloadType,
-    /// It came before.
-    Duplicate,
-    /// It is older than what can be told from a duplicate, or of a source that was replaced.
-    TooOld,
-    /// It is padding alone.
-    Padding,
-    /// Its sequence number is far off; the next packet decides if the source jumped.
-    Jump,
-}
-
-/// What a [`Publisher`] tells besides packets.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum Event {
-    /// A sender report (RFC 3550, section 6.4.1).
-    SenderReport {
-        /// The track that it is about.
-        track: TrackId,
-        /// The layer of that: each has a clock of its own.
-        layer: LayerId,
-        /// The instant of `ntp` in the continuous timeline of [`Packet::timestamp`].
-        rtp_timestamp: u32,
-        /// The publisher's wall clock, 32.32 fixed point seconds.
-        ntp: u64,
-        /// When it arrived.
-        received: Instant,
-    },
-    /// What comes of the layers of a track with simulcast has changed: one was paused or came back,
-    /// or another is the best.
-    Layers {
-        /// The track.
-        track: TrackId,
-        /// All of its layers, the best first.
-        layers: Arc<[RankedLayer]>,
-    },
-    /// The same for those who watch the figures: at most once a second, when they differ from the last.
-    LayerReport {
-        /// The track.
-        track: TrackId,
-        /// All of its layers, the best first.
-        layers: Arc<[RankedLayer]>,
-    },
-    /// How the publisher does: about once a second while its media comes.
-    Report(Arc<verdict::Report>),
-    /// The publisher said goodbye for all of its sources, and nothing came since.
-    Ended,
-}
-
 impl Publisher {
     /// The state of a session whose SDP agreed on `spec`. `local_ssrc` is the SSRC that our RTCP is
     /// sent from.
@@ -208,6 +145,7 @@ impl Publisher {
             next_report: None,
             outbox: Outbox::new(local_ssrc),
             events: VecDeque::new(),
+            copied: 0,
             ended: None,
             malformed: 0,
             unknown: 0,
@@ -271,15 +209,47 @@ impl Publisher {
                 delays.set(source.layer, packet);
             }
         }
-        if ingested == Ingested::Media
-            && let Some(ladder) = self
-                .ladders
-                .iter_mut()
-                .find(|ladder| ladder.has(source.layer))
-        {
-            ladder.hear(now, source.layer, &self.layers, &mut self.events);
+        if ingested == Ingested::Media {
+            self.copied = source.layer;
+            self.rank(now, source.layer);
         }
         ingested
+    }
+
+    /// Media came of the layer of this index: tells of the layers of its track, if there are several.
+    fn rank(&mut self, now: Instant, index: usize) {
+        let ladder = self.ladders.iter().position(|ladder| ladder.has(index));
+        let ladder = match ladder {
+            Some(known) => &mut self.ladders[known],
+            None => {
+                let layer = &self.layers[index];
+                if layer.scalable().is_none() {
+                    return;
+                }
+                let ladder = Ladder::of_scalable(now, layer.track(), index);
+                self.ladders.push(ladder);
+                let last = self.ladders.len() - 1;
+                &mut self.ladders[last]
+            }
+        };
+        ladder.hear(now, index, &self.layers, &mut self.events);
+    }
+
+    /// Whether [`Self::poll_copy`] has something to give for the newest packet.
+    pub fn has_copies(&self) -> bool {
+        let layer = self.layers.get(self.copied);
+        layer
+            .and_then(Layer::scalable)
+            .is_some_and(Scalable::has_copies)
+    }
+
+    /// Where the newest packet, the one given, is of a source with spatial layers: fills `copy` with it as a part of
+    /// a layer with a smaller picture. False when there is no more such layer.
+    pub fn poll_copy(&mut self, packet: &Packet, copy: &mut Packet) -> bool {
+        let layer = self.layers.get_mut(self.copied);
+        layer
+            .and_then(Layer::scalable_mut)
+            .is_some_and(|scalable| scalable.poll_copy(packet, copy))
     }
 
     /// Takes a whole decrypted RTCP packet, compound or reduced-size (RFC 5506).
@@ -291,10 +261,13 @@ impl Publisher {
                 ntp,
                 timestamp,
             } => {
-                let event = layers
-                    .iter_mut()
-                    .find_map(|layer| layer.sender_report(now, ssrc, ntp, timestamp));
-                if let Some(event) = event {
+                let reported = layers.iter_mut().find_map(|layer| {
+                    Some((layer.sender_report(now, ssrc, ntp, timestamp)?, layer))
+                });
+                if let Some((event, layer)) = reported {
+                    let lesser = layer.scalable().into_iter().flat_map(Scalable::lesser);
+                    let of_lesser = lesser.map(|layer| event.clone().of_layer(layer));
+                    of_lesser.for_each(|event| push_event(events, event));
                     push_event(events, event);
                 }
             }
@@ -313,7 +286,11 @@ impl Publisher {
     /// most one request is sent in [`Config::keyframe_request_interval`]; one that has to wait is
     /// forgotten when a keyframe begins meanwhile. Unknown and audio tracks are ignored.
     pub fn request_keyframe(&mut self, now: Instant, track: TrackId, layer: LayerId) {
-        if let Some(layer) = self.layers.iter_mut().find(|known| known.is(track, layer)) {
+        // The layers within a source are asked of the source.
+        let found = self.layers.iter_mut().find(|known| {
+            known.is(track, layer) || (known.track() == track && known.scalable().is_some())
+        });
+        if let Some(layer) = found {
             layer.request_keyframe(now);
             layer.handle_timeout(now, self.round_trip, &mut self.outbox);
         }

@@ -84,7 +84,8 @@ impl HlsTap {
     pub(super) fn push(&mut self, id: TrackId, track: &LocalTrack) -> u64 {
         let (feed, mut lost) = (&self.feed, 0);
         let Some(Some(ladder)) = self.ladders.get_mut(usize::from(id.0)) else {
-            for packet in track.layers.iter().flat_map(|layer| &layer.fresh) {
+            // The whole of a source with spatial layers, which is the first.
+            for packet in track.layers.iter().take(1).flat_map(|layer| &layer.fresh) {
                 lost += u64::from(!feed.push(Line::MAIN, packet));
             }
             return lost;
@@ -114,7 +115,10 @@ impl HlsTap {
     pub(super) fn sender_report(&self, track: TrackId, layer: LayerId, timestamp: u32, ntp: u64) {
         let report = |line, timestamp| self.feed.sender_report(track, line, timestamp, ntp);
         let Some(ladder) = self.ladder(track) else {
-            return report(Line::MAIN, timestamp);
+            if layer == LayerId::default() {
+                report(Line::MAIN, timestamp);
+            }
+            return;
         };
         if ladder.best.current() == Some(layer) {
             let offset = ladder.best.timestamp_offset().unwrap_or(0);

@@ -46,6 +46,25 @@ impl State {
         };
         match publisher.handle_rtp(now, bytes, filling) {
             Ingested::Media => {
+                let mut copies = [const { None }; LayerId::MAX_LAYERS - 1];
+                if publisher.has_copies() {
+                    for slot in &mut copies {
+                        let mut copy = recycler.take(|| {
+                            counters.packets_allocated.add(1);
+                            empty_packet(now)
+                        });
+                        let is_copied = Arc::get_mut(&mut copy).is_some_and(|lesser| {
+                            publisher.poll_copy(filling, lesser) && {
+                                clocks.stamp(lesser);
+                                true
+                            }
+                        });
+                        match is_copied {
+                            true => *slot = Some(copy),
+                            false => recycler.put(copy),
+                        }
+                    }
+                }
                 clocks.stamp(filling);
                 let key = session.stream;
                 if let Some(flow) = &mut session.flow
@@ -54,8 +73,10 @@ impl State {
                     let flows = true;
                     let _ = self.events.send(Event::Flow { stream: key, flows });
                 }
-                if stream.push(packet) {
-                    self.fresh.push(key);
+                for packet in std::iter::once(packet).chain(copies.into_iter().flatten()) {
+                    if stream.push(packet) {
+                        self.fresh.push(key);
+                    }
                 }
             }
             Ingested::Nothing(_) => {

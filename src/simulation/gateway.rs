@@ -1,5 +1,7 @@
 //! The gateway's side: what a shard does, without its sockets.
 
+mod scalable;
+
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -188,7 +190,24 @@ impl Gateway {
             self.recycler.put(packet);
             return;
         }
+        let mut all = Vec::new();
+        while self.publisher.has_copies() {
+            let mut copy = self.recycler.take(|| Packet::empty(now));
+            let lesser = Arc::get_mut(&mut copy).unwrap();
+            assert!(self.publisher.poll_copy(filling, lesser));
+            self.clocks.stamp(lesser);
+            all.push(copy);
+        }
         self.clocks.stamp(filling);
+        all.insert(0, packet);
+        all.iter().for_each(|packet| self.keep(now, packet));
+        // Before it is sent on, as a shard does: the packet may be of a layer that was paused.
+        self.drain_publisher(now);
+        all.iter().for_each(|packet| self.forward(now, packet));
+        self.catch_up(now);
+    }
+
+    fn keep(&mut self, now: Instant, packet: &Arc<Packet>) {
         let (track, layer) = (packet.track, packet.layer);
         let local = &mut self.tracks[usize::from(track.0)].layers[usize::from(layer.0)];
         let wall = || WALL_CLOCK;
@@ -199,18 +218,19 @@ impl Gateway {
         let recycler = &mut self.recycler;
         local
             .ring
-            .insert(Arc::clone(&packet), |old| recycler.put(old));
-        // Before it is sent on, as a shard does: the packet may be of a layer that was paused.
-        self.drain_publisher(now);
+            .insert(Arc::clone(packet), |old| recycler.put(old));
+    }
+
+    fn forward(&mut self, now: Instant, packet: &Packet) {
+        let (track, layer) = (packet.track, packet.layer);
         let layers = &self.tracks[usize::from(track.0)].layers;
         let clock = |layer: LayerId| layers[usize::from(layer.0)].clock;
         let viewers = self.subscribers.iter_mut().zip(&mut self.transports[1..]);
         for (index, (subscriber, transport)) in viewers.enumerate() {
             if let Some(mut outlet) = outlet(index + 1, transport, &mut self.outbox) {
-                subscriber.forward(now, track, layer, [&*packet], clock, &mut outlet);
+                subscriber.forward(now, track, layer, [packet], clock, &mut outlet);
             }
         }
-        self.catch_up(now);
     }
 
     fn feedback(&mut self, now: Instant, session: usize, bytes: &[u8]) {

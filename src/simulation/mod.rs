@@ -17,7 +17,7 @@
 //! | `decoder` | what a viewer can show of the video that it gets |
 //! | `telling` | what a player without transport-wide feedback says |
 //! | `world` | all of them together in one time |
-//! | `tests`, `layers`, `bandwidth`, `reported`, `clocks` | what viewers get in every weather, of every layer, over every link, at what time |
+//! | `tests`, `layers`, `scalable`, `bandwidth`, `reported`, `clocks` | what viewers get in every weather, of every layer, over every link, at what time |
 //! | `pictures` | how soon a picture that a viewer lost comes back |
 //! | `loss` | how much of it they can show when packets are lost: the tables of `docs/loss.md` |
 
@@ -36,6 +36,7 @@ mod outlet;
 mod pictures;
 mod publisher;
 mod reported;
+mod scalable;
 mod stream;
 mod telling;
 mod tests;
@@ -77,6 +78,19 @@ const CAPTURE_EXTENSION: u8 = 6;
 /// The first bytes of video payloads: of a keyframe's first packet, and of the others (H.264 slices).
 const KEYFRAME: u8 = 0x65;
 const DELTA: u8 = 0x41;
+
+/// The same of VP9 in spatial layers (RFC 9628, section 4.2: L, F, B, E and P): what the first packet of a frame has,
+/// the last one, and those that refer to earlier pictures. The layer and the reference are the next bytes, in the id.
+const SCALABLE: u8 = 0x30;
+const BEGINS: u8 = 0x08;
+const ENDS: u8 = 0x04;
+const PREDICTED: u8 = 0x40;
+
+/// Whether a keyframe begins with this payload.
+fn is_keyframe(payload: &[u8]) -> bool {
+    matches!(payload, [KEYFRAME, ..])
+        || matches!(payload, [first, 0, ..] if *first == SCALABLE | BEGINS)
+}
 
 /// The payload of packet `id` of a track: no two are alike.
 fn payload(first: u8, id: u32) -> Vec<u8> {

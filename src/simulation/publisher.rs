@@ -1,6 +1,7 @@
 //! A peer that publishes: frames of video, packets of audio, and again what it is asked for.
 
 mod feedback;
+mod scalable;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -12,7 +13,7 @@ use super::gateway::Peer;
 use super::network::Dice;
 use super::{
     AUDIO, AUDIO_PAYLOAD_TYPE, CHECKING, DELTA, Datagram, KEEPING, KEYFRAME, LARGE, RID_EXTENSION,
-    RIDS, VIDEO, VIDEO_PAYLOAD_TYPE, payload,
+    RIDS, VIDEO, VIDEO_PAYLOAD_TYPE, is_keyframe, payload,
 };
 use crate::sdp::IceCredentials;
 use crate::stream::TrackId;
@@ -50,6 +51,8 @@ pub(super) struct PublishingPeer {
     sources: Vec<Source>,
     /// What was sent, by track and number.
     pub(super) sent: BTreeMap<(TrackId, u32), Sent>,
+    /// The video is VP9 in three spatial layers, all in one source.
+    pub(super) is_scalable: bool,
     /// Every frame is as large as the one before: see [`Self::be_steady`].
     is_steady: bool,
     /// Frames are so many times as large.
@@ -83,6 +86,8 @@ struct Source {
     weight: u32,
     is_paused: bool,
     keyframe_wanted: bool,
+    /// The spatial layer of the next packet.
+    spatial: u8,
     /// SSRC and next number of retransmissions.
     rtx: Option<(u32, u16)>,
     payload_type: u8,
@@ -105,6 +110,7 @@ impl PublishingPeer {
             weight: (layers - layer) as u32,
             is_paused: false,
             keyframe_wanted: true,
+            spatial: 0,
             rtx: rtx.then(|| (dice.roll() as u32, dice.roll() as u16)),
             payload_type,
             ssrc: dice.roll() as u32,
@@ -133,6 +139,7 @@ impl PublishingPeer {
             next_audio: now,
             sources,
             sent: BTreeMap::new(),
+            is_scalable: false,
             is_steady: false,
             scale: 1,
             answering: RIDS.len(),
@@ -300,6 +307,9 @@ impl PublishingPeer {
     }
 
     fn send_frame(&mut self, now: Instant, layer: usize, dice: &mut Dice) {
+        if self.is_scalable {
+            return self.send_picture(now);
+        }
         let source = &mut self.sources[layer];
         if !source.is_paused {
             let keyframe = std::mem::take(&mut source.keyframe_wanted);
@@ -323,7 +333,7 @@ impl PublishingPeer {
 
     fn send(&mut self, now: Instant, index: usize, first: u8, marker: bool) {
         let source = &mut self.sources[index];
-        let id = source.next_id;
+        let id = source.next_id | u32::from(source.spatial) << 25;
         let timestamp = source.base.wrapping_add(source.media_time);
         let mut packet = vec![0x80, u8::from(marker) << 7 | source.payload_type];
         packet.extend_from_slice(&source.sequence_number.to_be_bytes());
@@ -333,13 +343,14 @@ impl PublishingPeer {
             packet[0] |= 0x10;
             packet.extend_from_slice(&[0xBE, 0xDE, 0, 1, RID_EXTENSION << 4, *name, 0, 0]);
         }
-        packet.extend_from_slice(&payload(first, id));
+        let payload = payload(first, id);
+        packet.extend_from_slice(&payload);
         let sent = Sent {
             at: now,
             media_time: source.media_time,
             marker,
-            layer: source.layer,
-            keyframe: first == KEYFRAME,
+            layer: source.layer + usize::from(source.spatial),
+            keyframe: is_keyframe(&payload),
         };
         self.sent.insert((source.track, id), sent);
         source

@@ -14,8 +14,8 @@ use super::decoder::Decoder;
 use super::gateway::{Admission, Peer};
 use super::telling::{Account, Telling};
 use super::{
-    AUDIO, AUDIO_PAYLOAD_TYPE, CAPTURE_EXTENSION, CHECKING, Datagram, KEEPING, KEYFRAME,
-    RTX_PAYLOAD_TYPE, TRANSPORT_EXTENSION, VIDEO, VIDEO_PAYLOAD_TYPE, id_of,
+    AUDIO, AUDIO_PAYLOAD_TYPE, CAPTURE_EXTENSION, CHECKING, Datagram, KEEPING, RTX_PAYLOAD_TYPE,
+    TRANSPORT_EXTENSION, VIDEO, VIDEO_PAYLOAD_TYPE, id_of, is_keyframe,
 };
 use crate::ingest::transport_cc::Arrivals;
 use crate::rtp::sequence::Unwrapper;
@@ -294,7 +294,7 @@ impl WatchingPeer {
             id: id_of(payload).expect("the payload is as it was sent"),
             timestamp: header.timestamp,
             marker: header.marker,
-            keyframe: payload[0] == KEYFRAME,
+            keyframe: is_keyframe(payload),
         };
         self.account.handle_bytes(now, packet.len() + 28);
         if header.payload_type == VIDEO_PAYLOAD_TYPE {

@@ -63,6 +63,14 @@ impl World {
         }
     }
 
+    /// A publisher that sends three spatial layers in one source.
+    pub(super) fn scalable(seed: u64) -> Self {
+        let mut world = Self::new(seed, true);
+        world.gateway.be_scalable(world.now);
+        world.publisher.is_scalable = true;
+        world
+    }
+
     /// The publisher is gone; another one comes after some time.
     pub(super) fn replace_publisher(&mut self, pause: Duration) {
         let mut peer = Peer::new(DtlsRole::Client, &[Profile::AeadAes128Gcm]);

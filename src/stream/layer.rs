@@ -1,4 +1,5 @@
-//! A layer: one encoding of a track (RFC 8853). A track without simulcast has exactly one.
+//! A layer: one encoding of a track (RFC 8853), or of a scalable encoding what is left without its highest
+//! spatial layers. A track with neither has exactly one.
 
 use std::fmt;
 
@@ -115,9 +116,9 @@ impl LayersByTrack {
 pub struct LayerStatus {
     /// The `rid` of the publisher's offer.
     pub encoding_id: String,
-    /// The spatial layer within the encoding; none, as layers within an encoding are not told apart.
+    /// The highest spatial layer of the encoding that is part of it; none where the encoding has but one.
     pub spatial: Option<u8>,
-    /// The temporal layer within the encoding; none as above.
+    /// The temporal layer within the encoding; none, as those are not told apart.
     pub temporal: Option<u8>,
     /// What comes of it, in bit/s; 0 while the publisher pauses it.
     pub bitrate: u64,
@@ -147,17 +148,17 @@ pub struct LayerChoice {
     pub media_id: Option<String>,
     /// This encoding and no other, as long as the publisher sends it.
     pub rid: Option<String>,
-    /// This spatial layer: of scalable encodings, which there are none of.
+    /// This spatial layer of a scalable encoding and those below it, as long as the publisher sends it.
     pub spatial: Option<u8>,
-    /// This temporal layer: as above.
+    /// This temporal layer, which is not told apart.
     pub temporal: Option<u8>,
     /// The picture is to be no wider, in pixels.
     pub max_width: Option<u32>,
     /// The picture is to be no higher, in pixels.
     pub max_height: Option<u32>,
-    /// No higher spatial layer: as above.
+    /// No higher spatial layer.
     pub max_spatial: Option<u8>,
-    /// No higher temporal layer: as above.
+    /// No higher temporal layer, as above.
     pub max_temporal: Option<u8>,
 }
 
@@ -170,6 +171,12 @@ pub enum LayerChoiceError {
         "this stream has no spatial or temporal layers within an encoding; choose by rid, maxWidth or maxHeight"
     )]
     NotScalable,
+    /// Temporal layers, which are always sent all.
+    #[error("temporal layers are not told apart; choose by spatialLayerId, maxWidth or maxHeight")]
+    NoTemporal,
+    /// The encoding has no such spatial layer.
+    #[error("this stream has no such spatial layer; the layers event lists those that there are")]
+    UnknownSpatial,
     /// No encoding has the `rid`.
     #[error("no encoding of this stream has that rid; the layers event lists those that there are")]
     UnknownEncoding,
@@ -182,15 +189,25 @@ impl LayerChoice {
     ///
     /// See [`LayerChoiceError`].
     pub fn check(&self, layers: &[LayerStatus]) -> Result<(), LayerChoiceError> {
-        let within = [
-            self.spatial,
-            self.temporal,
-            self.max_spatial,
-            self.max_temporal,
-        ];
         // 0 is the one layer that every encoding has.
-        if within.into_iter().flatten().any(|layer| layer > 0) {
+        let is_above = |layer: Option<u8>| layer.is_some_and(|layer| layer > 0);
+        let is_scalable = layers.iter().any(|layer| layer.spatial.is_some());
+        if !is_scalable && (is_above(self.spatial) || is_above(self.max_spatial)) {
             return Err(LayerChoiceError::NotScalable);
+        }
+        if is_above(self.temporal) || is_above(self.max_temporal) {
+            return Err(match is_scalable {
+                true => LayerChoiceError::NoTemporal,
+                false => LayerChoiceError::NotScalable,
+            });
+        }
+        if is_scalable
+            && !layers.iter().any(|layer| {
+                self.spatial
+                    .is_none_or(|wanted| layer.spatial == Some(wanted))
+            })
+        {
+            return Err(LayerChoiceError::UnknownSpatial);
         }
         match &self.rid {
             Some(rid) if !layers.iter().any(|layer| layer.encoding_id == *rid) => {
@@ -254,5 +271,28 @@ mod tests {
             Err(LayerChoiceError::UnknownEncoding)
         );
         assert_eq!(LayerChoice::default().check(&[]), Ok(()));
+    }
+
+    #[test]
+    fn choices_name_spatial_layers_that_there_are() {
+        let layers = [1, 0].map(|spatial| LayerStatus {
+            spatial: Some(spatial),
+            ..LayerStatus::default()
+        });
+        let choice = |spatial, max_spatial, temporal| LayerChoice {
+            spatial,
+            max_spatial,
+            temporal,
+            ..LayerChoice::default()
+        };
+        let check = |choice: LayerChoice| choice.check(&layers);
+        assert_eq!(check(choice(Some(1), None, None)), Ok(()));
+        assert_eq!(check(choice(Some(0), Some(7), Some(0))), Ok(()));
+        let unknown = Err(LayerChoiceError::UnknownSpatial);
+        assert_eq!(check(choice(Some(2), None, None)), unknown);
+        let temporal = Err(LayerChoiceError::NoTemporal);
+        assert_eq!(check(choice(None, None, Some(1))), temporal);
+        let not_scalable = Err(LayerChoiceError::NotScalable);
+        assert_eq!(choice(None, Some(1), None).check(&[]), not_scalable);
     }
 }

@@ -104,6 +104,22 @@ impl Ring {
             .filter(|packet| packet.sequence == sequence)
     }
 
+    /// The first packet of the picture with this timestamp, where the source has spatial layers and it is here. Meant
+    /// for new pictures: looks back from the newest packet.
+    pub fn unit(&self, timestamp: u32) -> Option<&Arc<Packet>> {
+        let newest = self.newest?;
+        (self.oldest..=newest)
+            .rev()
+            .map_while(|sequence| match self.get(sequence) {
+                // A picture that came before it ends the search; one that is missing does not.
+                Some(packet) if (packet.timestamp.wrapping_sub(timestamp) as i32) < 0 => None,
+                packet => Some(packet),
+            })
+            .take(self.slots.len())
+            .flatten()
+            .find(|packet| packet.unit_start && packet.timestamp == timestamp)
+    }
+
     /// Whether the ring reaches back no further than behind this number: its packet is not here and will not come.
     pub fn has_passed(&self, sequence: u64) -> bool {
         sequence < self.oldest

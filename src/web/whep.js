@@ -20,7 +20,7 @@ export class WhepClient extends SessionClient {
   prepare(peer) {
     const stream = new MediaStream();
     this.#stream = stream;
-    for (const kind of ["video", "audio"]) peer.addTransceiver(kind, { direction: "recvonly" });
+    for (const kind of ["video", "audio"]) takeDescriptors(peer.addTransceiver(kind, { direction: "recvonly" }));
     peer.addEventListener("track", ({ track, receiver }) => {
       // Frames are shown as they come: no buffer beyond what the network makes needed.
       if ("jitterBufferTarget" in receiver) receiver.jitterBufferTarget = 0;
@@ -101,4 +101,13 @@ function flat(media) {
   return Object.entries(media).flatMap(([mediaId, layers]) => {
     return layers.map((layer) => ({ mediaId, ...layer }));
   });
+}
+
+/** Without dependency descriptors Chromium can't put together AV1 in spatial layers; it asks for them only if told to. */
+function takeDescriptors(transceiver) {
+  const extensions = transceiver.getHeaderExtensionsToNegotiate?.();
+  const wanted = extensions?.find(({ uri }) => uri.endsWith("#dependency-descriptor-rtp-header-extension"));
+  if (!wanted) return;
+  wanted.direction = "sendrecv";
+  transceiver.setHeaderExtensionsToNegotiate(extensions);
 }

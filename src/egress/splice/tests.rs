@@ -1,7 +1,7 @@
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::rtp::PictureCounters;
+use crate::rtp::{Extension, PictureCounters};
 use crate::stream::testing::packet;
 
 const LOW: LayerId = LayerId(0);

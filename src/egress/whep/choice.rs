@@ -46,10 +46,18 @@ impl Choice {
 
     /// Where the layer is that the viewer asked for by name.
     fn named(&self, layers: &[RankedLayer]) -> Option<usize> {
-        let rid = self.wanted.as_deref()?.rid.as_deref()?;
-        layers
-            .iter()
-            .position(|layer| layer.status.encoding_id == rid)
+        let wanted = self.wanted.as_deref()?;
+        let rid = wanted.rid.as_deref();
+        // Where no encoding has several, its only spatial layer says nothing.
+        let is_scalable = layers.iter().any(|layer| layer.status.spatial.is_some());
+        let spatial = wanted.spatial.filter(|_| is_scalable);
+        if rid.is_none() && spatial.is_none() {
+            return None;
+        }
+        layers.iter().map(|layer| &layer.status).position(|status| {
+            rid.is_none_or(|rid| status.encoding_id == rid)
+                && spatial.is_none_or(|spatial| status.spatial == Some(spatial))
+        })
     }
 
     fn within(&self, layers: &[RankedLayer], limit: Option<u64>) -> Option<LayerId> {
@@ -63,8 +71,10 @@ impl Choice {
             let (width, height) =
                 wanted.map_or((None, None), |wanted| (wanted.max_width, wanted.max_height));
             let status = &layer.status;
+            let most_spatial = wanted.and_then(|wanted| wanted.max_spatial);
             fits(status.width, width)
                 && fits(status.height, height)
+                && fits(status.spatial.map(u32::from), most_spatial.map(u32::from))
                 && limit.is_none_or(|limit| status.bitrate <= limit)
         };
         let best = active().find(suits).or_else(|| active().next_back());
@@ -135,6 +145,31 @@ mod tests {
         assert_eq!(chosen(&named("m"), None, [true, false, true]), Some(0));
         assert_eq!(chosen(&named("l"), None, [true, true, false]), Some(1));
         assert_eq!(chosen(&named("x"), None, [true; 3]), Some(2));
+    }
+
+    #[test]
+    fn a_viewer_names_a_spatial_layer_where_there_are_such() {
+        let spatial = |spatial, max_spatial| LayerChoice {
+            spatial,
+            max_spatial,
+            ..LayerChoice::default()
+        };
+        let chosen_of = |wanted: &LayerChoice, active| {
+            let mut layers = layers(active);
+            for (layer, spatial) in layers.iter_mut().zip([2, 1, 0]) {
+                layer.status.encoding_id.clear();
+                layer.status.spatial = Some(spatial);
+            }
+            let mut choice = Choice::default();
+            choice.want(wanted);
+            choice.of(&layers).map(|layer| layer.0)
+        };
+        assert_eq!(chosen_of(&spatial(Some(1), None), [true; 3]), Some(1));
+        let paused = [true, false, true];
+        assert_eq!(chosen_of(&spatial(Some(1), None), paused), Some(0));
+        assert_eq!(chosen_of(&spatial(None, Some(1)), [true; 3]), Some(1));
+        assert_eq!(chosen_of(&spatial(None, Some(1)), paused), Some(0));
+        assert_eq!(chosen(&spatial(Some(0), None), None, [true; 3]), Some(2));
     }
 
     #[test]

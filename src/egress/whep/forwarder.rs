@@ -237,6 +237,10 @@ impl Forwarder {
         let passed = match (self.catch_up.as_deref(), pacer) {
             (None, None) => self.splice.pass(layer, packets, clock, send),
             (None, Some(pacer)) => pacer.pass(layer, packets, &mut self.splice, clock, send),
+            // First to the present of the layer that it has begun with.
+            (Some(_), _) if self.splice.descends() && layer == self.splice.target() => {
+                Passed::default()
+            }
             (Some(catch_up), _) => {
                 let packets = packets.into_iter();
                 let passed = packets.filter(|packet| catch_up.passes(layer, packet));

@@ -97,7 +97,8 @@ impl Pacer {
             return passed;
         }
         if !splice.follows(layer) {
-            if splice.target() != layer {
+            // From a lesser layer's ring, when what waits of the greater one has been sent.
+            if splice.target() != layer || splice.descends() {
                 return passed;
             }
             let Some(first) = packets.find(|packet| packet.keyframe) else {
@@ -210,6 +211,40 @@ impl Pacer {
         let passed = splice.begin_with_past(layer, (first, present), span, clock, send);
         self.begin(layer, first);
         let behind = (start.sequence + 1..=newest).filter_map(|sequence| ring.get(sequence));
+        self.waiting = behind.map(|packet| cost(packet)).sum();
+        passed
+    }
+
+    /// Lets the line know whether it can go over to a lesser layer at the next picture: `ring` is that of the layer
+    /// that is left, `lesser` that of the other.
+    pub(super) fn look_down(&self, splice: &mut Splice, ring: &Ring, lesser: Option<&Ring>) {
+        let (Some(lesser), Some((_, next))) = (lesser, self.next) else {
+            return;
+        };
+        let waiting = (next..).map_while(|sequence| ring.get(sequence));
+        let begins = waiting
+            .take(ring.capacity())
+            .find(|packet| packet.unit_start);
+        if begins.is_some_and(|packet| lesser.unit(packet.timestamp).is_some()) {
+            splice.approach();
+        }
+    }
+
+    /// Goes on with a lesser layer, where the line has stopped for it: what came of that since waits.
+    pub(super) fn descend(
+        &mut self,
+        ring: &Ring,
+        splice: &mut Splice,
+        clock: impl Fn(LayerId) -> Option<SenderClock>,
+        send: impl FnMut(&Packet, u64, &Shift),
+    ) -> Passed {
+        let (layer, first) = (splice.target(), splice.turn().and_then(|at| ring.unit(at)));
+        let (Some(first), Some(newest)) = (first, ring.newest()) else {
+            return Passed::default();
+        };
+        let passed = splice.pass(layer, [&**first], clock, send);
+        self.begin(layer, first);
+        let behind = (first.sequence + 1..=newest).filter_map(|sequence| ring.get(sequence));
         self.waiting = behind.map(|packet| cost(packet)).sum();
         passed
     }

@@ -91,12 +91,19 @@ impl Forwarder {
             passed = pacer.begin_with_past(target, ring, splice, &clock, &mut send);
         }
         if let Some(layer) = pacer.layer()
-            && let Some(ring) = ring(layer)
+            && let Some(own) = ring(layer)
         {
-            let portion = pacer.portion(now, ring);
-            let packets = portion.filter_map(|sequence| ring.get(sequence));
+            let lesser = splice.descends().then(|| ring(splice.target())).flatten();
+            pacer.look_down(splice, own, lesser);
+            let portion = pacer.portion(now, own);
+            let packets = portion.filter_map(|sequence| own.get(sequence));
             let packets = packets.map(|packet| &**packet);
-            passed.packets += splice.pass(layer, packets, clock, send).packets;
+            passed.packets += splice.pass(layer, packets, &clock, &mut send).packets;
+            if let Some(lesser) = lesser {
+                let descended = pacer.descend(lesser, splice, clock, send);
+                passed.packets += descended.packets;
+                passed.switched |= descended.switched;
+            }
         }
         self.tally.packets += u64::from(passed.packets);
         self.tally.bytes += bytes;

@@ -1,0 +1,107 @@
+//! From a spatial layer to a lesser one of the same source: at the beginning of any picture, without a
+//! keyframe.
+//!
+//! Who gets a layer has got all of the lesser ones. So the line stops where a picture of its layer
+//! begins, and goes on with the very same picture of the lesser layer. It stops only after packets of
+//! that have been seen, as those of another shard come when it has heard of the wish. If the
+//! picture does not come after all, nothing goes on before a keyframe: no picture is sent that can't
+//! be decoded. Pure.
+
+use super::{BEGUN, Passed, Segment, Shift, Splice};
+use crate::stream::{LayerId, Packet};
+
+/// The beginning of a picture at which the layer changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Turn {
+    /// The source's number of its first packet.
+    sequence: u64,
+    timestamp: u32,
+    /// The next picture came, and the lesser layer did not begin.
+    pub(super) is_missed: bool,
+}
+
+impl Turn {
+    /// Whether `packet` of the current source is part of the pictures that the lesser layer has to come up with; finds
+    /// where they begin. `before` is the turn from before these packets came: those that came together with its
+    /// picture are no sign that the lesser layer failed to come.
+    pub(super) fn ends(
+        turn: &mut Option<Self>,
+        before: Option<Self>,
+        is_near: bool,
+        packet: &Packet,
+        segment: &Segment,
+    ) -> bool {
+        if let Some(turn) = turn {
+            let is_behind = packet.sequence >= turn.sequence;
+            turn.is_missed |= before.is_some() && is_behind && packet.unit_start;
+            return is_behind;
+        }
+        let ahead = packet.sequence.checked_sub(segment.source);
+        let is_newest = ahead.is_some_and(|ahead| segment.own + ahead > segment.highest);
+        if !(is_near && packet.unit_start && is_newest) {
+            return false;
+        }
+        *turn = Some(Self {
+            sequence: packet.sequence,
+            timestamp: packet.timestamp,
+            is_missed: false,
+        });
+        true
+    }
+}
+
+impl Splice {
+    /// Whether it is on its way to a lesser layer of the source that it follows. Those have higher numbers.
+    pub fn descends(&self) -> bool {
+        !self.is_held
+            && self
+                .current
+                .is_some_and(|segment| segment.is_scalable && segment.layer < self.target)
+    }
+
+    /// The timestamp of the picture that the target is to go on with, once the line has stopped at it.
+    pub fn turn(&self) -> Option<u32> {
+        self.turn.map(|turn| turn.timestamp)
+    }
+
+    /// Packets of the target come, so that the line can stop.
+    pub fn approach(&mut self) {
+        self.is_near = true;
+    }
+
+    /// Takes packets of the lesser layer: goes on with that, if the picture is among them.
+    pub(super) fn descend<'p>(
+        &mut self,
+        layer: LayerId,
+        packets: &mut impl Iterator<Item = &'p Packet>,
+        send: &mut impl FnMut(&Packet, u64, &Shift),
+    ) -> Passed {
+        let turn = self.turn();
+        let mut is_near = false;
+        let first = packets.find(|packet| {
+            is_near |= packet.unit_start;
+            packet.unit_start && Some(packet.timestamp) == turn
+        });
+        self.is_near |= is_near;
+        let (Some(first), Some(segment)) = (first, self.current) else {
+            return Passed::default();
+        };
+        // What they are counted by is the same: frames that are referred to keep their numbers.
+        self.begin(layer, first, segment.shifts, segment.by_clock, send);
+        Passed {
+            packets: BEGUN.packets + self.follow(packets, send),
+            ..BEGUN
+        }
+    }
+
+    /// The target is another one. A line that has stopped can't go on with what it left out.
+    pub(super) fn forget_turn(&mut self) {
+        self.is_near = false;
+        if self.turn.take().is_some() {
+            self.hold();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

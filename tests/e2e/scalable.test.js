@@ -1,0 +1,104 @@
+// A browser publishes all layers of its picture in one stream of packets; viewers choose between them.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { browserOfFile } from "./support/browser.js";
+import { heightBecomes } from "./support/layers.js";
+import { framesAreDecoded, longestGap, pictureSize, playbackAdvances, watchGaps } from "./support/pages.js";
+import { startGateway, streamIsListed } from "./support/process.js";
+import { modeSent, publishScalable } from "./support/scalable.js";
+import { startSite } from "./support/site.js";
+import { until } from "./support/wait.js";
+
+const browser = browserOfFile();
+
+/** A picture that stands still for longer than this is seen to, in seconds. */
+const FREEZE = 1;
+
+const SPATIAL = [
+  ["VP9", "L3T3_KEY", [144, 288, 576]],
+  ["VP9", "L3T3", [144, 288, 576]],
+  ["VP9", "L2T1", [288, 576]],
+  ["AV1", "L2T1", [288, 576]],
+  ["AV1", "L3T3", [144, 288, 576]],
+];
+
+for (const [codec, mode, heights] of SPATIAL) {
+  test(`a viewer chooses between the spatial layers of ${codec} ${mode}`, async (t) => {
+    const { gateway } = await start(t, codec, mode);
+    const viewer = await browser.open(t, `${gateway.url}/watch/demo#way=whep`);
+    const top = heights.length - 1;
+    await heightBecomes(viewer, heights[top]);
+    await until("the page lists the layers", async () => {
+      const listed = await viewer.evaluate(() => document.getElementById("layer").textContent);
+      return heights.every((height) => listed.includes(String(height)));
+    });
+    await watchGaps(viewer);
+    for (const spatialLayerId of [0, top, 1, 0]) {
+      await select(viewer, { spatialLayerId });
+      await heightBecomes(viewer, heights[spatialLayerId]);
+      await framesAreDecoded(viewer, 20);
+    }
+    await select(viewer, { maxHeight: heights[0] + 1 });
+    await select(viewer, {});
+    await heightBecomes(viewer, heights[top]);
+    const { video } = await framesAreDecoded(viewer, 20);
+    assert.equal(video.packetsLost, 0, "a switch leaves no gap");
+    const gap = await longestGap(viewer);
+    assert.ok(gap < FREEZE, `the picture stood still for ${gap} s`);
+
+    await assert.rejects(select(viewer, { spatialLayerId: 7 }), /no such spatial layer/);
+    await assert.rejects(select(viewer, { temporalLayerId: 1 }), /temporal layers are not told apart/);
+  });
+}
+
+for (const [codec, mode] of [["VP9", "L3T3_KEY"], ["AV1", "L3T3_KEY"], ["AV1", "L1T3"]]) {
+  test(`hls.js plays ${codec} ${mode} whole`, async (t) => {
+    const { gateway } = await start(t, codec, mode);
+    const playlist = `${gateway.url}/hls/demo/index.m3u8`;
+    await until("there is HLS", async () => (await (await fetch(playlist)).text()).includes("FRAME-RATE"));
+    const page = await browser.open(t, await startSite(t));
+    await page.evaluate((playlist) => {
+      const video = document.querySelector("video");
+      window.errors = [];
+      window.hls = new Hls();
+      window.hls.on(Hls.Events.ERROR, (_, { fatal, details }) => fatal && window.errors.push(details));
+      window.hls.loadSource(playlist);
+      window.hls.attachMedia(video);
+      video.play();
+    }, playlist);
+    await playbackAdvances(page, 4);
+    assert.equal(await pictureSize(page), "1024x576");
+    assert.deepEqual(await page.evaluate(() => window.errors), []);
+    await page.evaluate(() => window.hls.destroy());
+  });
+}
+
+/** A gateway, and a browser that publishes to it. */
+async function start(t, codec, mode) {
+  const gateway = await startGateway(t, { "hls.segment_duration": "1s" });
+  const publisher = await browser.open(t, `${gateway.url}/publish/demo`);
+  await publishScalable(publisher, "/whip/demo", codec, mode);
+  await streamIsListed(gateway, "demo");
+  let sent;
+  const isSent = async () => (sent = await modeSent(publisher)) === mode;
+  await until(`it sends ${mode}`, isSent).catch((error) => {
+    throw new Error(`${error.message}; it sends ${sent}`);
+  });
+  return { gateway, publisher };
+}
+
+/** Chooses a layer over the link that the gateway gave the viewer. */
+function select(page, choice) {
+  return page.evaluate(async (choice) => {
+    const rel = "urn:ietf:params:whep:ext:core:layer";
+    const { url } = window.tidegate.client.links.find((link) => link.rel === rel);
+    const response = await fetch(url, {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify(choice),
+    });
+    if (!response.ok) throw new Error(`${response.status}: ${await response.text()}`);
+  }, choice);
+}
