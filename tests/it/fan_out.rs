@@ -1,6 +1,6 @@
 //! One publisher and its subscribers, over real sockets.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rtc::dtls::extension::extension_use_srtp::SrtpProtectionProfile;
 use rtc::rtcp;
@@ -130,7 +130,12 @@ async fn a_new_subscriber_begins_with_the_past_and_nobody_is_asked_for_it() {
         for _ in 0..8 {
             broadcast.send(&mut publisher).await;
         }
-        for viewer in 0..4 {
+        let sent = Instant::now();
+        let mut viewers = 0;
+        // Until nobody can think that the keyframe is still on its way.
+        while viewers < 4 || sent.elapsed() < Duration::from_millis(300) {
+            let viewer = viewers;
+            viewers += 1;
             let mut subscriber = Peer::subscribe(&server.whep("demo"), None).await;
             let ssrc = subscriber.video().ssrc;
             let mut before: Option<Rtp> = None;
@@ -151,14 +156,18 @@ async fn a_new_subscriber_begins_with_the_past_and_nobody_is_asked_for_it() {
                 }
             }
         }
-        // The first thing that it is asked for is what the server is asked for now: by the second request, as
-        // the first is answered with the keyframe that is there.
+        // The first thing that it is asked for is what the server is asked for now, and can't answer itself: who asks
+        // gets the past again, and asks for more.
         let mut late = Peer::subscribe(&server.whep("demo"), None).await;
         let request = PictureLossIndication {
             sender_ssrc: 1,
             media_ssrc: late.video().ssrc,
         };
         for _ in 0..2 {
+            for expected in 0..8 * Broadcast::PACKETS_PER_FRAME {
+                let packet = Rtp::read(&late.recv_rtp().await);
+                assert_eq!(number_of(&packet.payload), Some(expected));
+            }
             late.send_rtcp(&[Box::new(request.clone())]).await;
         }
         let request: PictureLossIndication = publisher.recv_rtcp().await;
