@@ -146,5 +146,6 @@ fn place(time: i64, span: &Span, frontier: i64) -> Place {
 const NEAR: i64 = 15_000_000;
 /// Rounding of timestamps.
 const ROUNDING: i64 = 1_000_000;
-/// By so much the date of a segment may be off from what follows of the one before (ns).
-const LARGEST_STEP: i64 = 50_000_000;
+/// By so much the date of a segment may be off from what follows of the one before (ns). hls.js places the segments of
+/// another layer by their dates, and with five times as much it sometimes stalled at a change of layers.
+const LARGEST_STEP: i64 = 10_000_000;
