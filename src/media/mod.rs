@@ -2,6 +2,7 @@
 
 mod cpu;
 pub mod hls;
+mod keyframes;
 pub mod publish;
 pub mod thumbnail;
 

@@ -13,6 +13,7 @@ use super::Wake;
 use super::description::Description;
 use crate::media::MediaError;
 use crate::media::cpu::CpuTime;
+use crate::media::keyframes;
 
 /// A running pipeline. Dropping it stops it.
 #[derive(Debug)]
@@ -41,6 +42,12 @@ impl Chain {
             }
             src.set_caps(Some(&caps));
         }
+        if description.encodes() {
+            let (from, to) = (src.static_pad("src"), sink.static_pad("sink"));
+            if let Some((from, to)) = from.zip(to) {
+                keyframes::hold_back_early_requests(&from, &to);
+            }
+        }
         Self::run(description.name, pipeline, src, vec![sink], wake, cpu)
     }
 
@@ -68,8 +75,10 @@ impl Chain {
         let (forced, on_force) = (Arc::clone(&force_keyframe), wake.clone());
         if let Some(pad) = src.static_pad("src") {
             pad.add_probe(gst::PadProbeType::EVENT_UPSTREAM, move |_, info| {
-                let structure = info.event().and_then(|event| event.structure());
-                if structure.is_some_and(|structure| structure.name() == "GstForceKeyUnit") {
+                if info
+                    .event()
+                    .is_some_and(|event| keyframes::is_request(event))
+                {
                     forced.store(true, Ordering::Release);
                     on_force.wake();
                 }
@@ -128,7 +137,7 @@ impl Chain {
         }
     }
 
-    /// Makes the encoder begin the picture of this media time (ns) with a keyframe.
+    /// Makes the encoder begin the picture of this media time (ns) with a keyframe. Its first one is one anyway.
     pub(super) fn force_keyframe(&self, time: i64) {
         let time = clock_time(time);
         let structure = gst::Structure::builder("GstForceKeyUnit")

@@ -23,8 +23,6 @@ pub(super) struct Supervisor {
     wake: Wake,
     cpu: CpuTime,
     state: State,
-    /// The pipeline has had a keyframe.
-    begun: bool,
     /// The packets that came of a frame so far.
     frame: Frame,
     converter: Converter,
@@ -66,7 +64,6 @@ impl Supervisor {
             wake: wake.clone(),
             cpu: cpu.clone(),
             state: State::Running { chain, since: now },
-            begun: false,
             frame: Frame::default(),
             converter: Converter::new(codec, description.delay()),
             pause: Pause::default(),
@@ -115,11 +112,7 @@ impl Supervisor {
             return Ok(());
         };
         if let Some(time) = keyframe.filter(|_| self.description.encodes()) {
-            // An encoder begins with one anyway. Told so, GStreamer 1.22 takes the time of the first picture
-            // for one that is 1000 hours ahead, and passes over all that is asked for later.
-            if std::mem::replace(&mut self.begun, true) {
-                chain.force_keyframe(time);
-            }
+            chain.force_keyframe(time);
         }
         let pushed = chain.push(packets);
         pushed.map_err(|error| self.fail(error, now))
@@ -147,7 +140,6 @@ impl Supervisor {
                     Ok(chain) => self.state = State::Running { chain, since: now },
                     Err(error) => return Err(self.fail(error, now)),
                 }
-                self.begun = false;
                 self.converter = Converter::new(self.codec, self.description.delay());
                 Ok(true)
             }

@@ -7,7 +7,7 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app::{AppSink, AppSinkCallbacks, AppSrc};
 
-use super::encoded::is_keyframe_request;
+use crate::media::keyframes;
 
 /// As in the other payloaders' descriptions.
 const PAYLOAD_TYPE: u8 = 96;
@@ -43,7 +43,7 @@ pub(super) fn connect(encoder: &gst::Pad, units: &AppSink, out: &AppSrc) {
     if let Some(pad) = out.static_pad("src") {
         pad.add_probe(gst::PadProbeType::EVENT_UPSTREAM, move |_, info| match info
             .event()
-            .filter(|event| is_keyframe_request(event))
+            .filter(|event| keyframes::is_request(event))
         {
             Some(request) => {
                 encoder.send_event(request.clone());

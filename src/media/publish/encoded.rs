@@ -7,6 +7,7 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 
 use super::Stats;
+use crate::media::keyframes;
 
 /// Counts at the video encoder.
 #[derive(Clone, Default)]
@@ -38,16 +39,13 @@ impl Encoded {
                 if !frame.flags().contains(gst::BufferFlags::DELTA_UNIT) {
                     counts.keyframes.fetch_add(1, Ordering::Relaxed);
                 }
-            } else if info.event().is_some_and(is_keyframe_request) {
+            } else if info
+                .event()
+                .is_some_and(|event| keyframes::is_request(event))
+            {
                 counts.keyframe_requests.fetch_add(1, Ordering::Relaxed);
             }
             gst::PadProbeReturn::Ok
         });
     }
-}
-
-/// `webrtcbin` sends these upstream when a PLI or FIR comes.
-pub(super) fn is_keyframe_request(event: &gst::Event) -> bool {
-    let structure = event.structure();
-    structure.is_some_and(|structure| structure.has_name("GstForceKeyUnit"))
 }

@@ -34,6 +34,28 @@ fn vp8_becomes_h264_with_the_same_keyframes() {
 }
 
 #[test]
+fn vp8_that_begins_with_half_a_keyframe_has_all_that_follow() {
+    let mut bench = Bench::new();
+    bench.settings.transcodes = Transcodes::new(1);
+    let mut all = marked(Codec::Vp8, packets(vec![vp8()]));
+    let first = all[0].timestamp;
+    let end = all
+        .iter()
+        .position(|packet| packet.timestamp != first)
+        .unwrap();
+    assert!(end > 1, "the keyframe has {end} packets");
+    all.remove(end - 1);
+    bench.publish(vec![info(VIDEO, Codec::Vp8)], &all);
+    let directory = bench.write("vp8-half");
+    let pictures = probe(&bench, &directory, "video", "h264");
+    let keyframes: Vec<_> = (0..pictures.len())
+        .filter(|at| pictures[*at].keyframe)
+        .collect();
+    assert_eq!((pictures.len(), keyframes), (100, vec![0, 50]));
+    std::fs::remove_dir_all(directory).unwrap();
+}
+
+#[test]
 fn one_stream_too_many_is_refused_with_the_setting_to_change() {
     let mut bench = Bench::new();
     bench.settings.transcodes = Transcodes::new(1);
