@@ -71,33 +71,52 @@ pub(super) fn until(world: &mut World, wanted: usize, at_most: Duration) -> Dura
     world.now - begin
 }
 
+/// The link of a viewer that gets the best layer falls and recovers, and the right layer comes each time, once.
+/// `most` may wait in the queue.
+pub(super) fn falls_and_recovers(mut world: World, context: &str, most: Duration) {
+    assert_eq!(layer(&world), HIGH);
+    let fell = world.now;
+    set_rate(&mut world, 700_000);
+    let down = until(&mut world, MIDDLE, seconds(3));
+    world.run(seconds(20));
+    assert_eq!(layer(&world), MIDDLE, "{:?}", world.gateway.bandwidth(0));
+    let longest = world.bottlenecks[&1].longest(fell, world.now);
+    let recovered = world.now;
+    set_rate(&mut world, 3_000_000);
+    let up = until(&mut world, HIGH, seconds(10));
+    world.run(seconds(20));
+    println!(
+        "{context}: down in {down:?}, up in {up:?}, queue {longest:?}; {:?}",
+        world.gateway.bandwidth(0)
+    );
+    assert_eq!(layer(&world), HIGH);
+    let both = (switches(&world, fell), switches(&world, recovered));
+    assert_eq!(both, (2, 1), "{context}");
+    assert!(longest < most, "{context}: {longest:?}");
+}
+
+/// For a minute the layer is the expected one, and hardly anything waits.
+pub(super) fn stays(mut world: World, context: &str, expected: usize) {
+    let from = world.now;
+    world.run(seconds(60));
+    let longest = world.bottlenecks[&1].longest(from, world.now);
+    println!(
+        "{context}: {} switches, queue {longest:?}, {:?}",
+        switches(&world, from),
+        world.gateway.bandwidth(0)
+    );
+    assert_eq!(layer(&world), expected, "{context}");
+    assert_eq!(switches(&world, from), 0, "{context}");
+    assert!(longest < millis(300), "{context}: {longest:?}");
+}
+
 #[test]
 fn a_link_that_falls_and_recovers_gets_the_right_layer_each_time() {
     // It falls anywhere between two frames and between two feedbacks.
     for phase in (0..100).step_by(9) {
         let mut world = world(phase, 3_000_000);
-        assert_eq!(layer(&world), HIGH);
         world.run(seconds(5) + millis(phase));
-        let fell = world.now;
-        set_rate(&mut world, 700_000);
-        let down = until(&mut world, MIDDLE, seconds(3));
-        world.run(seconds(20));
-        assert_eq!(layer(&world), MIDDLE);
-        let longest = world.bottlenecks[&1].longest(fell, world.now);
-        let recovered = world.now;
-        set_rate(&mut world, 3_000_000);
-        let up = until(&mut world, HIGH, seconds(10));
-        world.run(seconds(20));
-        println!(
-            "{phase}: down in {down:?}, up in {up:?}, queue {longest:?}; {:?}",
-            world.gateway.bandwidth(0)
-        );
-        assert_eq!(layer(&world), HIGH);
-        assert_eq!(
-            (switches(&world, fell), switches(&world, recovered)),
-            (2, 1)
-        );
-        assert!(longest < millis(300), "{longest:?}");
+        falls_and_recovers(world, &phase.to_string(), millis(300));
     }
 }
 
@@ -106,18 +125,8 @@ fn a_steady_link_between_two_layers_sees_no_switches() {
     for rate in [350_000, 900_000, 1_200_000, 1_500_000, 1_900_000] {
         let mut world = world(7, rate);
         world.run(seconds(10));
-        let from = world.now;
         let expected = if rate < 560_000 { LOW } else { MIDDLE };
-        world.run(seconds(60));
-        let longest = world.bottlenecks[&1].longest(from, world.now);
-        println!(
-            "{rate}: {} switches, queue {longest:?}, {:?}",
-            switches(&world, from),
-            world.gateway.bandwidth(0)
-        );
-        assert_eq!(layer(&world), expected, "{rate}");
-        assert_eq!(switches(&world, from), 0, "{rate}");
-        assert!(longest < millis(300), "{rate}: {longest:?}");
+        stays(world, &rate.to_string(), expected);
     }
 }
 

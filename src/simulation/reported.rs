@@ -2,7 +2,7 @@
 
 use super::RIDS;
 use super::bandwidth::{
-    HIGH, LOW, MIDDLE, QUEUE, layer, millis, seconds, set_rate, switches, until,
+    HIGH, LOW, MIDDLE, QUEUE, falls_and_recovers, layer, millis, seconds, stays,
 };
 use super::network::Weather;
 use super::telling::Telling;
@@ -23,27 +23,9 @@ fn world(seed: u64, rate: u64) -> World {
 fn a_link_that_falls_and_recovers_gets_the_right_layer_each_time() {
     for phase in (0..100).step_by(9) {
         let mut world = world(phase, 3_000_000);
-        assert_eq!(layer(&world), HIGH);
         world.run(seconds(10) + millis(phase));
-        let fell = world.now;
-        set_rate(&mut world, 700_000);
-        let down = until(&mut world, MIDDLE, seconds(3));
-        world.run(seconds(20));
-        assert_eq!(layer(&world), MIDDLE, "{:?}", world.gateway.bandwidth(0));
-        let longest = world.bottlenecks[&1].longest(fell, world.now);
-        let recovered = world.now;
-        set_rate(&mut world, 3_000_000);
-        let up = until(&mut world, HIGH, seconds(10));
-        world.run(seconds(20));
-        println!(
-            "{phase}: down in {down:?}, up in {up:?}, queue {longest:?}; {:?}",
-            world.gateway.bandwidth(0)
-        );
-        assert_eq!(layer(&world), HIGH);
-        let both = (switches(&world, fell), switches(&world, recovered));
-        assert_eq!(both, (2, 1));
-        // As much as comes before the player notices.
-        assert!(longest < millis(600), "{longest:?}");
+        // As much waits as comes before the player notices.
+        falls_and_recovers(world, &phase.to_string(), millis(600));
     }
 }
 
@@ -57,17 +39,7 @@ fn a_steady_link_sees_no_switches() {
     ] {
         let mut world = world(7, rate);
         world.run(seconds(10));
-        let from = world.now;
-        world.run(seconds(60));
-        let longest = world.bottlenecks[&1].longest(from, world.now);
-        println!(
-            "{rate}: {} switches, queue {longest:?}, {:?}",
-            switches(&world, from),
-            world.gateway.bandwidth(0)
-        );
-        assert_eq!(layer(&world), expected, "{rate}");
-        assert_eq!(switches(&world, from), 0, "{rate}");
-        assert!(longest < millis(300), "{rate}: {longest:?}");
+        stays(world, &rate.to_string(), expected);
     }
 }
 
