@@ -11,6 +11,7 @@
 //! | [`stream`] | what a stream is: its name, tracks, packets, and the ring that keeps the newest | pure |
 //! | [`egress::whep`] | a subscriber: rewriting, retransmission, sender reports | pure |
 //! | [`egress::hls`] | segments, playlists and their store | pure |
+//! | [`egress::dash`] | the manifest of the same segments | pure |
 //! | [`media`] | the only user of GStreamer: remuxing for HLS, the test publisher | shell |
 //!
 //! and around them the control plane:

@@ -53,9 +53,7 @@ impl Packet {
             extensions: ExtensionValues::default(),
         }
     }
-}
 
-impl Packet {
     /// Becomes the same as `other`. Its own buffer is used again.
     pub fn copy_from(&mut self, other: &Self) {
         let mut payload = std::mem::take(&mut self.payload);
