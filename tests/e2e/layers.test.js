@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { browserOfFile } from "./support/browser.js";
-import { HEIGHTS, heightBecomes, publishLayers } from "./support/layers.js";
+import { HEIGHTS, heightBecomes, publishLayers, select } from "./support/layers.js";
 import { framesAreDecoded, pictureSize, playbackAdvances } from "./support/pages.js";
 import { startGateway, streamIsListed } from "./support/process.js";
 import { startSite } from "./support/site.js";
@@ -123,18 +123,4 @@ function activate(page, rid, active) {
     },
     { rid, active },
   );
-}
-
-/** Chooses a layer over the link that the gateway gave the viewer. */
-function select(page, choice) {
-  return page.evaluate(async (choice) => {
-    const rel = "urn:ietf:params:whep:ext:core:layer";
-    const { url } = window.tidegate.client.links.find((link) => link.rel === rel);
-    const response = await fetch(url, {
-      method: "POST",
-      headers: { "Content-Type": "application/json" },
-      body: JSON.stringify(choice),
-    });
-    if (!response.ok) throw new Error(`${response.status}: ${await response.text()}`);
-  }, choice);
 }

@@ -4,11 +4,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { browserOfFile } from "./support/browser.js";
-import { heightBecomes } from "./support/layers.js";
+import { heightBecomes, modeSent, publishScalable, select } from "./support/layers.js";
 import { framesAreDecoded, longestGap, pictureSize, playbackAdvances, watchGaps } from "./support/pages.js";
 import { startGateway, streamIsListed } from "./support/process.js";
-import { modeSent, publishScalable } from "./support/scalable.js";
-import { startSite } from "./support/site.js";
+import { playerOf, startSite } from "./support/site.js";
 import { until } from "./support/wait.js";
 
 const browser = browserOfFile();
@@ -58,19 +57,11 @@ for (const [codec, mode] of [["VP9", "L3T3_KEY"], ["AV1", "L3T3_KEY"], ["AV1", "
     const { gateway } = await start(t, codec, mode);
     const playlist = `${gateway.url}/hls/demo/index.m3u8`;
     await until("there is HLS", async () => (await (await fetch(playlist)).text()).includes("FRAME-RATE"));
-    const page = await browser.open(t, await startSite(t));
-    await page.evaluate((playlist) => {
-      const video = document.querySelector("video");
-      window.errors = [];
-      window.hls = new Hls();
-      window.hls.on(Hls.Events.ERROR, (_, { fatal, details }) => fatal && window.errors.push(details));
-      window.hls.loadSource(playlist);
-      window.hls.attachMedia(video);
-      video.play();
-    }, playlist);
+    const page = await browser.open(t, playerOf(await startSite(t), playlist));
     await playbackAdvances(page, 4);
     assert.equal(await pictureSize(page), "1024x576");
-    assert.deepEqual(await page.evaluate(() => window.errors), []);
+    const complaints = await page.evaluate(() => window.complaints);
+    assert.deepEqual(complaints.filter((complaint) => complaint.endsWith(", fatal")), []);
     await page.evaluate(() => window.hls.destroy());
   });
 }
@@ -87,18 +78,4 @@ async function start(t, codec, mode) {
     throw new Error(`${error.message}; it sends ${sent}`);
   });
   return { gateway, publisher };
-}
-
-/** Chooses a layer over the link that the gateway gave the viewer. */
-function select(page, choice) {
-  return page.evaluate(async (choice) => {
-    const rel = "urn:ietf:params:whep:ext:core:layer";
-    const { url } = window.tidegate.client.links.find((link) => link.rel === rel);
-    const response = await fetch(url, {
-      method: "POST",
-      headers: { "Content-Type": "application/json" },
-      body: JSON.stringify(choice),
-    });
-    if (!response.ok) throw new Error(`${response.status}: ${await response.text()}`);
-  }, choice);
 }

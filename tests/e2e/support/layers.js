@@ -1,4 +1,4 @@
-// A browser that publishes three sizes of its picture at once.
+// A browser that publishes its picture in layers, in streams of their own or in one, and viewers that choose.
 
 import { received } from "./pages.js";
 import { until } from "./wait.js";
@@ -10,23 +10,32 @@ export const HEIGHTS = { l: 180, m: 360, h: 720 };
  * Publishes the browser's camera as three layers, from a page of the gateway; `most` is what each may
  * take, in bit/s.
  */
-export async function publishLayers(page, endpoint, codec, most = { l: 100_000, m: 300_000, h: 900_000 }) {
+export function publishLayers(page, endpoint, codec, most = { l: 100_000, m: 300_000, h: 900_000 }) {
+  return publish(page, endpoint, codec, { width: 1280, height: 720 }, [
+    { rid: "l", scaleResolutionDownBy: 4, maxBitrate: most.l },
+    { rid: "m", scaleResolutionDownBy: 2, maxBitrate: most.m },
+    { rid: "h", scaleResolutionDownBy: 1, maxBitrate: most.h },
+  ]);
+}
+
+/** Publishes the browser's camera in one stream of packets that holds several layers (SVC). */
+export function publishScalable(page, endpoint, codec, scalabilityMode) {
+  return publish(page, endpoint, codec, { width: 1024, height: 576 }, [{ scalabilityMode, maxBitrate: 1_500_000 }]);
+}
+
+/** Publishes the camera in pictures of this size with these encodings; the page has it as `layered` then. */
+async function publish(page, endpoint, codec, size, sendEncodings) {
+  const sum = sendEncodings.reduce((sum, { maxBitrate }) => sum + maxBitrate, 0);
+  // The estimate of the bandwidth would take its time to come up to the best layer.
+  const start = `x-google-start-bitrate=${Math.ceil((sum * 1.5) / 1000)}`;
   await page.evaluate(
-    async ({ endpoint, codec, most }) => {
-      const video = { width: 1280, height: 720, frameRate: 15 };
+    async ({ endpoint, codec, size, sendEncodings, start }) => {
+      const video = { ...size, frameRate: 15 };
       const stream = await navigator.mediaDevices.getUserMedia({ video, audio: true });
       const peer = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
       const [picture] = stream.getVideoTracks();
       peer.addTransceiver(stream.getAudioTracks()[0], { direction: "sendonly", streams: [stream] });
-      const transceiver = peer.addTransceiver(picture, {
-        direction: "sendonly",
-        streams: [stream],
-        sendEncodings: [
-          { rid: "l", scaleResolutionDownBy: 4, maxBitrate: most.l },
-          { rid: "m", scaleResolutionDownBy: 2, maxBitrate: most.m },
-          { rid: "h", scaleResolutionDownBy: 1, maxBitrate: most.h },
-        ],
-      });
+      const transceiver = peer.addTransceiver(picture, { direction: "sendonly", streams: [stream], sendEncodings });
       const { codecs } = RTCRtpSender.getCapabilities("video");
       const wanted = codecs.filter(({ mimeType }) => [`video/${codec}`, "video/rtx"].includes(mimeType));
       transceiver.setCodecPreferences(wanted);
@@ -38,10 +47,7 @@ export async function publishLayers(page, endpoint, codec, most = { l: 100_000, 
       });
       const answer = await response.text();
       if (response.status !== 201) throw new Error(answer);
-      // The estimate of the bandwidth would take its time to come up to the third layer.
       const [, type] = answer.match(/^m=video \d+ \S+ (\d+)/m);
-      const sum = most.l + most.m + most.h;
-      const start = `x-google-start-bitrate=${Math.ceil((sum * 1.5) / 1000)}`;
       const parameters = new RegExp(`^a=fmtp:${type} .*$`, "m");
       const map = new RegExp(`^a=rtpmap:${type} .*$`, "m");
       const sdp = parameters.test(answer)
@@ -50,8 +56,31 @@ export async function publishLayers(page, endpoint, codec, most = { l: 100_000, 
       await peer.setRemoteDescription({ type: "answer", sdp });
       window.layered = { peer, sender: transceiver.sender };
     },
-    { endpoint, codec, most },
+    { endpoint, codec, size, sendEncodings, start },
   );
+}
+
+/** The scalability mode of what is sent, by the browser's statistics. */
+export function modeSent(page) {
+  return page.evaluate(async () => {
+    const reports = await window.layered.peer.getStats();
+    const sent = [...reports.values()].find(({ type, kind }) => type === "outbound-rtp" && kind === "video");
+    return sent?.scalabilityMode;
+  });
+}
+
+/** Chooses a layer over the link that the gateway gave the viewer. */
+export function select(page, choice) {
+  return page.evaluate(async (choice) => {
+    const rel = "urn:ietf:params:whep:ext:core:layer";
+    const { url } = window.tidegate.client.links.find((link) => link.rel === rel);
+    const response = await fetch(url, {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify(choice),
+    });
+    if (!response.ok) throw new Error(`${response.status}: ${await response.text()}`);
+  }, choice);
 }
 
 /** Waits until the decoded picture has this height. */
