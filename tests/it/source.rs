@@ -62,25 +62,27 @@ impl Source {
 
     /// Whether the file is compiled for tests only.
     pub(crate) fn is_test(&self) -> bool {
-        let path = Path::new(&self.path);
-        let stem = path.file_stem().unwrap().to_str().unwrap();
-        let folder = path.parent().unwrap();
-        if stem == "tests" || folder.ends_with("tests") {
-            return true;
-        }
-        // The line that declares it stands in the folder's `mod.rs`, or in the file called as the folder.
-        let parents = [
-            folder.join("mod.rs"),
-            folder.with_extension("rs"),
-            folder.join("lib.rs"),
-        ];
-        let declared = ["", "pub ", "pub(crate) ", "pub(super) "]
-            .map(|visibility| format!("#[cfg(test)]\n{visibility}mod {stem};"));
-        parents
-            .iter()
-            .filter_map(|parent| fs::read_to_string(root().join(parent)).ok())
-            .any(|text| declared.iter().any(|line| text.contains(line)))
+        is_test(Path::new(&self.path))
     }
+}
+
+fn is_test(path: &Path) -> bool {
+    let stem = path.file_stem().unwrap().to_str().unwrap();
+    let folder = path.parent().unwrap();
+    if stem == "tests" || folder.ends_with("tests") {
+        return true;
+    }
+    // The line that declares it stands in the folder's `mod.rs`, or in the file called as the folder.
+    let owner = folder.with_extension("rs");
+    let parents = [folder.join("mod.rs"), owner.clone(), folder.join("lib.rs")];
+    let declared = ["", "pub ", "pub(crate) ", "pub(super) "]
+        .map(|visibility| format!("#[cfg(test)]\n{visibility}mod {stem};"));
+    let is_declared = parents
+        .iter()
+        .filter_map(|parent| fs::read_to_string(root().join(parent)).ok())
+        .any(|text| declared.iter().any(|line| text.contains(line)));
+    // What is part of a file for tests is for tests.
+    is_declared || (root().join(&owner).is_file() && is_test(&owner))
 }
 
 /// `text` with comments and the contents of literals blanked out; lines stay where they are.
