@@ -3,7 +3,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::*;
-use crate::egress::hls::segmenter::{Begin, Init, Progress};
+use crate::egress::hls::segmenter::{Begin, Correction, Init, Progress};
 use crate::egress::hls::store::{Filed, FilingFigures, Recording};
 use crate::egress::hls::validator::{Playlist, Validator};
 use crate::egress::hls::{Answered, Directives, Format, LibrarySettings, Part, Resource, Terms};
@@ -106,6 +106,7 @@ impl Show {
                     independent: part == 0,
                     first_sample: 10,
                     time: wall + part * SECOND,
+                    correction: Correction::default(),
                     begin: Begin { wall, media: wall },
                     progress: Progress::default(),
                     init: Arc::clone(init),

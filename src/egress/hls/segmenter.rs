@@ -27,7 +27,7 @@ use crate::rtp::MediaKind;
 
 use epoch::{End, Epoch, Span};
 use line::{Joined, Line, Output};
-pub use media::{Begin, Init, Part, Progress, Sample, Terms};
+pub use media::{Begin, Correction, Init, Part, Progress, Sample, Terms};
 
 /// What the segmenter aims at.
 #[derive(Clone, Debug)]

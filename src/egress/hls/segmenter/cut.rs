@@ -174,7 +174,7 @@ impl Segmenter {
         self.number += 1;
         let target = self.settings.target.as_nanos() as i64;
         if let Some(epoch) = &mut self.epoch {
-            epoch.correct(&self.walls);
+            epoch.correct(&self.walls, self.terms.target_duration.is_some());
             epoch.push_span(number, end, target);
         }
         self.keyframe = KeyframeWish::None;
@@ -238,7 +238,7 @@ impl Epoch {
             number,
             start: begin.time,
             dts: begin.dts,
-            correction: self.correction,
+            since: self.correction.since,
             end,
         });
     }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::media::Sample;
+use super::media::{Correction, Sample};
 use crate::egress::hls::rendition::RenditionId;
 use crate::egress::hls::timeline::Walls;
 
@@ -14,9 +14,8 @@ pub(super) struct Epoch {
     pub(super) leader: RenditionId,
     /// Wall-clock time that is time zero in the segments.
     pub(super) zero: i64,
-    /// What the wall-clock times of the epoch lack, by what is known now: for dates only, as samples keep
-    /// their places.
-    pub(super) correction: i64,
+    /// What its dates lack: samples keep their places.
+    pub(super) correction: Correction,
     /// Segments that some rendition still works at, in order; the last may have no end yet.
     pub(super) spans: VecDeque<Span>,
     /// The number of its first segment.
@@ -36,8 +35,8 @@ pub(super) struct Span {
     pub(super) start: i64,
     /// The same for a leader with pictures: decode time, in its media time.
     pub(super) dts: i64,
-    /// [`Epoch::correction`] when it began: a segment has one date in all renditions.
-    pub(super) correction: i64,
+    /// [`Correction::since`] when it began: a segment has one date in all renditions.
+    pub(super) since: i64,
     pub(super) end: Option<End>,
 }
 
@@ -63,18 +62,25 @@ impl Epoch {
         self.walls.get(rendition).unwrap_or(0)
     }
 
-    /// The date (ns since 1970) of an instant of a segment, in media time of a rendition.
-    pub(super) fn date(&self, rendition: RenditionId, segment: u64, time: i64) -> i64 {
-        let span = self.span(segment);
-        time + self.wall(rendition) + span.map_or(self.correction, |span| span.correction)
+    /// What the date of a segment lacks.
+    pub(super) fn correction(&self, segment: u64) -> Correction {
+        Correction {
+            since: self.span(segment).map_or(0, |span| span.since),
+            ..self.correction
+        }
     }
 
-    /// Takes a step towards dates by these walls. Players go by the dates, so they don't jump.
-    pub(super) fn correct(&mut self, walls: &Walls) {
+    /// Corrects dates by these walls: for all of the epoch while nobody has seen it (`is_promised`), and later by
+    /// steps, as players go by the dates of what they have.
+    pub(super) fn correct(&mut self, walls: &Walls, is_promised: bool) {
         let pair = self.walls.get(self.leader).zip(walls.get(self.leader));
-        if let Some((own, known)) = pair {
-            let lacks = known - own - self.correction;
-            self.correction += lacks.clamp(-LARGEST_STEP, LARGEST_STEP);
+        let Some((own, known)) = pair else {
+            return;
+        };
+        let lacks = known - own - self.correction.ns();
+        match is_promised {
+            true => self.correction.since += lacks.clamp(-LARGEST_STEP, LARGEST_STEP),
+            false => self.correction.from_start += lacks,
         }
     }
 
@@ -147,5 +153,5 @@ const NEAR: i64 = 15_000_000;
 /// Rounding of timestamps.
 const ROUNDING: i64 = 1_000_000;
 /// By so much the date of a segment may be off from what follows of the one before (ns). hls.js places the segments of
-/// another layer by their dates, and with five times as much it sometimes stalled at a change of layers.
-const LARGEST_STEP: i64 = 10_000_000;
+/// another layer by their dates; with 10 ms it sometimes stalled at a change of layers.
+const LARGEST_STEP: i64 = 1_000_000;

@@ -44,8 +44,11 @@ pub struct Part {
     pub independent: bool,
     /// Bytes of `body` up to the end of its first sample.
     pub first_sample: usize,
-    /// When its first sample is shown or heard, by the wall clock: ns since 1970.
+    /// When its first sample is shown or heard, by the wall clock as it was known when the epoch began: ns since
+    /// 1970.
     pub time: i64,
+    /// What makes a date of that.
+    pub correction: Correction,
     /// Where its segment begins, in all renditions.
     pub begin: Begin,
     /// What a player must read before it.
@@ -60,6 +63,22 @@ pub struct Part {
     pub terms: Terms,
     /// How far media has come with it.
     pub progress: Progress,
+}
+
+/// What was learnt of a publisher's clock since its epoch began, in ns: for dates, as media keeps its place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Correction {
+    /// Holds for all of the epoch, also for what came before this was known.
+    pub from_start: i64,
+    /// Holds for this segment.
+    pub since: i64,
+}
+
+impl Correction {
+    /// All of it.
+    pub fn ns(self) -> i64 {
+        self.from_start + self.since
+    }
 }
 
 /// Where a segment begins.

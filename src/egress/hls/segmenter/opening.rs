@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::cut::VIDEO_WAIT;
 use super::epoch::{End, Epoch};
-use super::media::Init;
+use super::media::{Correction, Init};
 use super::{KeyframeWish, Segmenter};
 use crate::egress::hls::fmp4::BoxError;
 use crate::egress::hls::rendition::RenditionId;
@@ -66,7 +66,7 @@ impl Segmenter {
             walls,
             leader,
             zero,
-            correction: 0,
+            correction: Correction::default(),
             spans: VecDeque::new(),
             first: number,
             closing: false,

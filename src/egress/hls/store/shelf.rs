@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::resource::{Media, MediaFile, Rendered, content_type};
 use crate::egress::hls::playlist::{Entry, IFrame, PartEntry};
 use crate::egress::hls::rendition::RenditionId;
-use crate::egress::hls::segmenter::{Begin, Init, Part};
+use crate::egress::hls::segmenter::{Begin, Correction, Init, Part};
 use crate::rtp::MediaKind;
 
 /// The segments of one rendition.
@@ -53,8 +53,9 @@ pub(super) struct Stored {
     /// The number of the segment that first used the same init segment.
     pub(super) init_number: u64,
     pub(super) init: Arc<Init>,
-    /// The wall-clock time of its first sample, ns since 1970.
+    /// The wall-clock time of its first sample, ns since 1970, and what makes a date of that.
     pub(super) time: i64,
+    pub(super) correction: Correction,
     pub(super) begin: Begin,
     pub(super) duration: Duration,
     pub(super) samples: usize,
@@ -120,6 +121,7 @@ impl Shelf {
                 init_number,
                 init: Arc::clone(&part.init),
                 time: part.time,
+                correction: part.correction,
                 begin: part.begin,
                 duration: Duration::ZERO,
                 samples: 0,
@@ -130,6 +132,7 @@ impl Shelf {
                 lines: None,
             });
         }
+        self.correct(part.correction.from_start);
         let Some(segment) = self.segments.back_mut() else {
             return;
         };
@@ -144,6 +147,19 @@ impl Shelf {
             duration: part.duration,
             independent: part.independent,
         });
+    }
+
+    /// The clock of the newest epoch became known better: all of its segments get other dates.
+    fn correct(&mut self, from_start: i64) {
+        for segment in self.segments.iter_mut().rev() {
+            if segment.correction.from_start == from_start {
+                return;
+            }
+            segment.correction.from_start = from_start;
+            if segment.discontinuity {
+                return;
+            }
+        }
     }
 
     /// Nothing more comes of the open segment.
@@ -284,7 +300,7 @@ impl Shelf {
             uri: format!("{id}-{number}.m4s"),
             map: self.map(segment),
             duration: segment.duration,
-            time: segment.time,
+            time: segment.date(),
             discontinuity: segment.discontinuity,
             parts: listed
                 .map(|(index, part)| PartEntry {
@@ -305,7 +321,7 @@ impl Shelf {
             map: self.map(segment),
             bytes: segment.keyframe,
             duration: segment.duration,
-            time: segment.time,
+            time: segment.date(),
             discontinuity: segment.discontinuity,
         }
     }
@@ -351,6 +367,11 @@ impl Shelf {
 }
 
 impl Stored {
+    /// The date of its first sample, ns since 1970.
+    pub(super) fn date(&self) -> i64 {
+        self.time + self.correction.ns()
+    }
+
     /// Where its first sample is shown or heard, in media time (ns).
     pub(super) fn media_time(&self, kind: MediaKind) -> i64 {
         let offset = self.time - self.begin.wall;

@@ -1,6 +1,6 @@
 use super::*;
 use crate::egress::hls::Format;
-use crate::egress::hls::segmenter::{Begin, Init, Progress};
+use crate::egress::hls::segmenter::{Begin, Correction, Init, Progress};
 use bytes::Bytes;
 
 const FIRST: u64 = 1_750_000_000;
@@ -46,6 +46,7 @@ fn part(init: &Arc<Init>, number: u64, bytes: usize, last: bool) -> Part {
         independent: true,
         first_sample: bytes / 2,
         time: FIRST as i64 * SECOND + number as i64 * 2_400 * MILLI,
+        correction: Correction::default(),
         begin: Begin {
             wall: FIRST as i64 * SECOND + number as i64 * 2_400 * MILLI,
             media: SECOND + number as i64 * 2_400 * MILLI,
