@@ -94,19 +94,24 @@ test("the layers are variants of HLS, between which a player changes without a g
     window.hls.on(Hls.Events.ERROR, (_, { details }) => details !== INTERNAL_ABORTED && window.trouble.push(details));
     window.hls.loadSource(playlist);
     window.hls.attachMedia(video);
+    window.levelOf = (wanted) => window.hls.levels.findIndex(({ height }) => height === wanted);
     return new Promise((resolve) => {
       window.hls.once(Hls.Events.MANIFEST_PARSED, () => {
+        // Its own choice would come in the way of ours.
+        window.hls.loadLevel = window.levelOf(180);
         window.hls.startLoad();
         resolve(video.play());
       });
     });
   }, playlist);
-  for (const height of [180, 720, 360]) {
-    await page.evaluate((height) => {
-      window.hls.nextLevel = window.hls.levels.findIndex((level) => level.height === height);
-    }, height);
+  const plays = async (height) => {
     await until(`the picture is ${height} high`, async () => (await pictureSize(page)).endsWith(`x${height}`));
     await playbackAdvances(page, 2);
+  };
+  await plays(180);
+  for (const height of [720, 360, 180]) {
+    await page.evaluate((height) => (window.hls.nextLevel = window.levelOf(height)), height);
+    await plays(height);
   }
   assert.deepEqual(await page.evaluate(() => window.trouble), []);
   await page.evaluate(() => window.hls.destroy());
