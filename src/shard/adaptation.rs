@@ -34,8 +34,9 @@ impl State {
             let is_behind = &mut session.is_behind;
             self.catching_up.insert(now, session.key, is_behind);
         }
-        if changed {
-            let waiting = subscriber.waiting_for_keyframe();
+        let waiting = changed.then(|| subscriber.waiting_for_keyframe());
+        self.note_standing(slot);
+        if let Some(waiting) = waiting {
             self.ask_for(now, key, &waiting);
             self.count_needs(key);
         }

@@ -44,6 +44,7 @@ impl State {
             if let Some(subscriber) = self.subscriber(slot) {
                 subscriber.set_layers(track, ranked);
                 waiting.extend(&subscriber.waiting_for_keyframe());
+                self.note_standing(slot);
             }
         }
         self.ask_for(now, key, &waiting);
@@ -70,6 +71,7 @@ impl State {
         let waiting = subscriber.waiting_for_keyframe();
         // One that is not connected yet asks for what it needs when it is.
         if stream.is_some_and(|stream| stream.subscribers.contains(&slot)) {
+            self.note_standing(slot);
             self.ask_for(now, key, &waiting);
             self.count_needs(key);
         }
@@ -90,6 +92,7 @@ impl State {
         for (track, local) in (0..).map(TrackId).zip(&stream.tracks) {
             subscriber.set_layers(track, &local.ranked);
         }
+        self.note_standing(slot);
     }
 
     /// Asks for the keyframes that somebody waits for, unless they have just begun.

@@ -55,6 +55,7 @@ mod probe;
 mod session;
 mod sessions;
 mod socket;
+mod standing;
 mod state;
 mod stills;
 mod stream_counters;
@@ -75,6 +76,7 @@ pub use counters::{Counters, Snapshot};
 pub use ice_tcp::accept_tcp;
 pub use inbox::{Message, OpenSession, Rebinding, Role, ShardHandle};
 pub use probe::{Buffer, Probe};
+pub use standing::{ESTIMATE_CLASSES, Standings};
 pub use stills::StillReply;
 pub use stream_counters::{DELAY_CLASSES, Delays, SignedMicros, StreamCounters, StreamSnapshot};
 

@@ -6,6 +6,8 @@ use super::Event;
 use super::inbox::{OpenSession, Role};
 use super::local_stream::{LocalStream, Source};
 use super::session::{Media, Session};
+use super::standing::Standing;
+
 use super::state::State;
 use crate::egress::whep::Subscriber;
 use crate::ingest::{Flow, Publisher};
@@ -73,6 +75,7 @@ impl State {
             ssrcs: Vec::new(),
             scheduled: None,
             is_behind: false,
+            standing: Standing::default(),
         };
         let publishes = matches!(session.media, Media::Publisher(_));
         let slot = self.sessions.insert(session);

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::standing::Standing;
 use super::{SessionKey, StreamKey};
 use crate::egress::whep::Subscriber;
 use crate::ingest::{Flow, Publisher};
@@ -27,6 +28,8 @@ pub(super) struct Session {
     pub(super) scheduled: Option<Instant>,
     /// It stands in the list of those who are not up to date.
     pub(super) is_behind: bool,
+    /// As it is counted.
+    pub(super) standing: Standing,
 }
 
 /// What a session does with media.

@@ -181,6 +181,7 @@ mod tests {
 
     use super::super::StreamKey;
     use super::super::session::Media;
+    use super::super::standing::Standing;
     use super::*;
     use crate::egress::whep::Subscriber;
     use crate::sdp::{DtlsRole, Fingerprint, IceCredentials, SubscriberSpec};
@@ -213,6 +214,7 @@ mod tests {
             ssrcs: Vec::new(),
             scheduled: None,
             is_behind: false,
+            standing: Standing::default(),
         }
     }
 

@@ -222,6 +222,7 @@ impl State {
     fn end(&mut self, slot: usize, reason: Option<CloseReason>) {
         // A close_notify may be left to send.
         self.send_transmits(slot);
+        self.forget_standing(slot);
         let Some(session) = self.sessions.remove(slot) else {
             return;
         };

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::ShardId;
 use super::counters::Counter;
+use super::standing::{StandingCounters, Standings};
 
 /// The upper ends of the classes of [`Delays`], in microseconds; what is above the last has a class
 /// of its own.
@@ -36,6 +37,7 @@ pub(super) struct Outgoing {
     pub(super) keyframe_requests: Counter,
     classes: [Counter; DELAY_CLASSES.len() + 1],
     delay_sum: Counter,
+    pub(super) standings: StandingCounters,
 }
 
 /// The values of [`StreamCounters`] at one time, of all shards together.
@@ -51,6 +53,8 @@ pub struct StreamSnapshot {
     pub keyframe_requests: u64,
     /// From the arrival of a packet to the time when every subscriber of a shard had been sent it.
     pub delays: Delays,
+    /// Which layers subscribers are to have, and what their links carry.
+    pub standings: Standings,
     /// From a sender report's wall clock to ours, as it arrived: the way, and the difference of clocks.
     pub one_way: Option<SignedMicros>,
     /// From the capture of a picture or sound, by the publisher's wall clock, to its leaving, by ours.
@@ -103,6 +107,7 @@ impl StreamCounters {
             snapshot.retransmissions += shard.retransmissions.get();
             snapshot.caught_up += shard.caught_up.get();
             snapshot.keyframe_requests += shard.keyframe_requests.get();
+            shard.standings.add_to(&mut snapshot.standings);
             snapshot.delays.sum += shard.delay_sum.get();
             for (sum, class) in snapshot.delays.counts.iter_mut().zip(&shard.classes) {
                 *sum += class.get();

@@ -97,6 +97,8 @@ impl State {
         let Some(slot) = self.sessions.slot_of_key(session) else {
             return;
         };
+        // Of the broadcast before.
+        self.forget_standing(slot);
         let Some(Session {
             stream: current,
             transport,

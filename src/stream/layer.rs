@@ -70,7 +70,7 @@ pub struct LayersByTrack([LayerSet; Self::MAX_TRACKS]);
 
 impl LayersByTrack {
     /// More tracks than a stream has, and few enough for a list. What is beyond is left out.
-    const MAX_TRACKS: usize = 8;
+    pub const MAX_TRACKS: usize = 8;
 
     /// Takes a layer in.
     pub fn insert(&mut self, track: TrackId, layer: LayerId) {

@@ -8,6 +8,7 @@ import { HEIGHTS, heightBecomes, publishLayers } from "./support/layers.js";
 import { network, slowReason as reason } from "./support/namespaces.js";
 import { framesAreDecoded, longestGap, received, watchGaps } from "./support/pages.js";
 import { startGateway, streamIsListed } from "./support/process.js";
+import { until } from "./support/wait.js";
 
 /** What each layer may take, in bit/s. */
 const MOST = { l: 150_000, m: 450_000, h: 1_500_000 };
@@ -49,8 +50,28 @@ test("a viewer whose link gets slow falls to the next layer, and comes back", { 
     assert.ok(seconds < patience, `it took ${seconds} s`);
     return gap;
   };
+  // What operators are told; by the address that the publisher has.
+  const told = () => {
+    return publisher.evaluate(async () => {
+      const { delivery, publishers } = await (await fetch("/streams/demo")).json();
+      const layers = publishers[0].layers.filter(({ rid }) => rid);
+      return { ...delivery.links, on: layers.map(({ rid, subscribers }) => rid.repeat(subscribers)).join("") };
+    });
+  };
+  const becomes = (measured, limited, on) => {
+    const wanted = [measured, limited, on].join();
+    return until(`measured, limited, on: ${wanted}`, async () => {
+      const links = await told();
+      return [links.measured, links.limited, links.on].join() === wanted && links;
+    });
+  };
   const down = await change(SLOW, HEIGHTS.m, 3);
   assert.ok(down < 1, `${down} s between two pictures`);
+  const { bitrate_p50: carried } = await becomes(1, 1, "m");
+  assert.ok(carried >= 200_000 && carried <= 500_000, `${carried} bit/s by a link of ${SLOW} kbit/s`);
   const up = await change(FAST, HEIGHTS.h, 10);
   assert.ok(up < 1, `${up} s between two pictures`);
+  await becomes(1, 0, "h");
+  await page.close();
+  await becomes(0, 0, "");
 });

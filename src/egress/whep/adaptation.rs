@@ -6,7 +6,7 @@ use super::bandwidth::{Bandwidth, BandwidthConfig, BandwidthStatus, Pace, Report
 use super::forwarder::Forwarder;
 use super::{Outlet, Subscriber};
 use crate::rtp::rtcp::ReceptionReport;
-use crate::stream::{LayerId, RankedLayer, Ring, TrackId};
+use crate::stream::{LayerId, LayersByTrack, RankedLayer, Ring, TrackId};
 
 /// The most packets of padding at a time, for a player that takes no numbers.
 const MAX_PADDING: u64 = 16;
@@ -190,8 +190,23 @@ impl Subscriber {
     pub fn bandwidth(&self) -> Option<BandwidthStatus> {
         match self.adaptation.current() {
             Some(bandwidth) => Some(bandwidth.status()),
-            None => self.adaptation.reported.as_deref().map(Reported::status),
+            None => {
+                let reported = self.adaptation.reported.as_deref();
+                let active = reported.filter(|reported| reported.is_active);
+                active.map(Reported::status)
+            }
         }
+    }
+
+    /// The layers that it is to have: what it gets now, or will from their next keyframes on.
+    pub fn targets(&self) -> LayersByTrack {
+        let mut targets = LayersByTrack::default();
+        for forwarder in &self.forwarders {
+            if let Some(track) = forwarder.track() {
+                targets.insert(track, forwarder.splice().target());
+            }
+        }
+        targets
     }
 
     /// After feedback or a timeout: sends the padding that is due, out of the rings, and chooses the

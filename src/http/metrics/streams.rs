@@ -8,7 +8,7 @@ use prometheus_client::metrics::MetricType;
 use super::Series;
 use crate::gateway::{PublisherState, PublisherStatus, Rank, StreamStatus};
 use crate::ingest::LayerFigures;
-use crate::shard::{DELAY_CLASSES, Delays, StreamSnapshot};
+use crate::shard::{DELAY_CLASSES, Delays, ESTIMATE_CLASSES, StreamSnapshot};
 
 /// The labels of a series.
 type Label = (&'static str, String);
@@ -100,7 +100,32 @@ fn delivery(streams: &[StreamStatus], out: &mut Series<'_, '_>) -> fmt::Result {
             .filter_map(|(labels, counted)| Some((labels.clone(), value(counted)? as f64 / 1e6)));
         out.gauges(name, help, values)?;
     }
-    Ok(())
+    let limited = counted
+        .iter()
+        .map(|(labels, counted)| (labels.clone(), counted.standings.limited as f64));
+    out.gauges(
+        "stream_limited_subscribers",
+        "Who would have a better layer if their links carried more",
+        limited,
+    )?;
+    let is_measured =
+        |counted: &StreamSnapshot| counted.standings.estimates.iter().any(|count| *count > 0);
+    let measured = counted.iter().filter(|(_, counted)| is_measured(counted));
+    let links = measured.flat_map(|([stream], counted)| {
+        let ends = ESTIMATE_CLASSES.iter().map(u64::to_string);
+        let ends = ends.chain(["+Inf".to_owned()]);
+        let mut sum = 0;
+        ends.zip(counted.standings.estimates)
+            .map(move |(end, count)| {
+                sum += count;
+                ([stream.clone(), ("le", end)], sum as f64)
+            })
+    });
+    out.gauges(
+        "stream_link_bits_per_second",
+        "Subscribers with layers to choose from whose links carry at most so much video",
+        links,
+    )
 }
 
 fn publishers(streams: &[StreamStatus], out: &mut Series<'_, '_>) -> fmt::Result {
@@ -219,6 +244,28 @@ fn layers(streams: &[StreamStatus], out: &mut Series<'_, '_>) -> fmt::Result {
             .filter_map(|(labels, layer)| Some((labels.clone(), value(layer)?)));
         out.counters(name, help, values)?;
     }
+    let on_air = streams
+        .iter()
+        .flat_map(|stream| stream.publishers.iter().map(move |own| (stream, own)))
+        .filter(|(_, publisher)| publisher.on_air);
+    let subscribers = on_air.flat_map(|(stream, publisher)| {
+        let standings = stream.counters.snapshot().standings;
+        let layers = publisher.report.iter().flat_map(|report| &report.layers);
+        layers.map(move |layer| {
+            let (track, layer) = (layer.stats.track, layer.stats.layer);
+            let labels = [
+                ("stream", stream.name.to_string()),
+                ("track", track.0.to_string()),
+                ("layer", layer.0.to_string()),
+            ];
+            (labels, standings.of_layer(track, layer) as f64)
+        })
+    });
+    out.gauges(
+        "stream_layer_subscribers",
+        "Subscribers who are to have this layer",
+        subscribers,
+    )?;
     type Gauge = (&'static str, &'static str, fn(&LayerFigures) -> Option<f64>);
     let gauges: [Gauge; 8] = [
         (

@@ -8,7 +8,7 @@ use crate::egress::hls::store::Figures;
 use crate::gateway::{PublisherStatus, StreamStatus};
 use crate::ingest::verdict::Report;
 use crate::ingest::{Finding, LayerFigures};
-use crate::shard::{DELAY_CLASSES, Delays};
+use crate::shard::{DELAY_CLASSES, ESTIMATE_CLASSES, Standings};
 
 use super::{Publisher, Stream, Track};
 
@@ -45,6 +45,9 @@ struct Layer {
     layer: u8,
     #[serde(skip_serializing_if = "Option::is_none")]
     rid: Option<String>,
+    /// How many are to have it; none of a publisher that is not on air.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subscribers: Option<u64>,
     bitrate: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     video: Option<Video>,
@@ -97,6 +100,18 @@ struct Delivery {
     delay_p99_ms: Option<f64>,
     one_way_ms: Option<f64>,
     capture_to_egress_ms: Option<f64>,
+    links: Links,
+}
+
+/// What the links of viewers carry who have layers to choose from.
+#[derive(Serialize)]
+struct Links {
+    /// How many of them are measured, and how many would have a better layer if they carried more.
+    measured: u64,
+    limited: u64,
+    /// 5 of 100 of the measured ones, and half of them, carry at most about so much video, in bit/s.
+    bitrate_p5: Option<u64>,
+    bitrate_p50: Option<u64>,
 }
 
 /// What making HLS of the stream costs.
@@ -126,6 +141,10 @@ impl Detail {
     pub(super) fn new(stream: Stream, status: &StreamStatus, hls: Option<Figures>) -> Self {
         let counted = status.counters.snapshot();
         let millis = |micros: i64| micros as f64 / 1e3;
+        let delay = |share| {
+            let micros = quantile(&counted.delays.counts, &DELAY_CLASSES, share)?;
+            Some(micros as f64 / 1e3)
+        };
         let Stream {
             name,
             tracks,
@@ -139,16 +158,21 @@ impl Detail {
             subscribers,
             no_hls,
             hls: hls.map(Hls::from),
-            publishers: status.publishers.iter().map(Ingest::of).collect(),
+            publishers: status
+                .publishers
+                .iter()
+                .map(|publisher| Ingest::of(publisher, &counted.standings))
+                .collect(),
             delivery: Delivery {
                 packets: counted.packets,
                 retransmissions: counted.retransmissions,
                 caught_up: counted.caught_up,
                 keyframe_requests: counted.keyframe_requests,
-                delay_p50_ms: quantile(&counted.delays, 0.5),
-                delay_p99_ms: quantile(&counted.delays, 0.99),
+                delay_p50_ms: delay(0.5),
+                delay_p99_ms: delay(0.99),
                 one_way_ms: counted.one_way.map(millis),
                 capture_to_egress_ms: counted.capture_to_egress.map(millis),
+                links: Links::of(&counted.standings),
             },
         }
     }
@@ -172,8 +196,20 @@ impl From<Figures> for Hls {
     }
 }
 
+impl Links {
+    fn of(standings: &Standings) -> Self {
+        let bitrate = |share| quantile(&standings.estimates, &ESTIMATE_CLASSES, share);
+        Self {
+            measured: standings.estimates.iter().sum(),
+            limited: standings.limited,
+            bitrate_p5: bitrate(0.05),
+            bitrate_p50: bitrate(0.5),
+        }
+    }
+}
+
 impl Ingest {
-    fn of(publisher: &PublisherStatus) -> Self {
+    fn of(publisher: &PublisherStatus, standings: &Standings) -> Self {
         let none = Report::default();
         let report = publisher.report.as_deref().unwrap_or(&none);
         let Publisher {
@@ -189,20 +225,25 @@ impl Ingest {
             round_trip_ms: report.round_trip.map(millis),
             malformed_packets: report.malformed,
             unknown_packets: report.unknown,
-            layers: report.layers.iter().map(Layer::of).collect(),
+            layers: report
+                .layers
+                .iter()
+                .map(|layer| Layer::of(layer, on_air.then_some(standings)))
+                .collect(),
             findings: report.findings.iter().map(Found::of).collect(),
         }
     }
 }
 
 impl Layer {
-    fn of(layer: &LayerFigures) -> Self {
+    fn of(layer: &LayerFigures, standings: Option<&Standings>) -> Self {
         let stats = &layer.stats;
         let (width, height) = stats.picture_size.unzip();
         Self {
             track: stats.track.0,
             layer: stats.layer.0,
             rid: layer.rid.clone(),
+            subscribers: standings.map(|all| all.of_layer(stats.track, stats.layer)),
             bitrate: layer.bitrate,
             video: layer.is_video.then_some(Video {
                 width,
@@ -248,17 +289,17 @@ fn millis(duration: Duration) -> f64 {
     duration.as_micros() as f64 / 1e3
 }
 
-/// The upper end of the class that this share of the packets lies in or below, in milliseconds; none
-/// when there are none, or when it lies beyond the last class.
-fn quantile(delays: &Delays, share: f64) -> Option<f64> {
-    let all: u64 = delays.counts.iter().sum();
+/// The upper end of the class that this share of all lies in or below; none when there are none, or when it
+/// lies beyond the last class.
+fn quantile(counts: &[u64], ends: &[u64], share: f64) -> Option<u64> {
+    let all: u64 = counts.iter().sum();
     let wanted = (share * all as f64).ceil().max(1.0) as u64;
     let mut sum = 0;
-    let class = delays.counts.iter().position(|count| {
+    let class = counts.iter().position(|count| {
         sum += count;
         sum >= wanted
     })?;
-    DELAY_CLASSES.get(class).map(|micros| *micros as f64 / 1e3)
+    ends.get(class).copied()
 }
 
 #[cfg(test)]
@@ -267,14 +308,15 @@ mod tests {
 
     #[test]
     fn a_quantile_is_the_end_of_its_class() {
-        let mut delays = Delays::default();
-        assert_eq!(quantile(&delays, 0.5), None);
-        delays.counts[0] = 98;
-        delays.counts[3] = 2;
-        assert_eq!(quantile(&delays, 0.5), Some(0.05));
-        assert_eq!(quantile(&delays, 0.98), Some(0.05));
-        assert_eq!(quantile(&delays, 0.99), Some(0.5));
-        *delays.counts.last_mut().unwrap() = 100;
-        assert_eq!(quantile(&delays, 0.99), None);
+        let ends = [50, 100, 200, 500];
+        let mut counts = [0; 5];
+        assert_eq!(quantile(&counts, &ends, 0.5), None);
+        counts[0] = 98;
+        counts[3] = 2;
+        assert_eq!(quantile(&counts, &ends, 0.5), Some(50));
+        assert_eq!(quantile(&counts, &ends, 0.98), Some(50));
+        assert_eq!(quantile(&counts, &ends, 0.99), Some(500));
+        counts[4] = 100;
+        assert_eq!(quantile(&counts, &ends, 0.99), None);
     }
 }

@@ -25,6 +25,8 @@ async fn a_stream_is_told_in_full() {
                 "\"message\":\"B-frames: 50 % of the frames, each shown ahead of up to 1",
                 "\"obs\":\"Settings > Output",
                 "\"delivery\":{\"packets\":0,",
+                "\"links\":{\"measured\":0,\"limited\":0,\"bitrate_p5\":null,\"bitrate_p50\":null}",
+                "\"layer\":0,\"subscribers\":0,",
                 "\"hls\":{\"cpu_seconds\":{\"segments\":0.0,\"aac\":0.0,\"ladder\":1.25},",
                 "\"ladder\":{\"rungs\":2,\"pictures\":0,\"waiting_pictures\":0,\"failures\":1}",
             ]),

@@ -73,6 +73,8 @@ pub struct BandwidthStatus {
     pub estimate: Option<u64>,
     /// How long the newest packets waited on the way.
     pub queueing: Duration,
+    /// A better layer would be taken if the way carried more.
+    pub is_limited: bool,
     /// From sending to feedback.
     pub round_trip: Duration,
     /// Steps to a better layer.
@@ -293,6 +295,7 @@ impl Bandwidth {
         let time = |micros: i64| Duration::from_micros(micros.max(0) as u64);
         BandwidthStatus {
             estimate: self.heard.map(|_| self.rate.current()),
+            is_limited: self.needed.is_some(),
             queueing: time(self.delays.queueing()),
             round_trip: time(self.round_trip),
             ups: self.allocation.ups,

@@ -173,6 +173,7 @@ impl Reported {
     pub(in crate::egress::whep) fn status(&self) -> BandwidthStatus {
         BandwidthStatus {
             estimate: self.estimate(),
+            is_limited: self.needed.is_some(),
             ups: self.allocation.ups,
             downs: self.allocation.downs,
             probes: self.filler.begun,
