@@ -14,19 +14,29 @@ const SCRIPTS = {
 const page = (script) => `<!doctype html><meta charset="utf-8" /><title>Another site</title>
 <link rel="icon" href="data:," /><video muted playsinline></video><script src="/${script}"></script>`;
 
-/** A page whose player plays at once; behind the `#` of its URL stand the playlist and the settings of hls.js. */
+/**
+ * A page whose player plays at once; behind the `#` of its URL stand the playlist, the settings of hls.js, and whether it
+ * goes to the live edge when it begins, as docs/hls.md advises.
+ */
 const PLAYING = `${page("hls.js")}<script>
-  const [playlist, settings] = JSON.parse(decodeURIComponent(location.hash.slice(1)));
+  const [playlist, settings, beginsLive] = JSON.parse(decodeURIComponent(location.hash.slice(1)));
   Object.assign(window, { hls: new Hls(settings), complaints: [] });
   hls.on(Hls.Events.ERROR, (_, { details, fatal }) => complaints.push(fatal ? details + ", fatal" : details));
   hls.loadSource(playlist);
   hls.attachMedia(document.querySelector("video"));
-  document.querySelector("video").play();
+  const video = document.querySelector("video");
+  if (beginsLive) {
+    const jump = () => {
+      if (hls.latency > hls.targetLatency + 0.1) video.currentTime = hls.liveSyncPosition;
+    };
+    video.addEventListener("playing", jump, { once: true });
+  }
+  video.play();
 </script>`;
 
 /** The address of a page of the site that plays this playlist with hls.js, with other settings than its own where given. */
-export function playerOf(site, playlist, settings = {}) {
-  return `${site}player#${encodeURIComponent(JSON.stringify([playlist, settings]))}`;
+export function playerOf(site, playlist, settings = {}, { beginsLive = false } = {}) {
+  return `${site}player#${encodeURIComponent(JSON.stringify([playlist, settings, beginsLive]))}`;
 }
 
 /** Starts the site for the time of the test `t`, with a player's script; gives its URL. */
