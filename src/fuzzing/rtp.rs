@@ -7,6 +7,7 @@ use super::{Step, Steps};
 use crate::egress::whep::{Outlet, Subscriber};
 use crate::ingest::{self, Ingested, Publisher};
 use crate::rtp::dependency_descriptor::Descriptor;
+use crate::rtp::red::{self, Red};
 use crate::rtp::rtcp::{ReceiverFeedback, SenderReport, read_feedback};
 use crate::rtp::{Codec, Extension, ExtensionMap, Header, MediaKind, header, keyframe};
 use crate::sdp::session::{Feedback, PublishedLayer, PublishedTrack, PublisherSpec};
@@ -61,6 +62,32 @@ pub(super) fn dependency_descriptor(data: &[u8]) {
             let chain = structure.protected_by(target);
             assert!(chain.is_none_or(|chain| chain < structure.chains));
         }
+    }
+}
+
+/// A payload of redundant audio, and what we make of its newest blocks.
+pub(super) fn red(data: &[u8]) {
+    let Some(read) = Red::read(data) else {
+        return;
+    };
+    let blocks = read.redundant().count();
+    let redundant: usize = read.redundant().map(|block| block.payload.len()).sum();
+    assert!(blocks <= red::MAX_BLOCKS && read.payload_type <= 127);
+    assert_eq!(1 + 4 * blocks + redundant + read.primary.len(), data.len());
+    if let Some(newest) = read.redundant().next() {
+        let (offset, len) = (newest.timestamp_offset, newest.payload.len());
+        let header = red::header(read.payload_type, offset, len).expect("it came in one");
+        let again = [&header[..], newest.payload, read.primary].concat();
+        let again = Red::read(&again).expect("our own");
+        assert_eq!(
+            (again.payload_type, again.primary),
+            (read.payload_type, read.primary)
+        );
+        let block = again.redundant().next().expect("our own block");
+        assert_eq!(
+            (block.timestamp_offset, block.payload),
+            (offset, newest.payload)
+        );
     }
 }
 

@@ -10,6 +10,7 @@ pub mod header;
 pub mod keyframe;
 pub(crate) mod picture;
 mod picture_size;
+pub mod red;
 pub mod rtcp;
 pub mod sequence;
 pub mod transport_feedback;
