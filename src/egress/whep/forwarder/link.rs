@@ -13,7 +13,7 @@ use crate::stream::{LayerId, Packet, Ring};
 impl Forwarder {
     /// Whether its packets can carry transport-wide numbers.
     pub(in crate::egress::whep) fn can_be_measured(&self) -> bool {
-        self.track.is_some() && self.rewriter.transport_sequence.is_some()
+        self.track.is_some() && self.rewriter.can_be_numbered()
     }
 
     /// Whether packets can be repeated in a way that tells them from what they repeat, so that they can be padding.
