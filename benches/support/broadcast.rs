@@ -142,6 +142,7 @@ pub(crate) fn publisher_spec() -> PublisherSpec {
         mid: info.id.0.to_string(),
         info,
         payload_type,
+        red_payload_type: None,
         rtx_payload_type: None,
         layers: vec![PublishedLayer {
             ssrc: Some(ssrc),
@@ -170,6 +171,7 @@ pub(crate) fn subscriber_spec() -> SubscriberSpec {
         clock_rate: info.codec.clock_rate(),
         mid: info.id.0.to_string(),
         payload_type,
+        red_payload_type: None,
         rtx_payload_type: None,
         ssrc,
         rtx_ssrc: None,

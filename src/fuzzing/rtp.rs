@@ -132,6 +132,8 @@ pub(super) fn publisher(data: &[u8]) {
 }
 
 const AUDIO: (u32, u8) = (11, 111);
+/// The same audio with redundancy.
+const RED: (u32, u8) = (11, 63);
 const VIDEO: (u32, u8) = (22, 96);
 const REPAIR: (u32, u8) = (33, 97);
 /// Another layer of the video.
@@ -175,6 +177,7 @@ impl Story {
             },
             mid: id.to_string(),
             payload_type,
+            red_payload_type: rtx.is_none().then_some(RED.1),
             rtx_payload_type: rtx.map(|(_, payload_type)| payload_type),
             layers: vec![PublishedLayer {
                 rid: rtx.map(|_| "h".to_owned()),
@@ -190,6 +193,7 @@ impl Story {
             clock_rate,
             mid: id.to_string(),
             payload_type: 100 + id,
+            red_payload_type: rtx.is_none().then_some(63),
             rtx_payload_type: rtx.map(|(_, payload_type)| payload_type),
             ssrc: 1000 + u32::from(id),
             rtx_ssrc: rtx.map(|(ssrc, _)| ssrc),
