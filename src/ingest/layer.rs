@@ -195,6 +195,7 @@ impl Layer {
         packet.received = now;
         packet.payload.clear();
         packet.payload.extend_from_slice(placed.payload);
+        packet.previous.clear();
         match &mut self.scalable {
             Some(scalable) => scalable.handle_packet(packet),
             None => packet.unit_start = false,

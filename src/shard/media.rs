@@ -73,7 +73,8 @@ impl State {
                     let flows = true;
                     let _ = self.events.send(Event::Flow { stream: key, flows });
                 }
-                for packet in std::iter::once(packet).chain(copies.into_iter().flatten()) {
+                for mut packet in std::iter::once(packet).chain(copies.into_iter().flatten()) {
+                    stream.add_previous(&mut packet);
                     if stream.push(packet) {
                         self.fresh.push(key);
                     }

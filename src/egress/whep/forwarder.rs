@@ -192,8 +192,7 @@ impl Forwarder {
         let (rewriter, mut bytes) = (&self.rewriter, 0);
         let (passed, rest) =
             catch_up.step(now, ring, &mut self.splice, clock, |packet, own, shift| {
-                rewriter.send(packet, own, shift, stamps.as_mut(), outlet);
-                bytes += packet.payload.len() as u64;
+                bytes += rewriter.send(packet, own, shift, stamps.as_mut(), outlet);
             });
         if rest {
             self.catch_up = Some(catch_up);
@@ -222,8 +221,7 @@ impl Forwarder {
     ) -> Passed {
         let (rewriter, mut bytes) = (&self.rewriter, 0);
         let send = |packet: &Packet, own, shift: &Shift| {
-            rewriter.send(packet, own, shift, stamps.as_mut(), outlet);
-            bytes += packet.payload.len() as u64;
+            bytes += rewriter.send(packet, own, shift, stamps.as_mut(), outlet);
         };
         let pacer = self.pacer.as_deref_mut().filter(|pacer| pacer.is_used());
         let passed = match (self.catch_up.as_deref(), pacer) {

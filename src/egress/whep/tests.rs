@@ -1,3 +1,4 @@
+mod redundancy;
 mod repair;
 
 use std::time::{Duration, Instant};

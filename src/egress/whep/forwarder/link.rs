@@ -80,8 +80,7 @@ impl Forwarder {
         };
         let (rewriter, splice, mut bytes) = (&self.rewriter, &mut self.splice, 0);
         let mut send = |packet: &Packet, own, shift: &Shift| {
-            rewriter.send(packet, own, shift, stamps.as_mut(), outlet);
-            bytes += packet.payload.len() as u64;
+            bytes += rewriter.send(packet, own, shift, stamps.as_mut(), outlet);
         };
         if pacer.wake(now)
             && splice.waits_for_keyframe()

@@ -5,7 +5,7 @@ use crate::egress::whep::bandwidth::Stamps;
 use crate::egress::whep::extension_block::ExtensionBlock;
 use crate::egress::whep::outlet::Outlet;
 use crate::egress::whep::retransmission::Rtx;
-use crate::rtp::{Extension, ExtensionMap, header};
+use crate::rtp::{Extension, ExtensionMap, header, red};
 use crate::sdp::SubscribedTrack;
 use crate::stream::Packet;
 
@@ -14,6 +14,8 @@ use crate::stream::Packet;
 pub(super) struct Rewriter {
     extensions: ExtensionMap,
     payload_type: u8,
+    /// The payload type of packets that carry the one before once more (RFC 2198), where the subscriber takes such.
+    red_payload_type: Option<u8>,
     ssrc: u32,
     /// The extension id of transport-wide numbers, where packets may carry them.
     transport_sequence: Option<u8>,
@@ -36,6 +38,7 @@ impl Rewriter {
                 .id(Extension::TransportSequenceNumber)
                 .filter(|_| track.feedback.transport_cc && track.rtx_ssrc.is_some()),
             payload_type: track.payload_type,
+            red_payload_type: track.red_payload_type,
             ssrc,
         }
     }
@@ -70,9 +73,12 @@ impl Rewriter {
         };
         let original = (origin.own as u16).to_be_bytes();
         let shift = origin.shifts.of(packet);
-        self.write(packet, header, &original, &shift, stamps.as_mut(), outlet)
+        let prefix = [&original[..], &[]];
+        self.write(packet, header, prefix, &shift, stamps.as_mut(), outlet)
     }
 
+    /// Sends `packet` as our number `own`, with the packet before it where the subscriber takes redundancy. Returns the
+    /// bytes of the payload.
     pub(super) fn send(
         &self,
         packet: &Packet,
@@ -80,13 +86,32 @@ impl Rewriter {
         shift: &Shift,
         stamps: Option<&mut Stamps<'_>>,
         outlet: &mut impl Outlet,
-    ) {
+    ) -> u64 {
+        let red = self.redundancy(packet);
+        let (payload_type, prefix) = match &red {
+            None => (self.payload_type, [&[][..]; 2]),
+            Some((payload_type, blocks)) => {
+                (*payload_type, [&blocks[..], packet.previous.payload()])
+            }
+        };
         let header = HeaderFields {
-            payload_type: self.payload_type,
+            payload_type,
             ssrc: self.ssrc,
             sequence: own,
         };
-        self.write(packet, header, &[], shift, stamps, outlet);
+        self.write(packet, header, prefix, shift, stamps, outlet);
+        (prefix[0].len() + prefix[1].len() + packet.payload.len()) as u64
+    }
+
+    /// The payload type and the header of the blocks, where the subscriber takes redundancy and the packet has some.
+    fn redundancy(&self, packet: &Packet) -> Option<(u8, [u8; red::HEADER_LEN])> {
+        let payload_type = self.red_payload_type?;
+        let (offset, len) = (
+            packet.previous.timestamp_offset(),
+            packet.previous.payload().len(),
+        );
+        let blocks = red::header(self.payload_type, offset, len).filter(|_| len > 0)?;
+        Some((payload_type, blocks))
     }
 
     /// Writes a packet: our header, the extensions under the subscriber's ids, `prefix`, the payload.
@@ -94,7 +119,7 @@ impl Rewriter {
         &self,
         packet: &Packet,
         header: HeaderFields,
-        prefix: &[u8],
+        prefix: [&[u8]; 2],
         shift: &Shift,
         stamps: Option<&mut Stamps<'_>>,
         outlet: &mut impl Outlet,
@@ -103,7 +128,7 @@ impl Rewriter {
         let mut extensions =
             ExtensionBlock::of(&packet.extensions, &self.extensions, shift.frame, stamped);
         let header_len = header::FIXED_LEN + extensions.len();
-        let len = header_len + prefix.len() + packet.payload.len();
+        let len = header_len + prefix[0].len() + prefix[1].len() + packet.payload.len();
         if let (Some(_), Some(stamps)) = (stamped, stamps) {
             extensions.stamp(stamps.next(len));
         }
@@ -115,8 +140,10 @@ impl Rewriter {
             buffer[4..8].copy_from_slice(&timestamp.to_be_bytes());
             buffer[8..12].copy_from_slice(&header.ssrc.to_be_bytes());
             buffer[header::FIXED_LEN..header_len].copy_from_slice(extensions.as_bytes());
-            let (head, payload) = buffer[header_len..].split_at_mut(prefix.len());
-            head.copy_from_slice(prefix);
+            let (first, payload) = buffer[header_len..].split_at_mut(prefix[0].len());
+            first.copy_from_slice(prefix[0]);
+            let (second, payload) = payload.split_at_mut(prefix[1].len());
+            second.copy_from_slice(prefix[1]);
             payload.copy_from_slice(&packet.payload);
             if let Some(counters) = &packet.picture
                 && (shift.picture, shift.base_layer) != (0, 0)

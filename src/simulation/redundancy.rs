@@ -1,0 +1,58 @@
+//! How much of the sound is heard where packets are lost, with redundancy and without.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::AUDIO;
+use super::network::Weather;
+use super::viewer::Asking;
+use super::world::World;
+
+/// As browsers do for sound: nothing is asked for again.
+const RESIGNED: Asking = Asking {
+    tries: 0,
+    ..Asking::STUBBORN
+};
+
+/// Of so many packets of sound how many each viewer missed.
+fn missed(world: &World, begin: usize) -> Vec<usize> {
+    let sent = world.publisher.sent.range((AUDIO, 0)..);
+    let sent: BTreeSet<u32> = sent.map(|((_, id), _)| *id).skip(begin).collect();
+    let missed = world.viewers.iter().map(|viewer| {
+        let packets = viewer.tracks[1].packets.values().map(|got| got.id);
+        let mut heard: BTreeSet<u32> = packets.collect();
+        heard.extend(viewer.repeats.iter().flatten());
+        sent.difference(&heard).count()
+    });
+    missed.collect()
+}
+
+#[test]
+fn a_viewer_with_redundancy_misses_only_what_is_lost_twice_in_a_row() {
+    let mut world = World::new(5, true);
+    world.add_viewer();
+    world.offers_redundancy = true;
+    world.add_viewer();
+    world
+        .viewers
+        .iter_mut()
+        .for_each(|viewer| viewer.asking = RESIGNED);
+    world.run(Duration::from_secs(2));
+    let begin = world.publisher.sent.range((AUDIO, 0)..).count();
+    let bad = Weather {
+        loss: 0.1,
+        ..Weather::FAIR
+    };
+    world.viewer_weather(bad);
+    for _ in 0..60 {
+        world.run(Duration::from_secs(1));
+    }
+    world.viewer_weather(Weather::FAIR);
+    world.run(Duration::from_secs(2));
+    let [plain, redundant] = missed(&world, begin)[..] else {
+        panic!("two viewers");
+    };
+    // Of 3000 packets a tenth, and a hundredth.
+    assert!((240..360).contains(&plain), "{plain}");
+    assert!((10..60).contains(&redundant), "{redundant}");
+}
