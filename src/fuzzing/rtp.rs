@@ -228,6 +228,7 @@ impl Story {
         self.publisher.handle_timeout(now);
         match step.kind % 8 {
             0 => self.handle_rtp(now, step.bytes),
+            1 if step.kind & 0x80 != 0 => self.handle_rtp(now, &packet(RED, step.bytes)),
             1 => self.handle_rtp(now, &packet(AUDIO, step.bytes)),
             2 => self.handle_rtp(now, &packet(VIDEO, step.bytes)),
             3 => self.handle_rtp(now, &packet(LOW, step.bytes)),
@@ -258,10 +259,30 @@ impl Story {
         if self.publisher.handle_rtp(now, bytes, &mut packet) != Ingested::Media {
             return;
         }
+        let (mut recovered, mut count) = (Packet::empty(now), 0);
+        while self.publisher.poll_recovered(now, bytes, &mut recovered) {
+            count += 1;
+            assert!(count <= ingest::MAX_RECOVERED && recovered.sequence < packet.sequence);
+            self.forward(
+                now,
+                bytes,
+                std::mem::replace(&mut recovered, Packet::empty(now)),
+            );
+        }
+        self.forward(now, bytes, packet);
+    }
+
+    fn forward(&mut self, now: Instant, bytes: &[u8], mut packet: Packet) {
         assert!(packet.payload.len() <= bytes.len());
         let (track, layer) = (packet.track, packet.layer);
+        let ring = &mut self.rings[usize::from(track.0)][usize::from(layer.0)];
+        let before = packet
+            .sequence
+            .checked_sub(1)
+            .and_then(|before| ring.get(before));
+        packet.keep_previous(before.cloned().as_deref());
         let packet = Arc::new(packet);
-        self.rings[usize::from(track.0)][usize::from(layer.0)].insert(Arc::clone(&packet), drop);
+        ring.insert(Arc::clone(&packet), drop);
         self.outlet.may_send(1);
         let clock = |_| None;
         self.viewer

@@ -2,6 +2,7 @@
 //! simulcast is one layer.
 
 mod place;
+mod redundancy;
 
 use std::time::Instant;
 

@@ -56,3 +56,36 @@ fn a_viewer_with_redundancy_misses_only_what_is_lost_twice_in_a_row() {
     assert!((240..360).contains(&plain), "{plain}");
     assert!((10..60).contains(&redundant), "{redundant}");
 }
+
+#[test]
+fn what_a_publisher_sends_twice_need_not_be_asked_for() {
+    let asked = |is_redundant: bool| {
+        let mut world = World::new(6, true);
+        world.add_viewer();
+        world.run(Duration::from_secs(2));
+        if is_redundant {
+            world.publisher.be_redundant();
+        }
+        let begin = world.publisher.sent.range((AUDIO, 0)..).count();
+        let bad = Weather {
+            loss: 0.1,
+            ..Weather::FAIR
+        };
+        world.weather(0, bad, Weather::FAIR);
+        for _ in 0..60 {
+            world.run(Duration::from_secs(1));
+        }
+        world.publisher_weather(Weather::FAIR);
+        world.run(Duration::from_secs(2));
+        let stats = world.gateway.stats();
+        let audio = stats.layers.iter().find(|layer| layer.track == AUDIO);
+        let audio = audio.unwrap();
+        assert!((240..360).contains(&audio.recovered), "{audio:?}");
+        // All but what is on its way.
+        assert!(missed(&world, begin)[0] <= 2, "{:?}", missed(&world, begin));
+        audio.nacks
+    };
+    let (plain, redundant) = (asked(false), asked(true));
+    assert!(plain >= 240, "{plain}");
+    assert!(redundant < plain / 4, "{redundant} of {plain}");
+}

@@ -17,6 +17,18 @@ impl Gateway {
             self.recycler.put(packet);
             return;
         }
+        loop {
+            let mut missing = self.recycler.take(|| Packet::empty(now));
+            let recovered = Arc::get_mut(&mut missing).unwrap();
+            if !self.publisher.poll_recovered(now, bytes, recovered) {
+                self.recycler.put(missing);
+                break;
+            }
+            self.clocks.stamp(recovered);
+            self.add_previous(recovered);
+            self.keep(now, &missing);
+            self.forward(now, &missing);
+        }
         let mut all = Vec::new();
         while self.publisher.has_copies() {
             let mut copy = self.recycler.take(|| Packet::empty(now));
