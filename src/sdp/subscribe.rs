@@ -81,7 +81,10 @@ fn accept_section<'a>(
 ) -> Result<(SubscribedTrack, MediaAnswer<'a>), Refusal> {
     let format = codec_choice::for_subscriber(&section.formats, track, local.leniency)
         .ok_or_else(|| Refusal::codec_not_received(track, &section.formats))?;
-    let answered = answer_format(section, format);
+    let answered = FormatAnswer {
+        fmtp: codec_choice::subscriber_answer_fmtp(format, track),
+        ..answer_format(section, format)
+    };
     let red = redundancy::wanted(local, &section.formats, format);
     let (extensions, ids) = extensions(section);
     let rtx_payload_type = answered.rtx_payload_type.filter(|_| red.is_none());
