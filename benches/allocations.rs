@@ -23,7 +23,7 @@ fn main() {
     let seconds = arguments::value("seconds", 4);
     let places = arguments::value("where", false);
     let mut profiler = None;
-    let figures = steady_state::measure(subscribers, seconds, || {
+    let figures = steady_state::measure(subscribers, seconds, false, || {
         let builder = dhat::Profiler::builder();
         profiler = Some(match places {
             true => builder.build(),

@@ -296,6 +296,7 @@ fn gateway_config(
             any_h264_packetization: settings.compatibility.any_h264_packetization,
             passive_setup: settings.compatibility.passive_setup,
         },
+        audio_redundancy: settings.media.audio_redundancy,
         timeouts: Timeouts {
             connect: limits.connect_timeout,
             consent: limits.consent_timeout,

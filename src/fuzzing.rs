@@ -32,6 +32,7 @@ pub const TARGETS: &[Target] = &[
     Target::new("http_bodies", crate::http::fuzzing::bodies),
     Target::new("http_headers", crate::http::fuzzing::headers),
     Target::new("publisher", rtp::publisher),
+    Target::new("red", rtp::red),
     Target::new("rtcp", rtp::rtcp),
     Target::new("rtp", rtp::rtp),
     Target::new("sdp_answer", sdp::answer),

@@ -15,12 +15,14 @@ static COUNTING: dhat::Alloc = dhat::Alloc;
 
 #[test]
 fn forwarding_allocates_nothing() {
-    let mut profiler = None;
-    let figures = support::steady_state::measure(10, 3, || {
-        profiler = Some(dhat::Profiler::builder().testing().build());
-        || dhat::HeapStats::get().total_blocks
-    });
-    assert!(figures.packets > 1000, "{figures:?}");
-    // Of one packet in a hundred it would be far more.
-    assert!(figures.allocations <= figures.reports, "{figures:?}");
+    for redundancy in [false, true] {
+        let mut profiler = None;
+        let figures = support::steady_state::measure(10, 3, redundancy, || {
+            profiler = Some(dhat::Profiler::builder().testing().build());
+            || dhat::HeapStats::get().total_blocks
+        });
+        assert!(figures.packets > 1000, "{figures:?}");
+        // Of one packet in a hundred it would be far more.
+        assert!(figures.allocations <= figures.reports, "{figures:?}");
+    }
 }

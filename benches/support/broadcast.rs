@@ -13,6 +13,7 @@ pub(crate) const AUDIO: TrackId = TrackId(0);
 pub(crate) const VIDEO: TrackId = TrackId(1);
 
 const AUDIO_TYPE: u8 = 111;
+const RED_TYPE: u8 = 63;
 pub(crate) const VIDEO_TYPE: u8 = 102;
 const AUDIO_SSRC: u32 = 0x0A0A_0A0A;
 const VIDEO_SSRC: u32 = 0x0B0B_0B0B;
@@ -142,6 +143,7 @@ pub(crate) fn publisher_spec() -> PublisherSpec {
         mid: info.id.0.to_string(),
         info,
         payload_type,
+        red_payload_type: None,
         rtx_payload_type: None,
         layers: vec![PublishedLayer {
             ssrc: Some(ssrc),
@@ -170,6 +172,7 @@ pub(crate) fn subscriber_spec() -> SubscriberSpec {
         clock_rate: info.codec.clock_rate(),
         mid: info.id.0.to_string(),
         payload_type,
+        red_payload_type: (info.codec == Codec::Opus).then_some(RED_TYPE),
         rtx_payload_type: None,
         ssrc,
         rtx_ssrc: None,

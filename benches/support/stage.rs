@@ -46,11 +46,12 @@ struct Source {
     counters: Arc<StreamCounters>,
 }
 
-/// How many packets of each track are kept for retransmission.
+/// How many packets of each track are kept for retransmission, and whether those of audio keep what the one before held.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rings {
     pub(crate) video: usize,
     pub(crate) audio: usize,
+    pub(crate) redundancy: bool,
 }
 
 impl Default for Rings {
@@ -59,6 +60,7 @@ impl Default for Rings {
         Self {
             video: 1024,
             audio: 256,
+            redundancy: false,
         }
     }
 }
@@ -79,6 +81,7 @@ impl Stage {
             shards,
             video_ring: rings.video,
             audio_ring: rings.audio,
+            audio_redundancy: rings.redundancy,
             keyframe_cache: KeyframeCache {
                 bytes: 8 * 1024 * 1024,
                 age: Duration::from_secs(12),

@@ -21,11 +21,12 @@ pub(crate) struct Figures {
     pub(crate) reports: u64,
 }
 
-/// Counts for `seconds`, which hold at least one sender report to everyone. `count` begins to count
+/// Counts for `seconds`, which hold at least one sender report to everyone, with `redundancy` of sound or without. `count` begins to count
 /// allocations and gives a way to read the count.
 pub(crate) fn measure<R: FnOnce() -> u64>(
     subscribers: usize,
     seconds: u32,
+    redundancy: bool,
     count: impl FnOnce() -> R,
 ) -> Figures {
     Thread::current().pin(cpu::OTHERS);
@@ -33,6 +34,7 @@ pub(crate) fn measure<R: FnOnce() -> u64>(
     let mut stage = Stage::start(Rings {
         video: 128,
         audio: 32,
+        redundancy,
     });
     let mut viewers = Viewers::new(subscribers);
     for socket in viewers.sockets.iter() {

@@ -60,6 +60,7 @@ pub(super) fn media(raw: raw::Media, http: SocketAddr, host: &Host) -> Result<Me
                 RETRANSMISSION_PACKETS,
             )?,
         },
+        audio_redundancy: flag("media.audio_redundancy", raw.audio_redundancy, false)?,
         bandwidth: bandwidth::bandwidth(raw.bandwidth)?,
         reorder_tolerance: time(
             "media.reorder_tolerance",

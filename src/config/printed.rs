@@ -60,6 +60,7 @@ impl From<&Settings> for Raw {
                     video: number(media.retransmission_packets.video),
                     audio: number(media.retransmission_packets.audio),
                 },
+                audio_redundancy: Some(media.audio_redundancy.into()),
                 reorder_tolerance: time(media.reorder_tolerance),
                 loss_timeout: time(media.loss_timeout),
                 keyframe_cache_bytes: number(media.keyframe_cache_bytes),

@@ -4,7 +4,7 @@ use super::Steps;
 use crate::egress::hls::av1::{Depayloader, SequenceHeader};
 use crate::egress::hls::fmp4::init_segment;
 use crate::egress::hls::format::Format;
-use crate::egress::hls::opus;
+use crate::rtp::opus;
 
 /// Payloads of AV1 in their order, with losses.
 pub(super) fn av1(data: &[u8]) {

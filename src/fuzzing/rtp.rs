@@ -7,6 +7,7 @@ use super::{Step, Steps};
 use crate::egress::whep::{Outlet, Subscriber};
 use crate::ingest::{self, Ingested, Publisher};
 use crate::rtp::dependency_descriptor::Descriptor;
+use crate::rtp::red::{self, Red};
 use crate::rtp::rtcp::{ReceiverFeedback, SenderReport, read_feedback};
 use crate::rtp::{Codec, Extension, ExtensionMap, Header, MediaKind, header, keyframe};
 use crate::sdp::session::{Feedback, PublishedLayer, PublishedTrack, PublisherSpec};
@@ -64,6 +65,32 @@ pub(super) fn dependency_descriptor(data: &[u8]) {
     }
 }
 
+/// A payload of redundant audio, and what we make of its newest blocks.
+pub(super) fn red(data: &[u8]) {
+    let Some(read) = Red::read(data) else {
+        return;
+    };
+    let blocks = read.redundant().count();
+    let redundant: usize = read.redundant().map(|block| block.payload.len()).sum();
+    assert!(blocks <= red::MAX_BLOCKS && read.payload_type <= 127);
+    assert_eq!(1 + 4 * blocks + redundant + read.primary.len(), data.len());
+    if let Some(newest) = read.redundant().next() {
+        let (offset, len) = (newest.timestamp_offset, newest.payload.len());
+        let header = red::header(read.payload_type, offset, len).expect("it came in one");
+        let again = [&header[..], newest.payload, read.primary].concat();
+        let again = Red::read(&again).expect("our own");
+        assert_eq!(
+            (again.payload_type, again.primary),
+            (read.payload_type, read.primary)
+        );
+        let block = again.redundant().next().expect("our own block");
+        assert_eq!(
+            (block.timestamp_offset, block.payload),
+            (offset, newest.payload)
+        );
+    }
+}
+
 /// A compound packet of a viewer, and our own reports.
 pub(super) fn rtcp(data: &[u8]) {
     let mut found = 0;
@@ -105,6 +132,8 @@ pub(super) fn publisher(data: &[u8]) {
 }
 
 const AUDIO: (u32, u8) = (11, 111);
+/// The same audio with redundancy.
+const RED: (u32, u8) = (11, 63);
 const VIDEO: (u32, u8) = (22, 96);
 const REPAIR: (u32, u8) = (33, 97);
 /// Another layer of the video.
@@ -148,6 +177,7 @@ impl Story {
             },
             mid: id.to_string(),
             payload_type,
+            red_payload_type: rtx.is_none().then_some(RED.1),
             rtx_payload_type: rtx.map(|(_, payload_type)| payload_type),
             layers: vec![PublishedLayer {
                 rid: rtx.map(|_| "h".to_owned()),
@@ -163,6 +193,7 @@ impl Story {
             clock_rate,
             mid: id.to_string(),
             payload_type: 100 + id,
+            red_payload_type: rtx.is_none().then_some(63),
             rtx_payload_type: rtx.map(|(_, payload_type)| payload_type),
             ssrc: 1000 + u32::from(id),
             rtx_ssrc: rtx.map(|(ssrc, _)| ssrc),
@@ -197,6 +228,7 @@ impl Story {
         self.publisher.handle_timeout(now);
         match step.kind % 8 {
             0 => self.handle_rtp(now, step.bytes),
+            1 if step.kind & 0x80 != 0 => self.handle_rtp(now, &packet(RED, step.bytes)),
             1 => self.handle_rtp(now, &packet(AUDIO, step.bytes)),
             2 => self.handle_rtp(now, &packet(VIDEO, step.bytes)),
             3 => self.handle_rtp(now, &packet(LOW, step.bytes)),
@@ -227,10 +259,30 @@ impl Story {
         if self.publisher.handle_rtp(now, bytes, &mut packet) != Ingested::Media {
             return;
         }
+        let (mut recovered, mut count) = (Packet::empty(now), 0);
+        while self.publisher.poll_recovered(now, bytes, &mut recovered) {
+            count += 1;
+            assert!(count <= ingest::MAX_RECOVERED && recovered.sequence < packet.sequence);
+            self.forward(
+                now,
+                bytes,
+                std::mem::replace(&mut recovered, Packet::empty(now)),
+            );
+        }
+        self.forward(now, bytes, packet);
+    }
+
+    fn forward(&mut self, now: Instant, bytes: &[u8], mut packet: Packet) {
         assert!(packet.payload.len() <= bytes.len());
         let (track, layer) = (packet.track, packet.layer);
+        let ring = &mut self.rings[usize::from(track.0)][usize::from(layer.0)];
+        let before = packet
+            .sequence
+            .checked_sub(1)
+            .and_then(|before| ring.get(before));
+        packet.keep_previous(before.cloned().as_deref());
         let packet = Arc::new(packet);
-        self.rings[usize::from(track.0)][usize::from(layer.0)].insert(Arc::clone(&packet), drop);
+        ring.insert(Arc::clone(&packet), drop);
         self.outlet.may_send(1);
         let clock = |_| None;
         self.viewer

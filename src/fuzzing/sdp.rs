@@ -63,6 +63,7 @@ fn local() -> Local<'static> {
         session_id: 4_242_424_242,
         stream: &STREAM,
         leniency: Leniency::default(),
+        audio_redundancy: true,
     }
 }
 
@@ -182,6 +183,8 @@ fn check_spec(spec: &SubscriberSpec) {
     for (index, track) in spec.tracks.iter().enumerate() {
         assert_eq!(track.rtx_payload_type.is_some(), track.rtx_ssrc.is_some());
         assert_ne!(track.rtx_payload_type, Some(track.payload_type));
+        assert_ne!(track.red_payload_type, Some(track.payload_type));
+        assert!(track.red_payload_type.is_none() || track.rtx_payload_type.is_none());
         assert_ne!(track.rtx_ssrc, Some(track.ssrc));
         for other in &spec.tracks[..index] {
             assert!(other.ssrc != track.ssrc && other.track != track.track);

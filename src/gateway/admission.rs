@@ -98,6 +98,7 @@ impl Task {
             session_id: rand::random(),
             stream,
             leniency: self.config.leniency,
+            audio_redundancy: self.config.audio_redundancy,
         }
     }
 

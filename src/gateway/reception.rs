@@ -121,6 +121,7 @@ mod tests {
             clock_rate: track.codec.clock_rate(),
             mid: ssrc.to_string(),
             payload_type: 100 + ssrc as u8,
+            red_payload_type: None,
             rtx_payload_type: None,
             ssrc,
             rtx_ssrc: None,

@@ -43,6 +43,8 @@ pub struct Config {
     pub codecs: CodecPolicy,
     /// Which rules of offers clients may bend.
     pub leniency: Leniency,
+    /// Whether Opus comes and goes with redundancy where clients offer it.
+    pub audio_redundancy: bool,
     /// How long connecting and silence may last.
     pub timeouts: transport::Timeouts,
     /// Our certificate's.

@@ -2,6 +2,7 @@
 //! simulcast is one layer.
 
 mod place;
+mod redundancy;
 
 use std::time::Instant;
 
@@ -28,6 +29,7 @@ pub(super) struct Layer {
     id: LayerId,
     codec: Codec,
     payload_type: u8,
+    red_payload_type: Option<u8>,
     rtx_payload_type: Option<u8>,
     feedback: Feedback,
     pub(super) extensions: ExtensionMap,
@@ -70,6 +72,7 @@ impl Layer {
             id,
             codec: track.info.codec,
             payload_type: track.payload_type,
+            red_payload_type: track.red_payload_type,
             rtx_payload_type: track.rtx_payload_type,
             feedback: track.feedback,
             extensions: track.extensions,
@@ -193,6 +196,7 @@ impl Layer {
         packet.received = now;
         packet.payload.clear();
         packet.payload.extend_from_slice(placed.payload);
+        packet.previous.clear();
         match &mut self.scalable {
             Some(scalable) => scalable.handle_packet(packet),
             None => packet.unit_start = false,

@@ -18,6 +18,7 @@ mod layer;
 mod nack;
 mod outbox;
 mod playout_delay;
+mod redundancy;
 mod reports;
 mod scalable;
 mod source;
@@ -35,6 +36,7 @@ use crate::stream::{LayerId, Packet, TrackId};
 
 pub use event::{Event, Ingested, Reason};
 pub use flow::Flow;
+pub use redundancy::MAX_RECOVERED;
 pub use stats::{LayerStats, Stats};
 pub use verdict::{Defect, Finding, LayerFigures};
 
@@ -43,6 +45,7 @@ use layer::Layer;
 use nack::RoundTrip;
 use outbox::Outbox;
 use playout_delay::Delays;
+use redundancy::Redundancy;
 use reports::Report;
 use scalable::Scalable;
 use source::Sources;
@@ -76,6 +79,8 @@ pub struct Publisher {
     events: VecDeque<Event>,
     /// The index of the layer that copies are fetched of.
     copied: usize,
+    /// What the newest packet brought once more.
+    redundancy: Option<Redundancy>,
     /// Since when every source has said goodbye. One that changes its SSRC says it for the old one
     /// (RFC 3550, section 8.2), and a paused one too: only silence after it is the end.
     ended: Option<Instant>,
@@ -146,6 +151,7 @@ impl Publisher {
             outbox: Outbox::new(local_ssrc),
             events: VecDeque::new(),
             copied: 0,
+            redundancy: None,
             ended: None,
             malformed: 0,
             unknown: 0,
@@ -176,6 +182,7 @@ impl Publisher {
                 return Ingested::Nothing(reason);
             }
         };
+        self.redundancy = None;
         let layer = &mut self.layers[source.layer];
         packet.extensions.clear();
         for (id, value) in header.extensions(bytes) {
@@ -201,6 +208,7 @@ impl Publisher {
             layer.handle_rtp(now, source, &header, payload, &mut self.round_trip, packet);
         if ingested == Ingested::Media {
             self.judge.handle_media(now);
+            self.redundancy = Redundancy::of(source.layer, layer, &header);
             if let Some(delays) = self
                 .delays
                 .as_mut()

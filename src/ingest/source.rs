@@ -92,7 +92,9 @@ impl Sources {
     fn identify(&self, header: &Header, packet: &[u8]) -> Result<(usize, Carries), Reason> {
         let names = Names { header, packet };
         let carries = |track: &PublishedTrack| match header.payload_type {
-            kind if kind == track.payload_type => Some(Carries::Media),
+            kind if kind == track.payload_type || Some(kind) == track.red_payload_type => {
+                Some(Carries::Media)
+            }
             kind if Some(kind) == track.rtx_payload_type => Some(Carries::Repair),
             _ => None,
         };

@@ -32,7 +32,7 @@ pub struct LayerStats {
     pub bytes: u64,
     /// Packets that were missing and given up.
     pub lost: u64,
-    /// Packets that a retransmission brought back.
+    /// Packets that a retransmission brought back, or the redundancy of another packet.
     pub recovered: u64,
     /// Packets that came more than once.
     pub duplicates: u64,

@@ -15,6 +15,7 @@ use crate::sdp::session::{Feedback, PublishedLayer, PublishedTrack};
 use crate::stream::TrackInfo;
 
 mod layers;
+mod redundancy;
 mod verdict;
 
 const AUDIO: TrackId = TrackId(0);
@@ -54,6 +55,7 @@ fn spec() -> PublisherSpec {
         },
         mid: mid.to_owned(),
         payload_type,
+        red_payload_type: None,
         rtx_payload_type,
         layers: vec![PublishedLayer::default()],
         extensions,

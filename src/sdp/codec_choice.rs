@@ -70,8 +70,9 @@ pub(super) fn for_subscriber<'a>(
 pub(super) fn publisher_answer_fmtp(format: &PayloadFormat) -> String {
     let mut kept = format.codec.map_or(&[][..], variant_parameters).to_vec();
     if format.codec == Some(Codec::Opus) {
-        // Nothing is sent in silence, if that is what it would like.
-        kept.push("usedtx");
+        // Of one who only sends, what it would like to receive can only be meant for the answer: that nothing is sent
+        // in silence, or how much. What it can play at most is something else: Firefox always says that.
+        kept.extend(["cbr", "maxaveragebitrate", "usedtx"]);
     }
     let mut answer = keep(&format.fmtp, &kept);
     // Who says only that stereo will come gets the wish for it (RFC 7587, section 6.1).
@@ -82,12 +83,30 @@ pub(super) fn publisher_answer_fmtp(format: &PayloadFormat) -> String {
     answer.join(";")
 }
 
+/// The parameters that an answer to a subscriber has: its own words, as clients look for their own profile in it. What
+/// an Opus sender says of itself is said of the publisher.
+pub(super) fn subscriber_answer_fmtp(format: &PayloadFormat, track: &TrackInfo) -> String {
+    if format.codec != Some(Codec::Opus) {
+        return format.fmtp.clone();
+    }
+    let is_senders = |name: &str| SENDERS.iter().any(|own| own.eq_ignore_ascii_case(name));
+    let words = parameters(&format.fmtp).filter(|(name, _)| !is_senders(name));
+    let mut answer: Vec<_> = words
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    answer.extend(keep(&track.fmtp, &SENDERS));
+    answer.join(";")
+}
+
+/// What a sender of Opus says of what it sends (RFC 7587, section 6.1).
+const SENDERS: [&str; 2] = ["sprop-maxcapturerate", "sprop-stereo"];
+
 /// The parameters of a track for an offer of ours: those that name the variant of the codec. The
 /// publisher's parameter sets are left out, since they come in the stream.
 pub(super) fn offer_fmtp(track: &TrackInfo) -> String {
     let mut kept = variant_parameters(track.codec).to_vec();
     if track.codec == Codec::Opus {
-        kept.push("sprop-stereo");
+        kept.extend(SENDERS);
     }
     keep(&track.fmtp, &kept).join(";")
 }
@@ -327,7 +346,14 @@ mod tests {
                 Codec::Opus,
                 "minptime=10;maxaveragebitrate=96000;stereo=1;sprop-stereo=1"
             ),
-            "minptime=10;stereo=1"
+            "minptime=10;maxaveragebitrate=96000;stereo=1"
+        );
+        assert_eq!(
+            answer(
+                Codec::Opus,
+                "maxplaybackrate=16000;cbr=1;sprop-maxcapturerate=16000"
+            ),
+            "cbr=1"
         );
         assert_eq!(answer(Codec::Opus, "sprop-stereo=1"), "stereo=1");
         assert_eq!(
@@ -339,5 +365,31 @@ mod tests {
             "minptime=10;useinbandfec=1;usedtx=1"
         );
         assert_eq!(answer(Codec::Vp8, "max-fs=12288;max-fr=60"), "");
+    }
+
+    #[test]
+    fn an_answer_to_a_viewer_tells_what_the_publisher_sends() {
+        let answer = |codec, offered: &str, published: &str| {
+            let mut format = PayloadFormat::new(96);
+            format.codec = Some(codec);
+            format.fmtp = offered.to_owned();
+            let track = TrackInfo {
+                codec,
+                ..h264(published)
+            };
+            subscriber_answer_fmtp(&format, &track)
+        };
+        let offered = "minptime=10;useinbandfec=1;stereo=1;maxplaybackrate=16000";
+        assert_eq!(answer(Codec::Opus, offered, "stereo=1;usedtx=1"), offered);
+        assert_eq!(
+            answer(Codec::Opus, "stereo=1; Sprop-Stereo=0", "sprop-stereo=1"),
+            "stereo=1;sprop-stereo=1"
+        );
+        assert_eq!(answer(Codec::Opus, "sprop-stereo=1", ""), "");
+        assert_eq!(
+            answer(Codec::Opus, "", "sprop-maxcapturerate=16000"),
+            "sprop-maxcapturerate=16000"
+        );
+        assert_eq!(answer(Codec::H264, "a=1; b", "c=2"), "a=1; b");
     }
 }

@@ -236,6 +236,7 @@ impl OfferedTrack {
             clock_rate: self.format.clock_rate,
             mid: self.mid.clone(),
             payload_type: format.payload_type,
+            red_payload_type: None,
             rtx_payload_type,
             ssrc: self.ssrc,
             rtx_ssrc: self.rtx_ssrc.filter(|_| rtx_payload_type.is_some()),

@@ -11,7 +11,7 @@
 //! | `offer`, `player_answer` | the two kinds of it |
 //! | `publish`, `subscribe`, `waiting` | what comes of an offer: an answer with a spec, or a refusal |
 //! | `counter_offer` | our own offer to a player, and what comes of the answer |
-//! | `codec_choice`, `profile`, `leniency` | which payload type is used |
+//! | `codec_choice`, `profile`, `redundancy`, `leniency` | which payload types are used |
 //! | `answer`, `writer` | what our answers have in common; their text |
 //! | `fragment`, `candidate` | trickle and ICE restarts |
 //! | `session` | what both sides agreed on, for the media path |
@@ -32,6 +32,7 @@ mod payload_format;
 mod player_answer;
 mod profile;
 mod publish;
+mod redundancy;
 mod refusal;
 pub mod session;
 mod simulcast;

@@ -58,11 +58,13 @@ impl PayloadFormat {
     /// Settles the codec, once all lines are read.
     pub(super) fn identify(&mut self, kind: MediaKind) {
         self.codec = Codec::from_name(&self.name).filter(|codec| {
-            // 64 to 95 can't be told from RTCP packets (RFC 5761, section 4).
-            codec.kind() == kind
-                && codec.clock_rate() == self.clock_rate
-                && !(64..=95).contains(&self.payload_type)
+            codec.kind() == kind && codec.clock_rate() == self.clock_rate && self.can_be_muxed()
         });
+    }
+
+    /// Whether packets can be told from RTCP: those of 64 to 95 can't (RFC 5761, section 4).
+    pub(super) fn can_be_muxed(&self) -> bool {
+        !(64..=95).contains(&self.payload_type)
     }
 
     /// The value of a format parameter; names are compared without case.

@@ -8,6 +8,7 @@ use super::answer::{self, Accepted, Local, SectionAnswer};
 use super::codec_choice::{self, CodecPolicy};
 use super::media_section::{Direction, ExtensionOffer, MediaSection};
 use super::offer::Offer;
+use super::redundancy;
 use super::refusal::{CodecList, Refusal};
 use super::session::{Feedback, PublishedLayer, PublishedTrack, PublisherSpec};
 use super::simulcast::{self, RidOffer};
@@ -47,7 +48,8 @@ pub fn accept_publisher(
             return Err(Refusal::TwoOfAKind(kind));
         }
         // One track of each kind, so the number fits.
-        let (track, answer) = accept_section(section, kind, TrackId(tracks.len() as u8), policy)?;
+        let id = TrackId(tracks.len() as u8);
+        let (track, answer) = accept_section(section, kind, id, local, policy)?;
         tracks.push(track);
         sections.push(SectionAnswer::Media(answer));
     }
@@ -67,6 +69,7 @@ fn accept_section<'a>(
     section: &'a MediaSection,
     kind: MediaKind,
     id: TrackId,
+    local: &Local<'_>,
     policy: &CodecPolicy,
 ) -> Result<(PublishedTrack, MediaAnswer<'a>), Refusal> {
     let (format, codec) =
@@ -86,7 +89,11 @@ fn accept_section<'a>(
         remb: false,
         ..format.feedback
     };
-    let rtx_payload_type = section.rtx_of(format.payload_type);
+    let red = redundancy::wanted(local, &section.formats, format);
+    // What a retransmission holds could not be told apart.
+    let rtx_payload_type = section
+        .rtx_of(format.payload_type)
+        .filter(|_| red.is_none());
     let rids = offered_layers(section, format.payload_type);
     let (extensions, ids) = answer::extensions(section, |offer| {
         let is_wanted = match offer.extension {
@@ -111,19 +118,32 @@ fn accept_section<'a>(
         },
         mid: section.mid.clone(),
         payload_type: format.payload_type,
+        red_payload_type: red.map(|red| red.payload_type),
         rtx_payload_type,
         layers,
         extensions: ids,
         feedback,
     };
+    // The first is what the publisher sends.
+    let red = red.map(|red| FormatAnswer {
+        format: red,
+        fmtp: red.fmtp.clone(),
+        rtx_payload_type: None,
+        feedback: Feedback {
+            transport_cc: transport_cc && red.feedback.transport_cc,
+            remb: false,
+            ..red.feedback
+        },
+    });
+    let plain = FormatAnswer {
+        format,
+        fmtp: codec_choice::publisher_answer_fmtp(format),
+        rtx_payload_type,
+        feedback,
+    };
     let answer = MediaAnswer {
         direction: Direction::RecvOnly,
-        formats: vec![FormatAnswer {
-            format,
-            fmtp: codec_choice::publisher_answer_fmtp(format),
-            rtx_payload_type,
-            feedback,
-        }],
+        formats: red.into_iter().chain([plain]).collect(),
         extensions,
         layers: rids,
         ssrcs: None,

@@ -75,6 +75,8 @@ pub struct PublishedTrack {
     pub mid: String,
     /// The payload type that media comes with.
     pub payload_type: u8,
+    /// The payload type that it comes with in blocks of redundant audio (RFC 2198), when negotiated.
+    pub red_payload_type: Option<u8>,
     /// The payload type of retransmissions (RFC 4588), when negotiated.
     pub rtx_payload_type: Option<u8>,
     /// What is sent at the same time, in the order of the offer; [`LayerId`](crate::stream::LayerId)
@@ -118,6 +120,9 @@ pub struct SubscribedTrack {
     pub mid: String,
     /// The subscriber's payload type for media.
     pub payload_type: u8,
+    /// The subscriber's payload type for media in blocks of redundant audio (RFC 2198), when negotiated. Packets are
+    /// not retransmitted over RTX then.
+    pub red_payload_type: Option<u8>,
     /// The subscriber's payload type for retransmissions, when negotiated.
     pub rtx_payload_type: Option<u8>,
     /// The SSRC that we send media with.

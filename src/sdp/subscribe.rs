@@ -9,10 +9,10 @@
 
 use super::answer::{self, Accepted, Local, SectionAnswer};
 use super::codec_choice;
-use super::leniency::Leniency;
 use super::media_section::{Direction, ExtensionOffer, MediaSection};
 use super::offer::Offer;
 use super::payload_format::PayloadFormat;
+use super::redundancy;
 use super::refusal::{MediaKinds, Refusal};
 use super::session::{Feedback, SubscribedTrack, SubscriberSpec};
 use super::writer::{FormatAnswer, MediaAnswer};
@@ -50,7 +50,7 @@ pub fn accept_subscriber(
             sections.push(SectionAnswer::Inactive);
             continue;
         };
-        let (track, answer) = accept_section(section, track, local.leniency, next_ssrc)?;
+        let (track, answer) = accept_section(section, track, local, next_ssrc)?;
         subscribed.push(track);
         sections.push(SectionAnswer::Media(answer));
     }
@@ -76,14 +76,18 @@ fn asks(section: &MediaSection) -> bool {
 fn accept_section<'a>(
     section: &'a MediaSection,
     track: &TrackInfo,
-    leniency: Leniency,
+    local: &Local<'_>,
     next_ssrc: &mut dyn FnMut() -> u32,
 ) -> Result<(SubscribedTrack, MediaAnswer<'a>), Refusal> {
-    let format = codec_choice::for_subscriber(&section.formats, track, leniency)
+    let format = codec_choice::for_subscriber(&section.formats, track, local.leniency)
         .ok_or_else(|| Refusal::codec_not_received(track, &section.formats))?;
-    let answered = answer_format(section, format);
+    let answered = FormatAnswer {
+        fmtp: codec_choice::subscriber_answer_fmtp(format, track),
+        ..answer_format(section, format)
+    };
+    let red = redundancy::wanted(local, &section.formats, format);
     let (extensions, ids) = extensions(section);
-    let (rtx_payload_type, feedback) = (answered.rtx_payload_type, answered.feedback);
+    let rtx_payload_type = answered.rtx_payload_type.filter(|_| red.is_none());
     let ssrc = next_ssrc();
     let rtx_ssrc = rtx_payload_type.map(|_| next_ssrc());
     let subscribed = SubscribedTrack {
@@ -92,15 +96,16 @@ fn accept_section<'a>(
         clock_rate: format.clock_rate,
         mid: section.mid.clone(),
         payload_type: format.payload_type,
+        red_payload_type: red.map(|red| red.payload_type),
         rtx_payload_type,
         ssrc,
         rtx_ssrc,
         extensions: ids,
-        feedback,
+        feedback: answered.feedback,
     };
     let answer = MediaAnswer {
         direction: Direction::SendOnly,
-        formats: vec![answered],
+        formats: with_red(section, answered, red).collect(),
         extensions,
         layers: Vec::new(),
         ssrcs: Some((ssrc, rtx_ssrc)),
@@ -126,6 +131,24 @@ pub(super) fn answer_format<'a>(
             ..format.feedback
         },
     }
+}
+
+/// A payload type, and in front of it the one that carries the same with redundancy, where there is one: then there are
+/// no retransmissions with a payload type of their own, as they would need one for each of the two.
+pub(super) fn with_red<'a>(
+    section: &'a MediaSection,
+    answered: FormatAnswer<'a>,
+    red: Option<&'a PayloadFormat>,
+) -> impl Iterator<Item = FormatAnswer<'a>> {
+    let has_red = red.is_some();
+    let red = red.map(|red| answer_format(section, red));
+    red.into_iter().chain([answered]).map(move |answered| {
+        let rtx_payload_type = answered.rtx_payload_type.filter(|_| !has_red);
+        FormatAnswer {
+            rtx_payload_type,
+            ..answered
+        }
+    })
 }
 
 /// The extensions that are answered, and their ids.

@@ -10,6 +10,7 @@ use crate::rtp::{Codec, Extension, MediaKind};
 use crate::stream::{StreamName, TrackId, TrackInfo};
 
 mod counter_offer;
+mod redundancy;
 mod waiting;
 
 static ICE: LazyLock<IceCredentials> = LazyLock::new(|| IceCredentials {
@@ -31,6 +32,7 @@ fn local() -> Local<'static> {
         session_id: 4_242_424_242,
         stream: &STREAM,
         leniency: Leniency::default(),
+        audio_redundancy: false,
     }
 }
 

@@ -10,6 +10,7 @@ use super::leniency::Leniency;
 use super::media_section::{Direction, MediaSection};
 use super::offer::Offer;
 use super::payload_format::PayloadFormat;
+use super::redundancy;
 use super::refusal::{CodecList, MediaKinds, Refusal};
 use super::session::{SubscribedTrack, SubscriberSpec};
 use super::subscribe;
@@ -30,6 +31,7 @@ pub struct WaitingSpec {
 struct WaitingLine {
     kind: MediaKind,
     mid: String,
+    /// With redundant audio in front of Opus, where that was agreed on.
     formats: Vec<PayloadFormat>,
     /// For each of the formats, the payload type of its retransmissions.
     rtx_payload_types: Vec<Option<u8>>,
@@ -64,7 +66,7 @@ pub fn accept_waiting(
             sections.push(SectionAnswer::Inactive);
             continue;
         }
-        let (line, answer) = accept_section(section, kind, policy, next_ssrc)?;
+        let (line, answer) = accept_section(section, kind, local, policy, next_ssrc)?;
         lines.push(line);
         sections.push(SectionAnswer::Media(answer));
     }
@@ -86,6 +88,7 @@ pub fn accept_waiting(
 fn accept_section<'a>(
     section: &'a MediaSection,
     kind: MediaKind,
+    local: &Local<'_>,
     policy: &CodecPolicy,
     next_ssrc: &mut dyn FnMut() -> u32,
 ) -> Result<(WaitingLine, MediaAnswer<'a>), Refusal> {
@@ -98,7 +101,10 @@ fn accept_section<'a>(
         .formats
         .iter()
         .filter(may_come)
-        .map(|format| subscribe::answer_format(section, format))
+        .flat_map(|format| {
+            let red = redundancy::wanted(local, &section.formats, format);
+            subscribe::with_red(section, subscribe::answer_format(section, format), red)
+        })
         .collect();
     if formats.is_empty() {
         return Err(Refusal::NoCommonCodec {
@@ -171,6 +177,7 @@ impl WaitingLine {
             clock_rate: format.clock_rate,
             mid: self.mid.clone(),
             payload_type: format.payload_type,
+            red_payload_type: redundancy::red_of(&self.formats, format).map(|red| red.payload_type),
             rtx_payload_type,
             ssrc: self.ssrc,
             rtx_ssrc: self.rtx_ssrc.filter(|_| rtx_payload_type.is_some()),

@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::hls_tap::HlsTap;
 use super::{Config, ShardId, StreamCounters};
 use crate::egress::{SenderClock, StreamClocks};
-use crate::rtp::MediaKind;
+use crate::rtp::{Codec, MediaKind};
 use crate::sdp::PublisherSpec;
 use crate::stream::{
     KeyframeCache, LayerId, LayersByTrack, Packet, RankedLayer, Recycler, Ring, TrackId, TrackInfo,
@@ -29,6 +29,10 @@ pub(super) struct LocalStream {
     pub(super) is_timed: bool,
     /// There are packets that have not been sent on yet.
     is_fresh: bool,
+    /// Packets of some track keep what the one before held.
+    keeps_previous: bool,
+    /// Buffers for that. Packets of all tracks are filled again and again, but only some need one.
+    spares: Vec<Vec<u8>>,
 }
 
 /// Where a stream's packets come from on this shard.
@@ -72,6 +76,8 @@ pub(super) struct LocalTrack {
     pub(super) is_layered: bool,
     /// The layers of a track with simulcast, the best first.
     pub(super) ranked: Arc<[RankedLayer]>,
+    /// Its packets keep what the one before held.
+    keeps_previous: bool,
     /// Packets that each ring holds.
     ring: usize,
     cache: KeyframeCache,
@@ -133,12 +139,16 @@ impl LocalStream {
                 layers: vec![LocalLayer::new(ring, cache)],
                 is_layered: false,
                 ranked: Arc::new([]),
+                keeps_previous: config.audio_redundancy && track.codec == Codec::Opus,
                 ring,
                 cache,
             }
         };
+        let tracks: Vec<_> = tracks.iter().map(track).collect();
         Self {
-            tracks: tracks.iter().map(track).collect(),
+            keeps_previous: tracks.iter().any(|track| track.keeps_previous),
+            spares: Vec::new(),
+            tracks,
             subscribers: Vec::new(),
             sessions: 0,
             source,
@@ -220,6 +230,28 @@ impl LocalStream {
         layer.fresh.push(Arc::clone(&packet));
         self.keep(packet);
         !std::mem::replace(&mut self.is_fresh, true)
+    }
+
+    /// Gives a packet that is new what the one before held, where that may be of use: see [`Packet::keep_previous`].
+    pub(super) fn add_previous(&mut self, packet: &mut Arc<Packet>) {
+        if !self.keeps_previous {
+            return;
+        }
+        // Nobody else has it yet.
+        let Some(packet) = Arc::get_mut(packet) else {
+            return;
+        };
+        let track = self.tracks.get(usize::from(packet.track.0));
+        let Some(track) = track.filter(|track| track.keeps_previous) else {
+            self.spares.extend(packet.previous.take_buffer());
+            return;
+        };
+        let before = track
+            .layer(packet.layer)
+            .zip(packet.sequence.checked_sub(1))
+            .and_then(|(layer, before)| layer.ring.get(before));
+        packet.previous.ensure_buffer(|| self.spares.pop());
+        packet.keep_previous(before.map(Arc::as_ref));
     }
 
     /// Keeps a packet for those who come later or lose it.

@@ -46,6 +46,26 @@ impl State {
         };
         match publisher.handle_rtp(now, bytes, filling) {
             Ingested::Media => {
+                let mut recovered = [const { None }; ingest::MAX_RECOVERED];
+                if publisher.has_redundancy() {
+                    for slot in &mut recovered {
+                        let mut missing = recycler.take(|| {
+                            counters.packets_allocated.add(1);
+                            empty_packet(now)
+                        });
+                        let is_there = Arc::get_mut(&mut missing).is_some_and(|missing| {
+                            publisher.poll_recovered(now, bytes, missing) && {
+                                clocks.stamp(missing);
+                                true
+                            }
+                        });
+                        if !is_there {
+                            recycler.put(missing);
+                            break;
+                        }
+                        *slot = Some(missing);
+                    }
+                }
                 let mut copies = [const { None }; LayerId::MAX_LAYERS - 1];
                 if publisher.has_copies() {
                     for slot in &mut copies {
@@ -73,7 +93,10 @@ impl State {
                     let flows = true;
                     let _ = self.events.send(Event::Flow { stream: key, flows });
                 }
-                for packet in std::iter::once(packet).chain(copies.into_iter().flatten()) {
+                let recovered = recovered.into_iter().flatten();
+                let copies = copies.into_iter().flatten();
+                for mut packet in recovered.chain([packet]).chain(copies) {
+                    stream.add_previous(&mut packet);
                     if stream.push(packet) {
                         self.fresh.push(key);
                     }

@@ -170,6 +170,8 @@ pub struct Config {
     pub video_ring: usize,
     /// How many packets of an audio track are kept for retransmission.
     pub audio_ring: usize,
+    /// Whether packets of Opus keep what the one before held, for viewers who take redundancy (RFC 2198).
+    pub audio_redundancy: bool,
     /// What is kept of each video layer since its last keyframe, for viewers that come.
     pub keyframe_cache: KeyframeCache,
     /// How fast those viewers get it, in bit/s; never less than three times as fast as it was made.

@@ -1,8 +1,8 @@
 //! What the peers' offers and the gateway's answers would have agreed on.
 
 use super::{
-    AUDIO, AUDIO_PAYLOAD_TYPE, CAPTURE_EXTENSION, REPAIRED_RID_EXTENSION, RID_EXTENSION, RIDS,
-    RTX_PAYLOAD_TYPE, TRANSPORT_EXTENSION, VIDEO, VIDEO_PAYLOAD_TYPE,
+    AUDIO, AUDIO_PAYLOAD_TYPE, CAPTURE_EXTENSION, RED_PAYLOAD_TYPE, REPAIRED_RID_EXTENSION,
+    RID_EXTENSION, RIDS, RTX_PAYLOAD_TYPE, TRANSPORT_EXTENSION, VIDEO, VIDEO_PAYLOAD_TYPE,
 };
 use crate::rtp::{Codec, Extension, ExtensionMap};
 use crate::sdp::{
@@ -29,8 +29,8 @@ pub(super) fn publisher(rtx: bool, layers: usize) -> PublisherSpec {
 }
 
 /// A viewer, with the SSRCs of video, its retransmissions and audio, who takes transport-wide numbers or
-/// does not.
-pub(super) fn subscriber(ssrcs: [u32; 3], rtx: bool, numbers: bool) -> SubscriberSpec {
+/// does not, and redundancy or does not.
+pub(super) fn subscriber(ssrcs: [u32; 3], rtx: bool, numbers: bool, red: bool) -> SubscriberSpec {
     let mut extensions = ExtensionMap::default();
     extensions.set(Extension::AbsCaptureTime, CAPTURE_EXTENSION);
     if numbers {
@@ -42,6 +42,7 @@ pub(super) fn subscriber(ssrcs: [u32; 3], rtx: bool, numbers: bool) -> Subscribe
         clock_rate: codec.clock_rate(),
         mid: track.0.to_string(),
         payload_type,
+        red_payload_type: (red && track == AUDIO).then_some(RED_PAYLOAD_TYPE),
         rtx_payload_type: rtx.map(|(payload_type, _)| payload_type),
         ssrc,
         rtx_ssrc: rtx.map(|(_, ssrc)| ssrc),
@@ -88,6 +89,7 @@ fn published(
         },
         mid: id.0.to_string(),
         payload_type,
+        red_payload_type: (id == AUDIO).then_some(RED_PAYLOAD_TYPE),
         rtx_payload_type: rtx.then_some(RTX_PAYLOAD_TYPE),
         layers: published,
         extensions,

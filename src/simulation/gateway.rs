@@ -1,5 +1,6 @@
 //! The gateway's side: what a shard does, without its sockets.
 
+mod intake;
 mod scalable;
 
 use std::sync::Arc;
@@ -11,9 +12,9 @@ use super::tracks::{Track, tracks};
 use super::{VIDEO, agreed};
 use crate::egress::whep::{BandwidthStatus, Subscriber};
 use crate::egress::{SenderClock, StreamClocks};
-use crate::ingest::{self, Ingested, Publisher};
+use crate::ingest::{self, Publisher};
 use crate::sdp::{DtlsRole, Fingerprint, IceCredentials, SubscriberSpec};
-use crate::stream::{LayerChoice, LayerId, LayersByTrack, Packet, RankedLayer, Recycler, TrackId};
+use crate::stream::{LayerChoice, LayerId, LayersByTrack, RankedLayer, Recycler, TrackId};
 use crate::transport::{self, Config, Event, Identity, Path, Received, Timeouts, Transport};
 
 /// Of video and audio.
@@ -31,6 +32,8 @@ pub(super) struct Gateway {
     /// What they agreed on.
     specs: Vec<SubscriberSpec>,
     pub(super) tracks: Vec<Track>,
+    /// Packets of audio keep what the one before held; set when a viewer comes who takes redundancy.
+    keeps_previous: bool,
     clocks: StreamClocks,
     recycler: Recycler,
     /// What is to be sent to which session's peer.
@@ -60,6 +63,7 @@ impl Gateway {
             subscribers: Vec::new(),
             specs: Vec::new(),
             tracks: tracks(layers),
+            keeps_previous: false,
             clocks: StreamClocks::new(CLOCK_RATES),
             recycler: Recycler::default(),
             outbox: Vec::new(),
@@ -98,13 +102,14 @@ impl Gateway {
         &mut self,
         now: Instant,
         dice: &mut Dice,
-        (rtx, numbers): (bool, bool),
+        (rtx, numbers, red): (bool, bool, bool),
         fingerprint: Fingerprint,
     ) -> Admission {
         let credentials = self.open(now, fingerprint);
         let base = 1_000 * self.transports.len() as u32;
         let ssrcs = [base, base + 1, base + 2];
-        let spec = agreed::subscriber(ssrcs, rtx, numbers);
+        let spec = agreed::subscriber(ssrcs, rtx, numbers, red);
+        self.keeps_previous |= red;
         let subscriber = Subscriber::new(&spec, "demo", || dice.roll() as u32);
         self.subscribers.push(subscriber);
         self.specs.push(spec);
@@ -181,56 +186,6 @@ impl Gateway {
         let transport = Transport::new(now, &self.identity, &config).unwrap();
         self.transports.push(transport);
         credentials
-    }
-
-    fn ingest(&mut self, now: Instant, bytes: &[u8]) {
-        let mut packet = self.recycler.take(|| Packet::empty(now));
-        let filling = Arc::get_mut(&mut packet).unwrap();
-        if self.publisher.handle_rtp(now, bytes, filling) != Ingested::Media {
-            self.recycler.put(packet);
-            return;
-        }
-        let mut all = Vec::new();
-        while self.publisher.has_copies() {
-            let mut copy = self.recycler.take(|| Packet::empty(now));
-            let lesser = Arc::get_mut(&mut copy).unwrap();
-            assert!(self.publisher.poll_copy(filling, lesser));
-            self.clocks.stamp(lesser);
-            all.push(copy);
-        }
-        self.clocks.stamp(filling);
-        all.insert(0, packet);
-        all.iter().for_each(|packet| self.keep(now, packet));
-        // Before it is sent on, as a shard does: the packet may be of a layer that was paused.
-        self.drain_publisher(now);
-        all.iter().for_each(|packet| self.forward(now, packet));
-        self.catch_up(now);
-    }
-
-    fn keep(&mut self, now: Instant, packet: &Arc<Packet>) {
-        let (track, layer) = (packet.track, packet.layer);
-        let local = &mut self.tracks[usize::from(track.0)].layers[usize::from(layer.0)];
-        let wall = || WALL_CLOCK;
-        let clock = self
-            .clocks
-            .packet(track, layer, packet.timestamp, now, wall);
-        local.clock = clock.or(local.clock);
-        let recycler = &mut self.recycler;
-        local
-            .ring
-            .insert(Arc::clone(packet), |old| recycler.put(old));
-    }
-
-    fn forward(&mut self, now: Instant, packet: &Packet) {
-        let (track, layer) = (packet.track, packet.layer);
-        let layers = &self.tracks[usize::from(track.0)].layers;
-        let clock = |layer: LayerId| layers[usize::from(layer.0)].clock;
-        let viewers = self.subscribers.iter_mut().zip(&mut self.transports[1..]);
-        for (index, (subscriber, transport)) in viewers.enumerate() {
-            if let Some(mut outlet) = outlet(index + 1, transport, &mut self.outbox) {
-                subscriber.forward(now, track, layer, [packet], clock, &mut outlet);
-            }
-        }
     }
 
     fn feedback(&mut self, now: Instant, session: usize, bytes: &[u8]) {

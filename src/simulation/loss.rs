@@ -4,10 +4,10 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::VIDEO;
 use super::network::Weather;
 use super::viewer::Asking;
 use super::world::World;
+use super::{VIDEO, redundancy};
 
 /// How long after its time in fair weather a frame may come and still be shown in time: what the buffer of a
 /// player has grown to where it has seen losses.
@@ -22,7 +22,7 @@ enum Side {
 
 /// One line of a table.
 #[derive(Clone, Copy, Debug)]
-struct Case {
+pub(super) struct Case {
     side: Side,
     loss: f64,
     burst: f64,
@@ -53,9 +53,9 @@ impl Outcome {
 
 impl Case {
     const RTT: [u64; 3] = [20, 80, 200];
-    const LOSS: [f64; 4] = [0.01, 0.03, 0.05, 0.10];
+    pub(super) const LOSS: [f64; 4] = [0.01, 0.03, 0.05, 0.10];
     /// The mean length of a burst, in packets: most of a frame, which has eight.
-    const BURST: f64 = 5.0;
+    pub(super) const BURST: f64 = 5.0;
 
     /// A broadcast of 2 Mbit/s for so long, whose publisher makes keyframes only when it is asked, and a
     /// browser that watches it. The other link is fair.
@@ -193,12 +193,18 @@ fn tables() {
             }
         }
     }
+    write(BEGIN, &text);
+    redundancy::table(DURATION);
+}
+
+/// Prints a table, and puts it in its place in the page if that is asked for.
+pub(super) fn write(begin: &str, text: &str) {
     println!("{text}");
     if std::env::var_os("UPDATE_DOCS").is_some() {
         let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/loss.md");
         let page = std::fs::read_to_string(&path).unwrap();
-        let (head, rest) = page.split_once(BEGIN).unwrap();
+        let (head, rest) = page.split_once(begin).unwrap();
         let (_, tail) = rest.split_once(END).unwrap();
-        std::fs::write(&path, format!("{head}{BEGIN}{text}\n{END}{tail}")).unwrap();
+        std::fs::write(&path, format!("{head}{begin}{text}\n{END}{tail}")).unwrap();
     }
 }

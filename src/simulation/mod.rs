@@ -19,6 +19,7 @@
 //! | `world` | all of them together in one time |
 //! | `tests`, `layers`, `scalable`, `bandwidth`, `reported`, `clocks` | what viewers get in every weather, of every layer, over every link, at what time |
 //! | `pictures` | how soon a picture that a viewer lost comes back |
+//! | `redundancy` | how much of the sound is heard by those who take redundancy |
 //! | `loss` | how much of it they can show when packets are lost: the tables of `docs/loss.md` |
 
 mod abuse;
@@ -35,6 +36,7 @@ mod network;
 mod outlet;
 mod pictures;
 mod publisher;
+mod redundancy;
 mod reported;
 mod scalable;
 mod stream;
@@ -54,6 +56,8 @@ const AUDIO: TrackId = TrackId(1);
 const VIDEO_PAYLOAD_TYPE: u8 = 102;
 const RTX_PAYLOAD_TYPE: u8 = 103;
 const AUDIO_PAYLOAD_TYPE: u8 = 111;
+/// Audio with redundancy (RFC 2198).
+const RED_PAYLOAD_TYPE: u8 = 63;
 
 /// The names of the video layers, the best first; a stream without simulcast has the first alone, and
 /// no name.

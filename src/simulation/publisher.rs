@@ -1,13 +1,13 @@
 //! A peer that publishes: frames of video, packets of audio, and again what it is asked for.
 
 mod feedback;
+mod redundancy;
 mod scalable;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use rtc::rtcp;
-use rtc::rtcp::sender_report::SenderReport;
 
 use super::gateway::Peer;
 use super::network::Dice;
@@ -99,6 +99,8 @@ struct Source {
     next_id: u32,
     repeated: u64,
     history: VecDeque<(u16, Vec<u8>)>,
+    /// What the packet before held, where each comes with the one before.
+    previous: Option<Vec<u8>>,
 }
 
 impl PublishingPeer {
@@ -120,6 +122,7 @@ impl PublishingPeer {
             next_id: (layer as u32) << 24,
             repeated: 0,
             history: VecDeque::new(),
+            previous: None,
         };
         let mut sources: Vec<_> = (0..layers)
             .map(|layer| source(VIDEO, layer, VIDEO_PAYLOAD_TYPE, rtx))
@@ -344,6 +347,7 @@ impl PublishingPeer {
             packet.extend_from_slice(&[0xBE, 0xDE, 0, 1, RID_EXTENSION << 4, *name, 0, 0]);
         }
         let payload = payload(first, id);
+        source.add_previous(&mut packet, &payload);
         packet.extend_from_slice(&payload);
         let sent = Sent {
             at: now,
@@ -363,31 +367,6 @@ impl PublishingPeer {
         source.sequence_number = source.sequence_number.wrapping_add(1);
         let datagram = self.peer.protect_rtp(&packet);
         self.outbox.push((self.path, datagram));
-    }
-
-    fn report(&mut self, now: Instant) {
-        let ntp_time = self.epoch + (((now - self.start).as_millis() as u64) << 32) / 1_000;
-        for index in 0..self.sources.len() {
-            let source = &self.sources[index];
-            let (due, rate) = match source.track {
-                AUDIO => (self.next_audio, 48),
-                _ => (self.next_video, 90),
-            };
-            // Until the next frame is captured.
-            let left = (due - now).as_millis() as u32 * rate;
-            let report: Box<dyn rtcp::Packet> = Box::new(SenderReport {
-                ssrc: source.ssrc,
-                ntp_time,
-                rtp_time: source
-                    .base
-                    .wrapping_add(source.media_time)
-                    .wrapping_sub(left),
-                ..SenderReport::default()
-            });
-            let compound = rtcp::packet::marshal(&[report]).unwrap();
-            let datagram = self.peer.protect_rtcp(&compound);
-            self.outbox.push((self.path, datagram));
-        }
     }
 
     fn flush(&mut self) {

@@ -2,7 +2,7 @@
 
 mod asking;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use rtc::rtcp;
@@ -14,10 +14,11 @@ use super::decoder::Decoder;
 use super::gateway::{Admission, Peer};
 use super::telling::{Account, Telling};
 use super::{
-    AUDIO, AUDIO_PAYLOAD_TYPE, CAPTURE_EXTENSION, CHECKING, Datagram, KEEPING, RTX_PAYLOAD_TYPE,
-    TRANSPORT_EXTENSION, VIDEO, VIDEO_PAYLOAD_TYPE, id_of, is_keyframe,
+    AUDIO, AUDIO_PAYLOAD_TYPE, CAPTURE_EXTENSION, CHECKING, Datagram, KEEPING, RED_PAYLOAD_TYPE,
+    RTX_PAYLOAD_TYPE, TRANSPORT_EXTENSION, VIDEO, VIDEO_PAYLOAD_TYPE, id_of, is_keyframe,
 };
 use crate::ingest::transport_cc::Arrivals;
+use crate::rtp::red::Red;
 use crate::rtp::sequence::Unwrapper;
 use crate::rtp::{CaptureTime, Header};
 use crate::sdp::IceCredentials;
@@ -52,6 +53,8 @@ pub(super) struct WatchingPeer {
     pub(super) decoder: Decoder,
     /// What is told in the place of it.
     account: Account,
+    /// The packets of audio that came with the one after, where it takes redundancy.
+    pub(super) repeats: Option<BTreeSet<u32>>,
 }
 
 /// What came of one track.
@@ -140,6 +143,7 @@ impl WatchingPeer {
             asking: Asking::STUBBORN,
             decoder: Decoder::new(now),
             account: Account::new(now, telling),
+            repeats: None,
         }
     }
 
@@ -280,6 +284,13 @@ impl WatchingPeer {
         let (track, is_repair) = match header.payload_type {
             VIDEO_PAYLOAD_TYPE => (&mut self.tracks[0], false),
             AUDIO_PAYLOAD_TYPE => (&mut self.tracks[1], false),
+            RED_PAYLOAD_TYPE => {
+                let red = Red::read(payload).expect("blocks of sound");
+                let repeats = self.repeats.as_mut().expect("redundancy was agreed on");
+                repeats.extend(red.redundant().filter_map(|block| id_of(block.payload)));
+                payload = red.primary;
+                (&mut self.tracks[1], false)
+            }
             RTX_PAYLOAD_TYPE => {
                 assert_eq!(header.ssrc, self.rtx_ssrc);
                 let (original, rest) = payload.split_first_chunk().unwrap();

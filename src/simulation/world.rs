@@ -1,6 +1,6 @@
 //! A publisher, the gateway and viewers in one virtual time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use super::gateway::{Gateway, Peer};
@@ -32,6 +32,8 @@ pub(super) struct World {
     opened: u32,
     rtx: bool,
     layers: usize,
+    /// Viewers who come take redundancy.
+    pub(super) offers_redundancy: bool,
 }
 
 impl World {
@@ -60,6 +62,7 @@ impl World {
             opened: 0,
             rtx,
             layers,
+            offers_redundancy: false,
         }
     }
 
@@ -90,15 +93,16 @@ impl World {
 
     pub(super) fn add_viewer_who_tells(&mut self, telling: Telling) {
         let mut peer = Peer::new(DtlsRole::Client, &[Profile::AeadAes128Gcm]);
-        let agreed = (self.rtx, telling == Telling::Numbers);
+        let numbers = telling == Telling::Numbers;
+        let agreed = (self.rtx, numbers, self.offers_redundancy);
         let admission = self
             .gateway
             .subscribe(self.now, &mut self.dice, agreed, peer.fingerprint);
         peer.server = admission.credentials.clone();
         let index = self.viewers.len() as u16;
-        self.viewers.push(WatchingPeer::new(
-            self.now, index, peer, &admission, telling,
-        ));
+        let mut viewer = WatchingPeer::new(self.now, index, peer, &admission, telling);
+        viewer.repeats = self.offers_redundancy.then(BTreeSet::new);
+        self.viewers.push(viewer);
         self.up.push(Link::new(Weather::FAIR));
         self.down.push(Link::new(Weather::FAIR));
     }

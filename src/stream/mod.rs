@@ -17,7 +17,7 @@ pub use layer::{
     LayerChoice, LayerChoiceError, LayerId, LayerSet, LayerStatus, LayersByTrack, RankedLayer,
 };
 pub use name::{StreamName, StreamNameError};
-pub use packet::{ExtensionValues, Packet};
+pub use packet::{ExtensionValues, Packet, Previous};
 pub use pattern::{StreamPattern, StreamPatternError};
 pub use recycler::Recycler;
 pub use ring::{KeyframeCache, Ring, Start};

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::{LayerId, TrackId};
-use crate::rtp::{Extension, PictureCounters};
+use crate::rtp::{Extension, PictureCounters, red};
 
 /// A packet of a publisher, decrypted and taken apart once, then shared by every subscriber.
 ///
@@ -32,6 +32,8 @@ pub struct Packet {
     pub received: Instant,
     /// The payload without padding.
     pub payload: Vec<u8>,
+    /// What the packet before it held, where it may be sent once more with this one.
+    pub previous: Previous,
     /// The end-to-end header extensions that came with it.
     pub extensions: ExtensionValues,
 }
@@ -50,7 +52,26 @@ impl Packet {
             picture: None,
             received,
             payload: Vec::new(),
+            previous: Previous::default(),
             extensions: ExtensionValues::default(),
+        }
+    }
+
+    /// Keeps what `before`, the packet before this one, held, if it may be sent once more with it: see [`Previous`].
+    pub fn keep_previous(&mut self, before: Option<&Self>) {
+        self.previous.clear();
+        let Some(before) = before else {
+            return;
+        };
+        let offset = self.timestamp.wrapping_sub(before.timestamp);
+        let len = red::HEADER_LEN + before.payload.len() + self.payload.len();
+        let fits = (1..=red::MAX_TIMESTAMP_OFFSET).contains(&offset)
+            && before.payload.len() <= red::MAX_BLOCK_LEN
+            && len <= Previous::MAX_PAYLOAD;
+        if fits && !self.payload.is_empty() {
+            self.previous.timestamp_offset = offset;
+            self.previous.payload.reserve(red::MAX_BLOCK_LEN);
+            self.previous.payload.extend_from_slice(&before.payload);
         }
     }
 
@@ -59,12 +80,67 @@ impl Packet {
         let mut payload = std::mem::take(&mut self.payload);
         payload.clear();
         payload.extend_from_slice(&other.payload);
+        let mut previous = std::mem::take(&mut self.previous);
+        previous.copy_from(&other.previous);
         let extensions = other.extensions.clone();
         *self = Self {
             payload,
+            previous,
             extensions,
             ..*other
         };
+    }
+}
+
+/// The payload of the packet before another, for viewers who get sound with redundancy (RFC 2198). Empty where there is
+/// none: it is lost, or too long ago, or the two have no room in one packet.
+///
+/// It is kept when the packet is made and never looked up when it is sent, as what is sent again must have the same
+/// bytes: no other may be encrypted under the same number.
+#[derive(Clone, Debug, Default)]
+pub struct Previous {
+    timestamp_offset: u32,
+    payload: Vec<u8>,
+}
+
+impl Previous {
+    /// The longest payload of both together and their header, in bytes. With the headers below it, extensions and the
+    /// tag of SRTP it stays within the 1280 that each path of IPv6 carries.
+    const MAX_PAYLOAD: usize = 1_150;
+
+    /// How much earlier it begins, in units of the codec's clock.
+    pub fn timestamp_offset(&self) -> u32 {
+        self.timestamp_offset
+    }
+
+    /// What it held; empty for none.
+    pub fn payload(&self) -> &[u8] {
+        &self.payload
+    }
+
+    /// Forgets it.
+    pub fn clear(&mut self) {
+        self.payload.clear();
+    }
+
+    /// Forgets it, and gives its buffer away, if it has one.
+    pub fn take_buffer(&mut self) -> Option<Vec<u8>> {
+        let buffer = std::mem::take(&mut self.payload);
+        (buffer.capacity() > 0).then_some(buffer)
+    }
+
+    /// Takes a buffer to be filled, if it has none. `spare` gives one that was used before.
+    pub fn ensure_buffer(&mut self, spare: impl FnOnce() -> Option<Vec<u8>>) {
+        if self.payload.capacity() == 0 {
+            self.payload = spare().unwrap_or_default();
+            self.payload.clear();
+        }
+    }
+
+    fn copy_from(&mut self, other: &Self) {
+        self.timestamp_offset = other.timestamp_offset;
+        self.payload.clear();
+        self.payload.extend_from_slice(&other.payload);
     }
 }
 
@@ -145,6 +221,47 @@ impl Default for ExtensionValues {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn sound(timestamp: u32, len: usize) -> Packet {
+        Packet {
+            timestamp,
+            payload: vec![0xFC; len],
+            ..Packet::empty(Instant::now())
+        }
+    }
+
+    #[test]
+    fn what_may_be_sent_once_more_is_kept() {
+        let mut packet = sound(500, 80);
+        packet.keep_previous(Some(&sound(500_u32.wrapping_sub(960), 70)));
+        assert_eq!(packet.previous.timestamp_offset(), 960);
+        assert_eq!(packet.previous.payload(), [0xFC; 70]);
+        let mut copy = sound(1, 1);
+        copy.copy_from(&packet);
+        assert_eq!(copy.previous.payload(), [0xFC; 70]);
+        packet.keep_previous(None);
+        assert!(packet.previous.payload().is_empty());
+    }
+
+    #[test]
+    fn what_has_no_room_or_no_sense_is_not_kept() {
+        let keeps = |packet: Packet, before: &Packet| {
+            let mut packet = packet;
+            packet.keep_previous(Some(before));
+            !packet.previous.payload().is_empty()
+        };
+        let before = sound(0, 100);
+        assert!(keeps(sound(red::MAX_TIMESTAMP_OFFSET, 100), &before));
+        assert!(!keeps(sound(red::MAX_TIMESTAMP_OFFSET + 1, 100), &before));
+        // Not before it, and nothing to send it with.
+        assert!(!keeps(sound(0, 100), &before));
+        assert!(!keeps(sound(960, 0), &before));
+        let own = Previous::MAX_PAYLOAD - red::HEADER_LEN - 100;
+        assert!(keeps(sound(960, own), &before));
+        assert!(!keeps(sound(960, own + 1), &before));
+        assert!(keeps(sound(960, 1), &sound(0, red::MAX_BLOCK_LEN)));
+        assert!(!keeps(sound(960, 1), &sound(0, red::MAX_BLOCK_LEN + 1)));
+    }
 
     #[test]
     fn values_come_back_in_order() {

@@ -12,11 +12,11 @@ const browser = browserOfFile();
 
 /**
  * Publishes what `wanted` says of "audio" and "video": "sendonly" or "inactive"; a kind that it does not
- * name has no section in the offer. With `pauses` the offer asks for pauses in silence (RFC 7587).
+ * name has no section in the offer. A `wish` is what the offer says beside of Opus (RFC 7587).
  */
-function publish(page, wanted, { pauses = false } = {}) {
+function publish(page, wanted, { wish = "" } = {}) {
   return page.evaluate(
-    async ({ wanted, pauses }) => {
+    async ({ wanted, wish }) => {
       const stream = await navigator.mediaDevices.getUserMedia({ video: { width: 320, height: 180 }, audio: true });
       const peer = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
       for (const [kind, direction] of Object.entries(wanted)) {
@@ -28,14 +28,14 @@ function publish(page, wanted, { pauses = false } = {}) {
       const response = await fetch("/whip/demo", {
         method: "POST",
         headers: { "Content-Type": "application/sdp" },
-        body: pauses ? sdp.replace(/^(a=fmtp:111 .*)$/m, "$1;usedtx=1") : sdp,
+        body: wish ? sdp.replace(/^(a=fmtp:111 .*)$/m, `$1;${wish}`) : sdp,
       });
       const answer = await response.text();
       if (response.status !== 201) throw new Error(answer);
       await peer.setRemoteDescription({ type: "answer", sdp: answer });
       window.published = { peer, stream };
     },
-    { wanted, pauses },
+    { wanted, wish },
   );
 }
 
@@ -125,7 +125,7 @@ for (const [what, offer, has] of [
 test("sound that pauses in silence is no loss and no stall, and comes back", async (t) => {
   const gateway = await startGateway(t, { "streams.second_publisher": "backup", "streams.stall_after": "1s" });
   const publisher = await browser.open(t, `${gateway.url}/publish/demo`);
-  await publish(publisher, { audio: "sendonly" }, { pauses: true });
+  await publish(publisher, { audio: "sendonly" }, { wish: "usedtx=1" });
   await streamIsListed(gateway, "demo");
   const viewer = await browser.open(t, `${gateway.url}/watch/demo#way=whep`);
   await soundComes(viewer, 60);
@@ -150,4 +150,17 @@ test("sound that pauses in silence is no loss and no stall, and comes back", asy
   assert.equal(audio.packetsLost, 0);
   const [{ publishers }] = await gateway.streams();
   assert.equal(publishers[0].state, "flowing");
+});
+
+test("a publisher that offers a bitrate for its sound is told to send it", async (t) => {
+  const gateway = await startGateway(t);
+  const publisher = await browser.open(t, `${gateway.url}/publish/demo`);
+  await publish(publisher, { audio: "sendonly" }, { wish: "maxaveragebitrate=128000" });
+  await streamIsListed(gateway, "demo");
+  await until("the encoder aims at it", () =>
+    publisher.evaluate(async () => {
+      const reports = [...(await window.published.peer.getStats()).values()];
+      return reports.find(({ type }) => type === "outbound-rtp")?.targetBitrate === 128_000;
+    }),
+  );
 });

@@ -10,7 +10,7 @@ use mp4_atom::{
 use mp4_atom::esds::{DecoderConfig, DecoderSpecific, EsDescriptor, SLConfig};
 
 use super::av1::SequenceHeader;
-use crate::rtp::MediaKind;
+use crate::rtp::{MediaKind, opus};
 
 /// The coding of a rendition.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -156,7 +156,7 @@ impl Format {
             timescale: 48_000,
             size: (0, 0),
             channels,
-            silence: Some(super::opus::silence()),
+            silence: Some((Bytes::from_static(opus::SILENCE), 20_000_000)),
             entry: Codec::Opus(Opus {
                 audio: audio(channels, 48_000),
                 dops,

@@ -15,7 +15,6 @@
 pub mod av1;
 pub mod fmp4;
 pub mod format;
-pub mod opus;
 pub mod playlist;
 pub mod rendition;
 #[cfg(test)]

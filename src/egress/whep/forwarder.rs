@@ -3,23 +3,25 @@
 
 mod link;
 mod repair;
+mod rewriter;
 
 use std::time::{Duration, Instant};
 
 use super::bandwidth::Stamps;
 use super::catch_up::{CatchUp, Pace};
 use super::choice::Choice;
-use super::extension_block::ExtensionBlock;
 use super::outlet::Outlet;
 use super::pacer::Pacer;
 use super::pleas::Pleas;
-use super::retransmission::{Repetition, Retransmitter, Rtx};
+use super::retransmission::{Repetition, Retransmitter};
 use super::tally::Tally;
 use crate::egress::SenderClock;
 use crate::egress::splice::{Origin, Passed, Shift, Splice};
-use crate::rtp::{Extension, ExtensionMap, MediaKind, header};
+use crate::rtp::MediaKind;
 use crate::sdp::SubscribedTrack;
 use crate::stream::{LayerChoice, LayerId, Packet, RankedLayer, Ring, TrackId};
+
+use rewriter::Rewriter;
 
 /// The state of one (subscriber, track).
 #[derive(Debug)]
@@ -39,16 +41,6 @@ pub(super) struct Forwarder {
     retransmitter: Retransmitter,
     pleas: Pleas,
     tally: Tally,
-}
-
-/// What this subscriber's headers look like.
-#[derive(Debug)]
-struct Rewriter {
-    extensions: ExtensionMap,
-    payload_type: u8,
-    ssrc: u32,
-    /// The extension id of transport-wide numbers, where packets may carry them.
-    transport_sequence: Option<u8>,
 }
 
 impl Forwarder {
@@ -101,7 +93,7 @@ impl Forwarder {
         }
         self.track = track.map(|track| track.track);
         if let Some(track) = track {
-            self.rewriter = Rewriter::new(track, self.rewriter.ssrc);
+            self.rewriter = Rewriter::new(track, self.rewriter.ssrc());
             self.retransmitter.set_payload_type(track.rtx_payload_type);
         }
     }
@@ -109,11 +101,11 @@ impl Forwarder {
     /// Sends capture times no longer. To be called right after [`Self::rebind`], as what is sent again must stay
     /// the same.
     pub(super) fn drop_capture_times(&mut self) {
-        self.rewriter.extensions.set(Extension::AbsCaptureTime, 0);
+        self.rewriter.drop_capture_times();
     }
 
     pub(super) fn ssrc(&self) -> u32 {
-        self.rewriter.ssrc
+        self.rewriter.ssrc()
     }
 
     /// What decides on the layer; [`Self::choose`] lets it.
@@ -200,8 +192,7 @@ impl Forwarder {
         let (rewriter, mut bytes) = (&self.rewriter, 0);
         let (passed, rest) =
             catch_up.step(now, ring, &mut self.splice, clock, |packet, own, shift| {
-                rewriter.send(packet, own, shift, stamps.as_mut(), outlet);
-                bytes += packet.payload.len() as u64;
+                bytes += rewriter.send(packet, own, shift, stamps.as_mut(), outlet);
             });
         if rest {
             self.catch_up = Some(catch_up);
@@ -230,8 +221,7 @@ impl Forwarder {
     ) -> Passed {
         let (rewriter, mut bytes) = (&self.rewriter, 0);
         let send = |packet: &Packet, own, shift: &Shift| {
-            rewriter.send(packet, own, shift, stamps.as_mut(), outlet);
-            bytes += packet.payload.len() as u64;
+            bytes += rewriter.send(packet, own, shift, stamps.as_mut(), outlet);
         };
         let pacer = self.pacer.as_deref_mut().filter(|pacer| pacer.is_used());
         let passed = match (self.catch_up.as_deref(), pacer) {
@@ -294,99 +284,4 @@ impl Forwarder {
         }
         Repetition::Sent
     }
-}
-
-impl Rewriter {
-    fn new(track: &SubscribedTrack, ssrc: u32) -> Self {
-        Self {
-            extensions: track.extensions,
-            // Without RTX the very same bytes are repeated, and so would be the number.
-            transport_sequence: track
-                .extensions
-                .id(Extension::TransportSequenceNumber)
-                .filter(|_| track.feedback.transport_cc && track.rtx_ssrc.is_some()),
-            payload_type: track.payload_type,
-            ssrc,
-        }
-    }
-
-    /// Sends `packet` again over RTX. Returns the bytes of it.
-    fn repeat(
-        &self,
-        packet: &Packet,
-        rtx: Rtx,
-        origin: &Origin,
-        mut stamps: Option<Stamps<'_>>,
-        outlet: &mut impl Outlet,
-    ) -> usize {
-        let header = HeaderFields {
-            payload_type: rtx.payload_type,
-            ssrc: rtx.ssrc,
-            sequence: rtx.sequence,
-        };
-        let original = (origin.own as u16).to_be_bytes();
-        let shift = origin.shifts.of(packet);
-        self.write(packet, header, &original, &shift, stamps.as_mut(), outlet)
-    }
-
-    fn send(
-        &self,
-        packet: &Packet,
-        own: u64,
-        shift: &Shift,
-        stamps: Option<&mut Stamps<'_>>,
-        outlet: &mut impl Outlet,
-    ) {
-        let header = HeaderFields {
-            payload_type: self.payload_type,
-            ssrc: self.ssrc,
-            sequence: own,
-        };
-        self.write(packet, header, &[], shift, stamps, outlet);
-    }
-
-    /// Writes a packet: our header, the extensions under the subscriber's ids, `prefix`, the payload.
-    fn write(
-        &self,
-        packet: &Packet,
-        header: HeaderFields,
-        prefix: &[u8],
-        shift: &Shift,
-        stamps: Option<&mut Stamps<'_>>,
-        outlet: &mut impl Outlet,
-    ) -> usize {
-        let stamped = self.transport_sequence.filter(|_| stamps.is_some());
-        let mut extensions =
-            ExtensionBlock::of(&packet.extensions, &self.extensions, shift.frame, stamped);
-        let header_len = header::FIXED_LEN + extensions.len();
-        let len = header_len + prefix.len() + packet.payload.len();
-        if let (Some(_), Some(stamps)) = (stamped, stamps) {
-            extensions.stamp(stamps.next(len));
-        }
-        let timestamp = packet.timestamp.wrapping_add(shift.timestamp);
-        outlet.send(len, header_len, header.sequence, |buffer| {
-            buffer[0] = if extensions.is_empty() { 0x80 } else { 0x90 };
-            buffer[1] = u8::from(packet.marker) << 7 | header.payload_type;
-            buffer[2..4].copy_from_slice(&(header.sequence as u16).to_be_bytes());
-            buffer[4..8].copy_from_slice(&timestamp.to_be_bytes());
-            buffer[8..12].copy_from_slice(&header.ssrc.to_be_bytes());
-            buffer[header::FIXED_LEN..header_len].copy_from_slice(extensions.as_bytes());
-            let (head, payload) = buffer[header_len..].split_at_mut(prefix.len());
-            head.copy_from_slice(prefix);
-            payload.copy_from_slice(&packet.payload);
-            if let Some(counters) = &packet.picture
-                && (shift.picture, shift.base_layer) != (0, 0)
-            {
-                counters.shift(payload, shift.picture, shift.base_layer);
-            }
-        });
-        len
-    }
-}
-
-#[derive(Clone, Copy)]
-struct HeaderFields {
-    payload_type: u8,
-    ssrc: u32,
-    sequence: u64,
 }

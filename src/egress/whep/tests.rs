@@ -1,3 +1,4 @@
+mod redundancy;
 mod repair;
 
 use std::time::{Duration, Instant};
@@ -36,6 +37,7 @@ fn video(rtx: bool) -> SubscribedTrack {
         clock_rate: 90_000,
         mid: "0".into(),
         payload_type: 102,
+        red_payload_type: None,
         rtx_payload_type: rtx.then_some(103),
         ssrc: 1111,
         rtx_ssrc: rtx.then_some(2222),
@@ -165,6 +167,7 @@ fn another_publishers_track_goes_on_under_the_same_ssrc() {
         tracks: vec![SubscribedTrack {
             track: other,
             payload_type: 96,
+            red_payload_type: None,
             rtx_payload_type: None,
             ..video(true)
         }],

@@ -56,6 +56,7 @@ fn reception(ssrc: u32) -> Reception {
         clock_rate: 90_000,
         mid: "0".into(),
         payload_type: 102,
+        red_payload_type: None,
         rtx_payload_type: None,
         ssrc,
         rtx_ssrc: None,
@@ -443,6 +444,7 @@ fn offered(tracks: Arc<[TrackInfo]>) -> Reception {
         session_id: 1,
         stream: &name("demo"),
         leniency: crate::sdp::Leniency::default(),
+        audio_redundancy: false,
     };
     let offer = crate::sdp::counter_offer(&tracks, &local, None, &mut || 9).unwrap();
     Reception::Offered(Box::new(crate::gateway::reception::Offered {

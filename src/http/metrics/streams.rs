@@ -215,7 +215,7 @@ fn layers(streams: &[StreamStatus], out: &mut Series<'_, '_>) -> fmt::Result {
         }),
         (
             "ingest_recovered",
-            "Packets that came after they were asked for",
+            "Packets that were lost and came again",
             |layer| Some(layer.stats.recovered),
         ),
         (

@@ -194,6 +194,7 @@ fn with_local<T>(
         session_id: 1,
         stream,
         leniency: sdp::Leniency::default(),
+        audio_redundancy: false,
     };
     let mut ssrc = 0;
     make(&local, &mut || {

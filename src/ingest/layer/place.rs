@@ -8,6 +8,7 @@ use crate::ingest::reports::Reception;
 use crate::ingest::source::{Carries, Source};
 use crate::ingest::timeline::{Displaced, Order, Place};
 use crate::rtp::Header;
+use crate::rtp::red::Red;
 
 /// An SSRC that was replaced may come back after its successor was silent for so long; until then
 /// its packets are stragglers.
@@ -57,16 +58,25 @@ impl Layer {
                 Order::Late => current.reception.other(Some(place.number)),
             }
         }
-        // Comfort noise and the like share the SSRC: no media of the track, but part of its numbers.
-        let payload = match header.payload_type == self.payload_type {
-            true => payload,
-            false => &[],
-        };
         Ok(Placed {
             place,
             header,
-            payload,
+            payload: self.media(header.payload_type, payload),
         })
+    }
+
+    /// What a payload holds of the track: without its redundancy, if it came with some. Comfort noise and the like
+    /// share the SSRC: no media of the track, but part of its numbers.
+    fn media<'a>(&self, payload_type: u8, payload: &'a [u8]) -> &'a [u8] {
+        if payload_type == self.payload_type {
+            return payload;
+        }
+        let red = match Some(payload_type) == self.red_payload_type {
+            true => Red::read(payload),
+            false => None,
+        };
+        red.filter(|red| red.payload_type == self.payload_type)
+            .map_or(&[], |red| red.primary)
     }
 
     /// Unwraps a retransmission (RFC 4588, section 4): its payload begins with the original number.

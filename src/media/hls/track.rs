@@ -14,10 +14,10 @@ use super::{HlsSettings, Line, Wake};
 use crate::egress::hls::av1::Depayloader;
 use crate::egress::hls::reorder::{Ordered, Reorder};
 use crate::egress::hls::timeline::TrackClock;
-use crate::egress::hls::{Format, RenditionId, Sample, opus};
+use crate::egress::hls::{Format, RenditionId, Sample};
 use crate::media::MediaError;
 use crate::media::cpu::CpuTime;
-use crate::rtp::Codec;
+use crate::rtp::{Codec, opus};
 use crate::stream::{Packet, TrackInfo};
 
 /// A track and its way to samples.

@@ -1,11 +1,14 @@
 //! What a publisher is told: of losses, and that a keyframe is wanted.
 
+use std::time::Instant;
+
 use rtc::rtcp;
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
+use rtc::rtcp::sender_report::SenderReport;
 use rtc::rtcp::transport_feedbacks::transport_layer_nack::TransportLayerNack;
 
 use super::PublishingPeer;
-use crate::simulation::{REPAIRED_RID_EXTENSION, RTX_PAYLOAD_TYPE};
+use crate::simulation::{AUDIO, REPAIRED_RID_EXTENSION, RTX_PAYLOAD_TYPE};
 
 impl PublishingPeer {
     pub(super) fn handle_feedback(&mut self, packet: &dyn rtcp::Packet) {
@@ -51,6 +54,31 @@ impl PublishingPeer {
                 *sequence_number = sequence_number.wrapping_add(1);
             }
             let datagram = self.peer.protect_rtp(&packet);
+            self.outbox.push((self.path, datagram));
+        }
+    }
+
+    pub(super) fn report(&mut self, now: Instant) {
+        let ntp_time = self.epoch + (((now - self.start).as_millis() as u64) << 32) / 1_000;
+        for index in 0..self.sources.len() {
+            let source = &self.sources[index];
+            let (due, rate) = match source.track {
+                AUDIO => (self.next_audio, 48),
+                _ => (self.next_video, 90),
+            };
+            // Until the next frame is captured.
+            let left = (due - now).as_millis() as u32 * rate;
+            let report: Box<dyn rtcp::Packet> = Box::new(SenderReport {
+                ssrc: source.ssrc,
+                ntp_time,
+                rtp_time: source
+                    .base
+                    .wrapping_add(source.media_time)
+                    .wrapping_sub(left),
+                ..SenderReport::default()
+            });
+            let compound = rtcp::packet::marshal(&[report]).unwrap();
+            let datagram = self.peer.protect_rtcp(&compound);
             self.outbox.push((self.path, datagram));
         }
     }

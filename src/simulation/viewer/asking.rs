@@ -26,7 +26,7 @@ pub(in crate::simulation) struct Asking {
 
 impl Asking {
     /// Goes on for 2.5 s, longer than the gateway asks the publisher, so that all comes that can.
-    pub(super) const STUBBORN: Self = Self {
+    pub(in crate::simulation) const STUBBORN: Self = Self {
         tolerance: Duration::from_millis(10),
         repeat: Duration::from_millis(60),
         tries: 42,

@@ -13,7 +13,7 @@ use crate::stream::{LayerId, Packet, Ring};
 impl Forwarder {
     /// Whether its packets can carry transport-wide numbers.
     pub(in crate::egress::whep) fn can_be_measured(&self) -> bool {
-        self.track.is_some() && self.rewriter.transport_sequence.is_some()
+        self.track.is_some() && self.rewriter.can_be_numbered()
     }
 
     /// Whether packets can be repeated in a way that tells them from what they repeat, so that they can be padding.
@@ -80,8 +80,7 @@ impl Forwarder {
         };
         let (rewriter, splice, mut bytes) = (&self.rewriter, &mut self.splice, 0);
         let mut send = |packet: &Packet, own, shift: &Shift| {
-            rewriter.send(packet, own, shift, stamps.as_mut(), outlet);
-            bytes += packet.payload.len() as u64;
+            bytes += rewriter.send(packet, own, shift, stamps.as_mut(), outlet);
         };
         if pacer.wake(now)
             && splice.waits_for_keyframe()

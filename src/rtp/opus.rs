@@ -1,6 +1,7 @@
 //! What the table-of-contents byte of an Opus packet says (RFC 6716, section 3.1).
 
-use bytes::Bytes;
+/// A packet of silence: 20 ms of CELT, nothing coded.
+pub const SILENCE: &[u8] = &[0xf8, 0xff, 0xfe];
 
 /// How long a packet lasts in samples of 48 kHz; none when it is malformed.
 pub fn duration(packet: &[u8]) -> Option<u32> {
@@ -19,18 +20,13 @@ pub fn duration(packet: &[u8]) -> Option<u32> {
     Some(frame * frames).filter(|samples| (1..=5760).contains(samples))
 }
 
-/// A packet of silence (CELT, 20 ms, nothing coded) and its length in nanoseconds.
-pub fn silence() -> (Bytes, i64) {
-    (Bytes::from_static(&[0xf8, 0xff, 0xfe]), 20_000_000)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn the_first_byte_tells_the_length() {
-        assert_eq!(duration(&silence().0), Some(960));
+        assert_eq!(duration(SILENCE), Some(960));
         assert_eq!(duration(&[0x78, 0]), Some(960));
         assert_eq!(duration(&[0x18]), Some(2880));
         assert_eq!(duration(&[0x79]), Some(1920));
