@@ -31,6 +31,7 @@ use support::viewers::Viewers;
 const RINGS: Rings = Rings {
     video: 256,
     audio: 64,
+    redundancy: false,
 };
 
 /// How many times as slowly as a real one the broadcast goes on.
