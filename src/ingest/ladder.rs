@@ -73,6 +73,7 @@ struct Rung {
     rid: String,
     /// The spatial layer that it ends with, of a source that has several.
     spatial: Option<u8>,
+    needs_descriptor: bool,
     is_active: bool,
     meter: Meter,
     /// In bit/s, over several looks at which it was active; 0 before it was measured.
@@ -148,6 +149,7 @@ impl Ladder {
         };
         for (id, (rung, figures)) in (0..).map(LayerId).zip(self.rungs.iter_mut().zip(&mut all)) {
             rung.spatial = scalable.spatial_of(id);
+            rung.needs_descriptor = scalable.needs_descriptor(id);
             rung.exists = rung.spatial.is_some();
             *figures = scalable.figures(id);
         }
@@ -301,6 +303,7 @@ impl Ladder {
             RankedLayer {
                 id: LayerId(index as u8),
                 is_active: rung.is_active,
+                needs_descriptor: rung.needs_descriptor,
                 status: LayerStatus {
                     encoding_id: rung.rid.clone(),
                     spatial: rung.spatial,
@@ -321,6 +324,7 @@ impl Rung {
             exists,
             rid,
             spatial: None,
+            needs_descriptor: false,
             is_active: false,
             meter: Meter::new(now),
             usual: 0,

@@ -102,6 +102,12 @@ impl Scalable {
         }
     }
 
+    /// Whether players can put the layer together only with the dependency descriptor: VP9 says in its own payload what
+    /// is part of a picture.
+    pub(super) fn needs_descriptor(&self, layer: LayerId) -> bool {
+        self.codec == Codec::Av1 && self.spatial_of(layer) > Some(0)
+    }
+
     /// Takes a packet of the source that is ready to leave but for [`Packet::unit_start`], which it sets. Copies of
     /// it are to be fetched by [`Self::poll_copy`].
     pub(super) fn handle_packet(&mut self, packet: &mut Packet) {

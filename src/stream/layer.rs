@@ -137,6 +137,8 @@ pub struct RankedLayer {
     pub id: LayerId,
     /// The publisher sends it.
     pub is_active: bool,
+    /// Players can put it together only with the dependency descriptor.
+    pub needs_descriptor: bool,
     /// The figures.
     pub status: LayerStatus,
 }

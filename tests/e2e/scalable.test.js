@@ -52,6 +52,20 @@ for (const [codec, mode, heights] of SPATIAL) {
   });
 }
 
+for (const [codec, mode, height] of [["AV1", "L3T3", 144], ["AV1", "L2T1", 288], ["VP9", "L3T3_KEY", 576]]) {
+  test(`a player without dependency descriptors shows ${height} lines of ${codec} ${mode}`, async (t) => {
+    const { gateway } = await start(t, codec, mode);
+    const viewer = await browser.open(t);
+    // As pages that do not ask for them.
+    await viewer.addInitScript(() => {
+      RTCRtpTransceiver.prototype.getHeaderExtensionsToNegotiate = undefined;
+    });
+    await viewer.goto(`${gateway.url}/watch/demo#way=whep`);
+    await heightBecomes(viewer, height);
+    await framesAreDecoded(viewer, 20);
+  });
+}
+
 for (const [codec, mode] of [["VP9", "L3T3_KEY"], ["AV1", "L3T3_KEY"], ["AV1", "L1T3"]]) {
   test(`hls.js plays ${codec} ${mode} whole`, async (t) => {
     const { gateway } = await start(t, codec, mode);

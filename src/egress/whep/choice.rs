@@ -9,12 +9,18 @@ pub(super) struct Choice {
     wanted: Option<Box<LayerChoice>>,
     /// What the way to the viewer carries, in bit/s, where that is known to be little.
     limit: Option<u64>,
+    /// Its player agreed on the dependency descriptor.
+    has_descriptors: bool,
 }
 
 impl Choice {
     pub(super) fn want(&mut self, wanted: &LayerChoice) {
         let is_automatic = *wanted == LayerChoice::default();
         self.wanted = (!is_automatic).then(|| Box::new(wanted.clone()));
+    }
+
+    pub(super) fn set_descriptors(&mut self, has_descriptors: bool) {
+        self.has_descriptors = has_descriptors;
     }
 
     pub(super) fn limit(&mut self, bitrate: Option<u64>) {
@@ -44,7 +50,12 @@ impl Choice {
         self.within(layers, self.limit)
     }
 
-    /// Where the layer is that the viewer asked for by name.
+    /// Whether the player can put the layer together.
+    fn can_show(&self, layer: &RankedLayer) -> bool {
+        self.has_descriptors || !layer.needs_descriptor
+    }
+
+    /// Where the layer is that the viewer asked for by name, if its player can show that.
     fn named(&self, layers: &[RankedLayer]) -> Option<usize> {
         let wanted = self.wanted.as_deref()?;
         let rid = wanted.rid.as_deref();
@@ -54,8 +65,10 @@ impl Choice {
         if rid.is_none() && spatial.is_none() {
             return None;
         }
-        layers.iter().map(|layer| &layer.status).position(|status| {
-            rid.is_none_or(|rid| status.encoding_id == rid)
+        layers.iter().position(|layer| {
+            let status = &layer.status;
+            self.can_show(layer)
+                && rid.is_none_or(|rid| status.encoding_id == rid)
                 && spatial.is_none_or(|spatial| status.spatial == Some(spatial))
         })
     }
@@ -72,7 +85,8 @@ impl Choice {
                 wanted.map_or((None, None), |wanted| (wanted.max_width, wanted.max_height));
             let status = &layer.status;
             let most_spatial = wanted.and_then(|wanted| wanted.max_spatial);
-            fits(status.width, width)
+            self.can_show(layer)
+                && fits(status.width, width)
                 && fits(status.height, height)
                 && fits(status.spatial.map(u32::from), most_spatial.map(u32::from))
                 && limit.is_none_or(|limit| status.bitrate <= limit)
@@ -98,6 +112,7 @@ mod tests {
             RankedLayer {
                 id: LayerId(2 - id),
                 is_active,
+                needs_descriptor: false,
                 status: LayerStatus {
                     encoding_id: rid.to_owned(),
                     width: Some(width),
@@ -170,6 +185,29 @@ mod tests {
         assert_eq!(chosen_of(&spatial(None, Some(1)), [true; 3]), Some(1));
         assert_eq!(chosen_of(&spatial(None, Some(1)), paused), Some(0));
         assert_eq!(chosen(&spatial(Some(0), None), None, [true; 3]), Some(2));
+    }
+
+    #[test]
+    fn a_player_without_descriptors_gets_what_needs_none() {
+        let mut layers = layers([true; 3]);
+        for (layer, spatial) in layers.iter_mut().zip([2, 1, 0]) {
+            layer.status.encoding_id.clear();
+            layer.status.spatial = Some(spatial);
+            layer.needs_descriptor = spatial > 0;
+        }
+        let named = |spatial| LayerChoice {
+            spatial,
+            ..LayerChoice::default()
+        };
+        let mut choice = Choice::default();
+        for wanted in [None, Some(2), Some(0)] {
+            choice.want(&named(wanted));
+            assert_eq!(choice.of(&layers), Some(LayerId(0)), "{wanted:?}");
+        }
+        choice.want(&named(None));
+        assert_eq!(choice.best(&layers), Some(LayerId(0)));
+        choice.set_descriptors(true);
+        assert_eq!(choice.of(&layers), Some(LayerId(2)));
     }
 
     #[test]

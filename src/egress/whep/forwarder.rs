@@ -17,7 +17,7 @@ use super::retransmission::{Repetition, Retransmitter};
 use super::tally::Tally;
 use crate::egress::SenderClock;
 use crate::egress::splice::{Origin, Passed, Shift, Splice};
-use crate::rtp::MediaKind;
+use crate::rtp::{Extension, MediaKind};
 use crate::sdp::SubscribedTrack;
 use crate::stream::{LayerChoice, LayerId, Packet, RankedLayer, Ring, TrackId};
 
@@ -53,11 +53,13 @@ impl Forwarder {
         // Below 2^15, so that a loss right at the start can't confuse the receiver's
         // guess of the roll-over counter (RFC 3711, section 3.3.1).
         let first_sequence = u64::from(first_sequence & 0x7FFF);
+        let mut choice = Choice::default();
+        choice.set_descriptors(has_descriptors(track));
         Self {
             track: Some(track.track),
             kind: track.kind,
             mid: track.mid.as_str().into(),
-            choice: Choice::default(),
+            choice,
             splice: Splice::new(
                 track.kind,
                 track.clock_rate,
@@ -95,6 +97,7 @@ impl Forwarder {
         if let Some(track) = track {
             self.rewriter = Rewriter::new(track, self.rewriter.ssrc());
             self.retransmitter.set_payload_type(track.rtx_payload_type);
+            self.choice.set_descriptors(has_descriptors(track));
         }
     }
 
@@ -284,4 +287,10 @@ impl Forwarder {
         }
         Repetition::Sent
     }
+}
+
+/// Whether the player of an m-line agreed on the dependency descriptor.
+fn has_descriptors(track: &SubscribedTrack) -> bool {
+    let id = track.extensions.id(Extension::DependencyDescriptor);
+    id.is_some()
 }

@@ -217,6 +217,7 @@ fn a_viewer_follows_the_layers_of_its_track() {
         let layer = |id, rid: &str, is_active, bitrate| RankedLayer {
             id: LayerId(id),
             is_active,
+            needs_descriptor: false,
             status: crate::stream::LayerStatus {
                 encoding_id: rid.to_owned(),
                 bitrate,
@@ -260,6 +261,7 @@ fn a_choice_before_there_is_a_track_is_kept_for_it() {
     let layer = |id, rid: &str, bitrate| RankedLayer {
         id: LayerId(id),
         is_active: true,
+        needs_descriptor: false,
         status: crate::stream::LayerStatus {
             encoding_id: rid.to_owned(),
             bitrate,

@@ -127,6 +127,7 @@ mod tests {
         let layer = |id, bitrate| RankedLayer {
             id,
             is_active: true,
+            needs_descriptor: false,
             status: LayerStatus {
                 bitrate,
                 ..LayerStatus::default()

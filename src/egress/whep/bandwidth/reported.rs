@@ -239,6 +239,7 @@ mod tests {
             let layers = [(HIGH, 2_000_000), (LOW, 400_000)].map(|(id, bitrate)| RankedLayer {
                 id,
                 is_active: true,
+                needs_descriptor: false,
                 status: LayerStatus {
                     bitrate,
                     ..LayerStatus::default()
