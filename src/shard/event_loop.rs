@@ -14,6 +14,7 @@ use super::sessions::Sessions;
 use super::socket::{ReceiveBuffer, Receiver, Sender};
 use super::state::State;
 use super::timers::Timers;
+use super::turns::Turns;
 use super::wire::Wire;
 use super::{Config, Event, ShardId};
 use crate::transport::Identity;
@@ -22,7 +23,7 @@ const SOCKET: mio::Token = mio::Token(0);
 
 /// Receive calls before what came is sent on: long enough that the packets of a keyframe leave as
 /// runs, short enough that the first of them does not wait for a flood behind it.
-const RECEIVES_PER_ROUND: usize = 4;
+const RECEIVES_PER_ROUND: usize = 16;
 /// Packets and hand-overs taken from the inbox before the rest gets its turn.
 const INBOX_PER_ROUND: usize = 256;
 /// Events taken from the kernel at once: mostly those of TCP connections.
@@ -76,6 +77,7 @@ impl EventLoop {
             catching_up: CatchingUp::default(),
             due: Vec::new(),
             batch: Batch::new(),
+            turns: Turns::default(),
             fresh: Vec::new(),
             compound: Vec::new(),
             stopping: false,
@@ -94,6 +96,7 @@ impl EventLoop {
     pub(super) fn run(mut self) -> Ended {
         let mut events = mio::Events::with_capacity(EVENTS);
         loop {
+            self.state.begin_round();
             self.receive();
             let drained = self.take_inbox();
             if self.state.stopping {
@@ -104,7 +107,9 @@ impl EventLoop {
             self.state.flush(now);
             self.state.catch_up(now);
             self.state.flush_connections();
-            let idle = !self.readable && drained && self.state.wire.tcp.is_idle();
+            let state = &self.state;
+            let is_done = state.turns.is_empty() && state.wire.tcp.is_idle();
+            let idle = !self.readable && drained && is_done;
             if idle && self.inbox.fall_asleep() {
                 if !self.wait(&mut events) {
                     break;

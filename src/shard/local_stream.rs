@@ -211,12 +211,25 @@ impl LocalStream {
             })
     }
 
-    /// Audio first: a packet of it is small and must not wait behind a keyframe.
-    pub(super) fn in_sending_order(&self) -> impl Iterator<Item = (TrackId, &LocalTrack)> {
-        let numbered = || (0..).map(TrackId).zip(&self.tracks);
-        numbered()
-            .filter(|(_, track)| track.kind == MediaKind::Audio)
-            .chain(numbered().filter(|(_, track)| track.kind == MediaKind::Video))
+    /// The kind of a track.
+    pub(super) fn kind(&self, track: TrackId) -> MediaKind {
+        self.track(track)
+            .map_or(MediaKind::Audio, |track| track.kind)
+    }
+
+    /// What has not been sent on of the tracks of one kind, layer by layer.
+    pub(super) fn fresh(
+        &self,
+        kind: MediaKind,
+    ) -> impl Iterator<Item = (TrackId, LayerId, &LocalTrack, &[Arc<Packet>])> + Clone {
+        let tracks = (0..).map(TrackId).zip(&self.tracks);
+        tracks
+            .filter(move |(_, track)| track.kind == kind)
+            .flat_map(|(id, track)| {
+                let layers = (0..).map(LayerId).zip(&track.layers);
+                layers.map(move |(layer, local)| (id, layer, track, &*local.fresh))
+            })
+            .filter(|(.., packets)| !packets.is_empty())
     }
 
     /// Keeps a packet for retransmission and to be sent on with the next flush. Returns whether it is the first such.

@@ -1,12 +1,12 @@
-//! The way of media through a shard: from the publisher into the stream, from the stream to everyone.
+//! The way of media into a shard and its streams; the way on is in `fan_out`.
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::batch::SealedOutlet;
-use super::clocks::{assume_clocks, set_clock, time_egress, time_report};
+use super::clocks::{set_clock, time_report};
 use super::inbox::Age;
-use super::local_stream::{Source, Target, empty_packet};
+use super::local_stream::{Source, empty_packet};
 use super::session::{Media, Session};
 use super::state::State;
 use super::{Event, StreamKey};
@@ -95,7 +95,14 @@ impl State {
                 }
                 let recovered = recovered.into_iter().flatten();
                 let copies = copies.into_iter().flatten();
-                for mut packet in recovered.chain([packet]).chain(copies) {
+                let (viewers, mut is_joined) = (stream.subscribers.len(), false);
+                for packet in recovered.chain([packet]).chain(copies) {
+                    let kind = stream.kind(packet.track);
+                    let turn = self.turns.wait(key, kind, viewers, packet, is_joined);
+                    is_joined = true;
+                    let Some(mut packet) = turn else {
+                        continue;
+                    };
                     stream.add_previous(&mut packet);
                     if stream.push(packet) {
                         self.fresh.push(key);
@@ -225,103 +232,6 @@ impl State {
                 ..
             }) => Some(publisher),
             _ => None,
-        }
-    }
-
-    /// Sends on all packets that came since the last time, viewer by viewer.
-    pub(super) fn flush(&mut self, now: Instant) {
-        // Taken out and put back, so that the list keeps its memory.
-        let mut fresh = std::mem::take(&mut self.fresh);
-        for key in fresh.drain(..) {
-            self.flush_stream(now, key);
-        }
-        self.fresh = fresh;
-    }
-
-    fn flush_stream(&mut self, now: Instant, key: StreamKey) {
-        let Some(stream) = self.streams.get_mut(&key) else {
-            return;
-        };
-        let counters = self.shards[usize::from(self.id.0)].counters();
-        assume_clocks(stream, &self.shards, key);
-        if let Source::Publisher { targets, hls, .. } = &mut stream.source {
-            for Target { shard, needs } in targets {
-                let shard = &self.shards[usize::from(shard.0)];
-                for (id, track) in (0..).map(TrackId).zip(&stream.tracks) {
-                    let layers = (0..).map(LayerId).zip(&track.layers);
-                    for (_, layer) in layers.filter(|(layer, _)| needs.contains(id, *layer)) {
-                        for packet in &layer.fresh {
-                            if !shard.push_media(key, Arc::clone(packet), Age::New) {
-                                counters.queue_overflow.add(1);
-                            }
-                        }
-                    }
-                }
-                shard.wake();
-            }
-            if let Some(hls) = hls {
-                for (id, track) in (0..).map(TrackId).zip(&stream.tracks) {
-                    counters.hls_overflow.add(hls.push(id, track));
-                }
-            }
-        }
-        // Who is last may find the send buffer full: not the same ones each time.
-        if !stream.subscribers.is_empty() {
-            stream.subscribers.rotate_left(1);
-        }
-        let (mut switched, before) = (false, counters.sent.get());
-        for slot in &stream.subscribers {
-            let Some(session) = self.sessions.get_mut(*slot) else {
-                continue;
-            };
-            let Media::Subscriber(subscriber) = &mut session.media else {
-                continue;
-            };
-            let (batch, wire) = (&mut self.batch, &mut self.wire);
-            let outlet = SealedOutlet::new(&mut session.transport, batch, wire, counters);
-            let Some(mut outlet) = outlet else {
-                continue;
-            };
-            let before = subscriber.poll_timeout();
-            for (id, track) in stream.in_sending_order() {
-                let clock = |layer| track.layer(layer).and_then(|layer| layer.clock);
-                for (layer, local) in (0..).map(LayerId).zip(&track.layers) {
-                    if !local.fresh.is_empty() {
-                        let packets = local.fresh.iter().map(Arc::as_ref);
-                        switched |= subscriber.forward(now, id, layer, packets, clock, &mut outlet);
-                    }
-                }
-            }
-            outlet.flush();
-            if subscriber.catch_up_at().is_some() {
-                let is_behind = &mut session.is_behind;
-                self.catching_up.insert(now, session.key, is_behind);
-            }
-            if subscriber.poll_timeout() != before {
-                let deadline = session.poll_timeout();
-                self.timers
-                    .schedule(session.key, &mut session.scheduled, deadline);
-            }
-        }
-        if let Some(outgoing) = stream.counters.of(self.id)
-            && !stream.subscribers.is_empty()
-        {
-            outgoing.packets.add(counters.sent.get() - before);
-            // Once for all viewers, as they are sent it one after another within this round.
-            let left = Instant::now();
-            for (_, _, layer) in stream.numbered() {
-                for packet in &layer.fresh {
-                    outgoing.delayed(left.saturating_duration_since(packet.received));
-                }
-            }
-        }
-        if std::mem::take(&mut stream.is_timed) {
-            time_egress(stream);
-        }
-        stream.clear_fresh();
-        // Somebody has left a layer.
-        if switched && stream.has_layers() {
-            self.count_needs(key);
         }
     }
 

@@ -34,6 +34,7 @@
 //! The only importer of `mio`, `quinn_udp` and `socket2`.
 
 pub mod event_loop;
+mod fan_out;
 
 mod adaptation;
 mod batch;
@@ -61,6 +62,7 @@ mod stills;
 mod stream_counters;
 mod subscriptions;
 mod timers;
+mod turns;
 mod wire;
 
 use std::net::SocketAddr;

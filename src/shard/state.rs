@@ -13,6 +13,7 @@ use super::local_stream::LocalStream;
 use super::session::Media;
 use super::sessions::Sessions;
 use super::timers::Timers;
+use super::turns::Turns;
 use super::wire::Wire;
 use super::{Config, Event, SessionKey, ShardId, StreamKey};
 use crate::sdp::IceCredentials;
@@ -34,6 +35,8 @@ pub(super) struct State {
     /// Deadlines being handled; kept for its memory.
     pub(super) due: Vec<(Instant, SessionKey)>,
     pub(super) batch: Batch,
+    /// Video that waits for sound.
+    pub(super) turns: Turns,
     /// Streams with packets that have not been sent on.
     pub(super) fresh: Vec<StreamKey>,
     /// Sender reports on their way.
