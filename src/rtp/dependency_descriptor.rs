@@ -89,6 +89,9 @@ pub struct Descriptor {
     /// Layer and references.
     pub frame: Template,
     /// By decode target, the first in the lowest bit: those that come from now on, where it is told.
+    ///
+    /// Viewers get it as the publisher said it, also those of a lesser layer: receivers made of libwebrtc pass it
+    /// over, and go by the references of each frame that comes.
     pub active_decode_targets: Option<u32>,
     /// What holds from this frame on, and was used to read it already.
     pub structure: Option<Box<Structure>>,

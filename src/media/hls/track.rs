@@ -8,6 +8,7 @@ use bytes::Bytes;
 use super::arrival::ArrivalClock;
 use super::description::Description;
 use super::frame::parameter_sets;
+use super::spatial::SpatialSize;
 use super::supervisor::Supervisor;
 use super::transcodes::Permit;
 use super::{HlsSettings, Line, Wake};
@@ -48,6 +49,7 @@ enum Kind {
     /// GStreamer 1.22 has no depayloader.
     Av1 {
         depayloader: Depayloader,
+        size: SpatialSize,
         format: Option<Arc<Format>>,
     },
     Pipeline(Box<Supervisor>),
@@ -95,6 +97,7 @@ impl Track {
             }
             (Codec::Av1, None) => Kind::Av1 {
                 depayloader: Depayloader::default(),
+                size: SpatialSize::default(),
                 format: None,
             },
             (_, None) => Kind::Opus {
@@ -144,8 +147,10 @@ impl Track {
                 Kind::Opus { format } => out_opus(&packet, time, format, out),
                 Kind::Av1 {
                     depayloader,
+                    size,
                     format,
                 } => {
+                    size.handle_packet(&packet);
                     if lost > 0 {
                         depayloader.handle_loss();
                     }
@@ -155,7 +160,7 @@ impl Track {
                         continue;
                     };
                     if unit.keyframe
-                        && let Ok(read) = Format::av1(&unit.data)
+                        && let Ok(read) = Format::av1(&unit.data, size.get())
                         && format.as_deref() != Some(&read)
                     {
                         *format = Some(Arc::new(read));
