@@ -15,7 +15,6 @@ mod keyframes;
 mod ladder;
 mod pause;
 mod selection;
-mod spatial;
 mod description;
 mod frame;
 mod supervisor;
@@ -98,7 +97,6 @@ impl HlsBranch {
             Some(video) if video.codec == Codec::Vp8 => 1,
             _ => settings.layers.clamp(1, RenditionId::LAYERS),
         };
-        let parts_sources = video.is_some_and(|video| video.codec == Codec::Av1);
         let video = video.map(|track| track.id);
         let name = format!("hls-{stream}");
         let start = worker::Start {
@@ -120,7 +118,6 @@ impl HlsBranch {
             shared: feed,
             video,
             layers,
-            parts_sources,
             worker: worker.ok(),
         }
     }
@@ -133,7 +130,6 @@ pub struct HlsFeed {
     /// Its packets make up frames; those of sound are frames.
     video: Option<TrackId>,
     layers: u8,
-    parts_sources: bool,
     worker: Option<JoinHandle<()>>,
 }
 
@@ -164,20 +160,13 @@ impl HlsFeed {
         });
     }
 
-    /// Whether the branch takes the layers of a source with spatial layers one by one. Of VP9 it takes the whole alone: how
-    /// large the picture of a lesser layer is, its depayloader does not tell.
-    pub fn parts_sources(&self) -> bool {
-        self.parts_sources
-    }
-
-    /// Says that the picture has layers, best before the first packet: players choose among these, and no smaller
-    /// pictures are made from then on.
+    /// Says that the picture has layers, before the first packet: players choose among these.
     pub fn set_layered(&self) {
-        // The queue is all but empty.
+        // The queue is empty.
         let _ = self.shared.inputs.push(Input::Layered);
     }
 
-    /// How many layers the branch takes at most.
+    /// How many layers of a simulcast the branch takes at most.
     pub fn layers(&self) -> u8 {
         self.layers
     }

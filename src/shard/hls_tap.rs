@@ -2,8 +2,7 @@
 //! other layers as they are.
 //!
 //! The best layer is whichever is the best that comes: players that can't choose see no gap when the
-//! publisher pauses a layer. The others keep the place that they had in the ranking at first. Of a source
-//! with spatial layers the whole is always the best, and goes as it is.
+//! publisher pauses a layer. The others keep the place that they had in the ranking at first.
 
 use std::sync::Arc;
 
@@ -18,15 +17,13 @@ const FIRST_SEQUENCE: u64 = 1 << 16;
 /// The way from the layers of the tracks to the HLS branch.
 pub(super) struct HlsTap {
     feed: HlsFeed,
-    /// By [`TrackId`]; none for a track of one layer, as far as is known.
+    /// By [`TrackId`]; none for a track of one layer, whose packets go as they are.
     ladders: Vec<Option<Ladder>>,
 }
 
 /// A track with layers.
-#[derive(Default)]
 struct Ladder {
-    /// None for the layers of one source, of which the first is the best: its packets go as they are.
-    best: Option<Splice>,
+    best: Splice,
     /// By [`LayerId`]: the lines of their own.
     lines: [Option<Line>; LayerId::MAX_LAYERS],
 }
@@ -36,21 +33,21 @@ impl HlsTap {
     pub(super) fn new(feed: HlsFeed, tracks: &[LocalTrack]) -> Self {
         let most = feed.layers();
         let ladder = |track: &LocalTrack| {
-            let best = || Splice::new(track.kind, track.clock_rate, FIRST_SEQUENCE, 0);
-            (track.is_layered || is_scalable(&feed, &track.ranked)).then(|| {
-                let mut ladder = Ladder {
-                    best: track.is_layered.then(best),
-                    lines: [None; LayerId::MAX_LAYERS],
-                };
+            track.is_layered.then(|| {
+                let best = Splice::new(track.kind, track.clock_rate, FIRST_SEQUENCE, 0);
+                let lines = [None; LayerId::MAX_LAYERS];
+                let mut ladder = Ladder { best, lines };
                 ladder.set_layers(&track.ranked, most);
                 ladder
             })
         };
-        let ladders: Vec<_> = tracks.iter().map(ladder).collect();
-        if ladders.iter().any(Option::is_some) {
+        if tracks.iter().any(|track| track.is_layered) {
             feed.set_layered();
         }
-        Self { ladders, feed }
+        Self {
+            ladders: tracks.iter().map(ladder).collect(),
+            feed,
+        }
     }
 
     /// The layers that the branch takes or waits for. It needs keyframes of all of them at once: players
@@ -60,7 +57,7 @@ impl HlsTap {
         match self.ladder(track) {
             None => layers.insert(track, LayerId::default()),
             Some(ladder) => {
-                layers.insert(track, ladder.best());
+                layers.insert(track, ladder.best.target());
                 for (layer, line) in (0..).map(LayerId).zip(&ladder.lines) {
                     if line.is_some() {
                         layers.insert(track, layer);
@@ -75,14 +72,7 @@ impl HlsTap {
     /// the branch turns to another or takes one more.
     pub(super) fn set_layers(&mut self, track: TrackId, ranked: &[RankedLayer]) -> LayersByTrack {
         let most = self.feed.layers();
-        let mut ladder = self.ladders.get_mut(usize::from(track.0));
-        if let Some(none @ None) = ladder.as_deref_mut()
-            && is_scalable(&self.feed, ranked)
-        {
-            // Its packets tell it, mostly the first one.
-            self.feed.set_layered();
-            *none = Some(Ladder::default());
-        }
+        let ladder = self.ladders.get_mut(usize::from(track.0));
         let ladder = ladder.and_then(Option::as_mut);
         match ladder.is_some_and(|ladder| ladder.set_layers(ranked, most)) {
             true => self.layers(track),
@@ -93,30 +83,25 @@ impl HlsTap {
     /// Gives the branch what is fresh of a track; returns how many packets found its queue full.
     pub(super) fn push(&mut self, id: TrackId, track: &LocalTrack) -> u64 {
         let (feed, mut lost) = (&self.feed, 0);
-        let ladder = self.ladders.get_mut(usize::from(id.0));
-        let mut ladder = ladder.and_then(Option::as_mut);
-        if ladder.as_ref().is_none_or(|ladder| ladder.best.is_none()) {
+        let Some(Some(ladder)) = self.ladders.get_mut(usize::from(id.0)) else {
+            // The whole of a source with spatial layers, which is the first.
             for packet in track.layers.iter().take(1).flat_map(|layer| &layer.fresh) {
                 lost += u64::from(!feed.push(Line::MAIN, packet));
             }
-        }
-        let Some(ladder) = &mut ladder else {
             return lost;
         };
         let clock = |layer| track.layer(layer).and_then(|layer| layer.clock);
         for (layer, local) in (0..).map(LayerId).zip(&track.layers) {
             let fresh = local.fresh.iter().map(Arc::as_ref);
             // A copy, as the others go on with the numbers of the layer. Few streams have layers.
-            if let Some(best) = &mut ladder.best {
-                let _ = best.pass(layer, fresh, clock, |packet, own, shift| {
-                    let copy = Packet {
-                        sequence: own,
-                        timestamp: packet.timestamp.wrapping_add(shift.timestamp),
-                        ..packet.clone()
-                    };
-                    lost += u64::from(!feed.push(Line::MAIN, &Arc::new(copy)));
-                });
-            }
+            let _ = ladder.best.pass(layer, fresh, clock, |packet, own, shift| {
+                let copy = Packet {
+                    sequence: own,
+                    timestamp: packet.timestamp.wrapping_add(shift.timestamp),
+                    ..packet.clone()
+                };
+                lost += u64::from(!feed.push(Line::MAIN, &Arc::new(copy)));
+            });
             if let Some(line) = ladder.line(layer) {
                 for packet in &local.fresh {
                     lost += u64::from(!feed.push(line, packet));
@@ -135,15 +120,8 @@ impl HlsTap {
             }
             return;
         };
-        let Some(best) = &ladder.best else {
-            // The layers of one source have one clock.
-            report(Line::MAIN, timestamp);
-            let lines = ladder.lines.iter().flatten();
-            lines.for_each(|line| report(*line, timestamp));
-            return;
-        };
-        if best.current() == Some(layer) {
-            let offset = best.timestamp_offset().unwrap_or(0);
+        if ladder.best.current() == Some(layer) {
+            let offset = ladder.best.timestamp_offset().unwrap_or(0);
             report(Line::MAIN, timestamp.wrapping_add(offset));
         }
         if let Some(line) = ladder.line(layer) {
@@ -160,18 +138,11 @@ impl Ladder {
     /// Aims at the best layer, and gives those below it lines, fewer than `most` of them; true when a
     /// keyframe is needed.
     fn set_layers(&mut self, ranked: &[RankedLayer], most: u8) -> bool {
-        let mut needed = false;
-        let best = match &mut self.best {
-            None => LayerId::default(),
-            Some(splice) => {
-                let Some(best) = best(ranked) else {
-                    return false;
-                };
-                splice.aim(best);
-                needed = splice.waits_for_keyframe();
-                best
-            }
+        let Some(best) = best(ranked) else {
+            return false;
         };
+        self.best.aim(best);
+        let mut needed = self.best.waits_for_keyframe();
         for (place, layer) in (0..most).zip(ranked).skip(1) {
             let line = Line(place);
             let taken = self.lines.contains(&Some(line));
@@ -188,11 +159,6 @@ impl Ladder {
         needed
     }
 
-    /// The layer that goes on as the best one.
-    fn best(&self) -> LayerId {
-        self.best.as_ref().map_or(LayerId(0), Splice::target)
-    }
-
     /// The line of a layer that is not the best one only.
     fn line(&self, layer: LayerId) -> Option<Line> {
         *self.lines.get(usize::from(layer.0))?
@@ -203,9 +169,4 @@ impl Ladder {
 fn best(ranked: &[RankedLayer]) -> Option<LayerId> {
     let active = ranked.iter().find(|layer| layer.is_active);
     active.map(|layer| layer.id)
-}
-
-/// Whether these are the layers of one source, of which the whole is the first, and the branch takes them one by one.
-fn is_scalable(feed: &HlsFeed, ranked: &[RankedLayer]) -> bool {
-    feed.parts_sources() && ranked.iter().any(|layer| layer.status.spatial.is_some())
 }

@@ -66,31 +66,7 @@ for (const [codec, mode, height] of [["AV1", "L3T3", 144], ["AV1", "L2T1", 288],
   });
 }
 
-for (const mode of ["L3T3", "L3T3_KEY"]) {
-  test(`hls.js plays the spatial layers of AV1 ${mode} as variants`, async (t) => {
-    const { gateway } = await start(t, "AV1", mode);
-    const playlist = `${gateway.url}/hls/demo/index-audio.m3u8`;
-    const sizes = ["256x144", "512x288", "1024x576"];
-    await until("there are three variants", async () => {
-      const text = await (await fetch(playlist)).text();
-      return sizes.every((size) => text.includes(`RESOLUTION=${size}`));
-    });
-    const page = await browser.open(t, playerOf(await startSite(t), playlist));
-    await playbackAdvances(page, 2);
-    const levels = () => page.evaluate(() => window.hls.levels.map(({ width, height }) => `${width}x${height}`));
-    assert.deepEqual(await levels(), sizes, "by their bandwidth");
-    for (const level of [2, 0, 1]) {
-      await page.evaluate((level) => (window.hls.currentLevel = level), level);
-      await until(`the picture is that of ${sizes[level]}`, async () => (await pictureSize(page)) === sizes[level]);
-      await playbackAdvances(page, 2);
-    }
-    const complaints = await page.evaluate(() => window.complaints);
-    assert.deepEqual(complaints.filter((complaint) => complaint.endsWith(", fatal")), []);
-    await page.evaluate(() => window.hls.destroy());
-  });
-}
-
-for (const [codec, mode] of [["VP9", "L3T3_KEY"], ["AV1", "L1T3"]]) {
+for (const [codec, mode] of [["VP9", "L3T3_KEY"], ["AV1", "L3T3_KEY"], ["AV1", "L1T3"]]) {
   test(`hls.js plays ${codec} ${mode} whole`, async (t) => {
     const { gateway } = await start(t, codec, mode);
     const playlist = `${gateway.url}/hls/demo/index.m3u8`;

@@ -8,7 +8,6 @@ use bytes::Bytes;
 use super::arrival::ArrivalClock;
 use super::description::Description;
 use super::frame::parameter_sets;
-use super::spatial::SpatialSize;
 use super::supervisor::Supervisor;
 use super::transcodes::Permit;
 use super::{HlsSettings, Line, Wake};
@@ -49,7 +48,6 @@ enum Kind {
     /// GStreamer 1.22 has no depayloader.
     Av1 {
         depayloader: Depayloader,
-        size: SpatialSize,
         format: Option<Arc<Format>>,
     },
     Pipeline(Box<Supervisor>),
@@ -97,7 +95,6 @@ impl Track {
             }
             (Codec::Av1, None) => Kind::Av1 {
                 depayloader: Depayloader::default(),
-                size: SpatialSize::default(),
                 format: None,
             },
             (_, None) => Kind::Opus {
@@ -147,10 +144,8 @@ impl Track {
                 Kind::Opus { format } => out_opus(&packet, time, format, out),
                 Kind::Av1 {
                     depayloader,
-                    size,
                     format,
                 } => {
-                    size.handle_packet(&packet);
                     if lost > 0 {
                         depayloader.handle_loss();
                     }
@@ -160,7 +155,7 @@ impl Track {
                         continue;
                     };
                     if unit.keyframe
-                        && let Ok(read) = Format::av1(&unit.data, size.get())
+                        && let Ok(read) = Format::av1(&unit.data)
                         && format.as_deref() != Some(&read)
                     {
                         *format = Some(Arc::new(read));
