@@ -42,6 +42,7 @@ pub const TARGETS: &[Target] = &[
     Target::new("transport", |data| {
         crate::transport::fuzzing::transport(Instant::now(), data);
     }),
+    Target::new("vp9", hls::vp9),
     Target::new("watch", crate::cli::watch::fuzzing::watch),
 ];
 

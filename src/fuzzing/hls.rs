@@ -4,6 +4,7 @@ use super::Steps;
 use crate::egress::hls::av1::{Depayloader, SequenceHeader};
 use crate::egress::hls::fmp4::init_segment;
 use crate::egress::hls::format::Format;
+use crate::egress::hls::vp9;
 use crate::rtp::opus;
 
 /// Payloads of AV1 in their order, with losses.
@@ -27,6 +28,29 @@ pub(super) fn av1(data: &[u8]) {
             assert!(header.codecs().starts_with("av01."));
         }
         if let Ok(format) = Format::av1(&unit.data) {
+            init_segment(&format).expect("a segment of what could be read");
+        }
+    }
+}
+
+/// Payloads of VP9 in their order, with losses.
+pub(super) fn vp9(data: &[u8]) {
+    let mut depayloader = vp9::Depayloader::default();
+    let (mut taken, mut given) = (0, 0);
+    for step in Steps::of(data) {
+        if step.kind & 0x0F == 0x0F {
+            depayloader.handle_loss();
+        }
+        taken += step.bytes.len();
+        let Some(picture) = depayloader.handle_payload(step.bytes, step.kind & 1 != 0) else {
+            continue;
+        };
+        given += picture.data.len();
+        // The index needs no more for a frame than its payload descriptor and length, and two bytes.
+        assert!(given <= 6 * taken);
+        if picture.keyframe
+            && let Ok(format) = picture.format()
+        {
             init_segment(&format).expect("a segment of what could be read");
         }
     }

@@ -24,6 +24,7 @@ pub mod segmenter;
 pub mod store;
 mod tags;
 pub mod timeline;
+pub mod vp9;
 #[cfg(test)]
 pub(crate) mod validator;
 

@@ -49,12 +49,11 @@ impl Description {
         let (file, encoders) = match codec {
             Codec::H264 => (file!("hls-h264"), None),
             Codec::H265 => (file!("hls-h265"), None),
-            Codec::Vp9 => (file!("hls-vp9"), None),
             Codec::Vp8 => (file!("hls-vp8"), Some(&H264)),
             Codec::Pcmu => (file!("hls-pcmu"), Some(&AAC)),
             Codec::Pcma => (file!("hls-pcma"), Some(&AAC)),
             Codec::G722 => (file!("hls-g722"), Some(&AAC)),
-            Codec::Av1 | Codec::Opus => return Ok(None),
+            Codec::Av1 | Codec::Vp9 | Codec::Opus => return Ok(None),
         };
         Self::new(file, encoders).map(Some)
     }

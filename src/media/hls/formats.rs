@@ -119,24 +119,6 @@ fn read(codec: Codec, caps: &gst::CapsRef) -> Result<Format, FormatError> {
     match codec {
         Codec::H264 | Codec::Vp8 => Format::h264(&configuration()?, width, height),
         Codec::H265 => Format::h265(&configuration()?, width, height),
-        Codec::Vp9 => {
-            let profile = structure
-                .get::<&str>("profile")
-                .ok()
-                .and_then(|profile| profile.parse().ok())
-                .unwrap_or(0);
-            let depth = structure
-                .get::<u32>("bit-depth-luma")
-                .ok()
-                .and_then(|depth| u8::try_from(depth).ok())
-                .unwrap_or(8);
-            let subsampling = match structure.get::<&str>("chroma-format") {
-                Ok("4:4:4") => 3,
-                Ok("4:2:2") => 2,
-                _ => 1,
-            };
-            Format::vp9(profile, depth, subsampling, width, height)
-        }
         _ => Format::aac(&configuration()?),
     }
 }

@@ -11,10 +11,9 @@ use super::frame::parameter_sets;
 use super::supervisor::Supervisor;
 use super::transcodes::Permit;
 use super::{HlsSettings, Line, Wake};
-use crate::egress::hls::av1::Depayloader;
 use crate::egress::hls::reorder::{Ordered, Reorder};
 use crate::egress::hls::timeline::TrackClock;
-use crate::egress::hls::{Format, RenditionId, Sample};
+use crate::egress::hls::{Format, RenditionId, Sample, av1, vp9};
 use crate::media::MediaError;
 use crate::media::cpu::CpuTime;
 use crate::rtp::{Codec, opus};
@@ -47,7 +46,12 @@ enum Kind {
     },
     /// GStreamer 1.22 has no depayloader.
     Av1 {
-        depayloader: Depayloader,
+        depayloader: av1::Depayloader,
+        format: Option<Arc<Format>>,
+    },
+    /// That of GStreamer 1.22 gives keyframes alone where higher spatial layers refer to lower ones in those only.
+    Vp9 {
+        depayloader: vp9::Depayloader,
         format: Option<Arc<Format>>,
     },
     Pipeline(Box<Supervisor>),
@@ -94,7 +98,11 @@ impl Track {
                 Kind::Pipeline(Box::new(started))
             }
             (Codec::Av1, None) => Kind::Av1 {
-                depayloader: Depayloader::default(),
+                depayloader: av1::Depayloader::default(),
+                format: None,
+            },
+            (Codec::Vp9, None) => Kind::Vp9 {
+                depayloader: vp9::Depayloader::default(),
                 format: None,
             },
             (_, None) => Kind::Opus {
@@ -154,23 +162,27 @@ impl Track {
                     let Some(unit) = unit else {
                         continue;
                     };
-                    if unit.keyframe
-                        && let Ok(read) = Format::av1(&unit.data)
-                        && format.as_deref() != Some(&read)
-                    {
-                        *format = Some(Arc::new(read));
+                    if unit.keyframe {
+                        follow(format, Format::av1(&unit.data).ok());
                     }
-                    if let Some(format) = format.clone() {
-                        let (keyframe, data) = (unit.keyframe, unit.data);
-                        out.push(Sample {
-                            dts: time,
-                            pts: time,
-                            duration: AV1_FRAME,
-                            keyframe,
-                            data,
-                            format,
-                        });
+                    out.extend(picture(time, unit.keyframe, unit.data, format.as_ref()));
+                }
+                Kind::Vp9 {
+                    depayloader,
+                    format,
+                } => {
+                    if lost > 0 {
+                        depayloader.handle_loss();
                     }
+                    let whole = depayloader.handle_payload(&packet.payload, packet.marker);
+                    self.lossy |= depayloader.needs_keyframe();
+                    let Some(whole) = whole else {
+                        continue;
+                    };
+                    if whole.keyframe {
+                        follow(format, whole.format().ok());
+                    }
+                    out.extend(picture(time, whole.keyframe, whole.data, format.as_ref()));
                 }
                 Kind::Pipeline(supervisor) => {
                     if let Err(error) = supervisor.push(&packet, time, now) {
@@ -209,7 +221,7 @@ impl Track {
     pub(super) fn poll_keyframe_request(&mut self) -> bool {
         let forced = match &self.depayloader {
             Kind::Pipeline(supervisor) => supervisor.poll_keyframe_request(),
-            Kind::Opus { .. } | Kind::Av1 { .. } => false,
+            Kind::Opus { .. } | Kind::Av1 { .. } | Kind::Vp9 { .. } => false,
         };
         std::mem::take(&mut self.lossy) | forced
     }
@@ -223,7 +235,7 @@ impl Track {
     pub(super) fn finish(&mut self, now: Instant) -> Vec<Sample> {
         match &mut self.depayloader {
             Kind::Pipeline(supervisor) => supervisor.finish(now),
-            Kind::Opus { .. } | Kind::Av1 { .. } => Vec::new(),
+            Kind::Opus { .. } | Kind::Av1 { .. } | Kind::Vp9 { .. } => Vec::new(),
         }
     }
 
@@ -236,7 +248,28 @@ impl Track {
 }
 
 /// How long the last picture lasts (ns), as nothing says so.
-const AV1_FRAME: i64 = 33_333_333;
+const FRAME: i64 = 33_333_333;
+
+/// Takes the format of a keyframe, if it is another one.
+fn follow(format: &mut Option<Arc<Format>>, read: Option<Format>) {
+    if let Some(read) = read
+        && format.as_deref() != Some(&read)
+    {
+        *format = Some(Arc::new(read));
+    }
+}
+
+/// A picture that is shown in the order in which it is decoded; none before the first format.
+fn picture(time: i64, keyframe: bool, data: Bytes, format: Option<&Arc<Format>>) -> Option<Sample> {
+    Some(Sample {
+        dts: time,
+        pts: time,
+        duration: FRAME,
+        keyframe,
+        data,
+        format: Arc::clone(format?),
+    })
+}
 
 fn out_opus(packet: &Arc<Packet>, time: i64, format: &Arc<Format>, out: &mut Vec<Sample>) {
     let Some(samples) = opus::duration(&packet.payload) else {
