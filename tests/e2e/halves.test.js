@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { browserOfFile } from "./support/browser.js";
+import { exchanges } from "./support/exchange.js";
 import { framesAreDecoded, received } from "./support/pages.js";
 import { startGateway, streamIsListed } from "./support/process.js";
 import { until } from "./support/wait.js";
@@ -14,7 +15,8 @@ const browser = browserOfFile();
  * Publishes what `wanted` says of "audio" and "video": "sendonly" or "inactive"; a kind that it does not
  * name has no section in the offer. A `wish` is what the offer says beside of Opus (RFC 7587).
  */
-function publish(page, wanted, { wish = "" } = {}) {
+async function publish(page, wanted, { wish = "" } = {}) {
+  await exchanges(page);
   return page.evaluate(
     async ({ wanted, wish }) => {
       const stream = await navigator.mediaDevices.getUserMedia({ video: { width: 320, height: 180 }, audio: true });
@@ -23,16 +25,9 @@ function publish(page, wanted, { wish = "" } = {}) {
         const [track] = stream.getTracks().filter((track) => track.kind === kind);
         peer.addTransceiver(direction === "inactive" ? kind : track, { direction, streams: [stream] });
       }
-      await peer.setLocalDescription();
-      const { sdp } = peer.localDescription;
-      const response = await fetch("/whip/demo", {
-        method: "POST",
-        headers: { "Content-Type": "application/sdp" },
-        body: wish ? sdp.replace(/^(a=fmtp:111 .*)$/m, `$1;${wish}`) : sdp,
+      await window.exchange(peer, "/whip/demo", (sdp) => {
+        return wish ? sdp.replace(/^(a=fmtp:111 .*)$/m, `$1;${wish}`) : sdp;
       });
-      const answer = await response.text();
-      if (response.status !== 201) throw new Error(answer);
-      await peer.setRemoteDescription({ type: "answer", sdp: answer });
       window.published = { peer, stream };
     },
     { wanted, wish },
@@ -74,19 +69,12 @@ for (const [what, offer, has] of [
  * Asks for what `wanted` says of "audio" and "video": "recvonly" or "inactive"; a kind that it does not name has
  * no section in the offer. Afterwards `received` tells what came. Gives the directions of the answer by kind.
  */
-function watch(page, wanted) {
+async function watch(page, wanted) {
+  await exchanges(page);
   return page.evaluate(async (wanted) => {
     const peer = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
     for (const [kind, direction] of Object.entries(wanted)) peer.addTransceiver(kind, { direction });
-    await peer.setLocalDescription();
-    const response = await fetch("/whep/demo", {
-      method: "POST",
-      headers: { "Content-Type": "application/sdp" },
-      body: peer.localDescription.sdp,
-    });
-    const answer = await response.text();
-    if (response.status !== 201) throw new Error(answer);
-    await peer.setRemoteDescription({ type: "answer", sdp: answer });
+    await window.exchange(peer, "/whep/demo");
     window.tidegate = {
       get stats() {
         return peer.getStats();

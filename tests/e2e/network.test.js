@@ -6,21 +6,9 @@ import { join } from "node:path";
 import { test } from "node:test";
 
 import { browserOn } from "./support/browser.js";
-import { network, reason } from "./support/namespaces.js";
+import { behindRouter, reason } from "./support/namespaces.js";
 import { framesAreDecoded, textBecomes } from "./support/pages.js";
 import { startGateway, streamIsListed } from "./support/process.js";
-
-/** A gateway with a test broadcast, a router, and a viewer behind it: the addresses are always the same. */
-function stage(t) {
-  const net = network(t);
-  const [server, router, viewer] = ["server", "router", "viewer"].map((name) => net.machine(name));
-  net.cable([server, "10.77.1.1/24"], [router, "10.77.1.254/24"]);
-  net.cable([viewer, "10.77.2.1/24"], [router, "10.77.2.254/24"]);
-  server.route("default", "via", "10.77.1.254");
-  viewer.route("default", "via", "10.77.2.254");
-  router.forwards();
-  return { net, server, router, viewer };
-}
 
 /** The candidate pair that media comes by, as the browser tells it. */
 function path(page) {
@@ -34,7 +22,7 @@ function path(page) {
 }
 
 test("where UDP is blocked the browser plays over TCP", { skip: reason }, async (t) => {
-  const { net, server, router, viewer } = stage(t);
+  const { net, server, router, viewer } = behindRouter(t);
   router.firewall(`table inet filter {
     chain forward {
       type filter hook forward priority 0
@@ -52,7 +40,7 @@ test("where UDP is blocked the browser plays over TCP", { skip: reason }, async 
 });
 
 test("where only a relay can be reached the browser plays through it", { skip: reason }, async (t) => {
-  const { net, server, router, viewer } = stage(t);
+  const { net, server, router, viewer } = behindRouter(t);
   // HTTP passes, and what the relay itself sends; the gateway offers no TCP here.
   router.firewall(`table inet filter {
     chain forward {

@@ -4,7 +4,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { browserOfFile, browserOn } from "./support/browser.js";
-import { network, reason } from "./support/namespaces.js";
+import { exchanges } from "./support/exchange.js";
+import { behindRouter, reason } from "./support/namespaces.js";
 import { playbackAdvances, received } from "./support/pages.js";
 import { startGateway, streamIsListed } from "./support/process.js";
 import { until } from "./support/wait.js";
@@ -12,20 +13,13 @@ import { until } from "./support/wait.js";
 const browser = browserOfFile();
 
 /** Publishes sound and a picture from `page`; gives the answer's audio m-line. */
-function publish(page) {
+async function publish(page) {
+  await exchanges(page);
   return page.evaluate(async () => {
     const stream = await navigator.mediaDevices.getUserMedia({ video: { width: 320, height: 180 }, audio: true });
     const peer = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
     for (const track of stream.getTracks()) peer.addTransceiver(track, { direction: "sendonly", streams: [stream] });
-    await peer.setLocalDescription();
-    const response = await fetch("/whip/demo", {
-      method: "POST",
-      headers: { "Content-Type": "application/sdp" },
-      body: peer.localDescription.sdp,
-    });
-    const answer = await response.text();
-    if (response.status !== 201) throw new Error(answer);
-    await peer.setRemoteDescription({ type: "answer", sdp: answer });
+    const answer = await window.exchange(peer, "/whip/demo");
     window.published = { peer, stream };
     return answer.match(/^m=audio .*$/m)[0];
   });
@@ -55,7 +49,8 @@ async function redundancy(page, gateway) {
 }
 
 /** Watches the sound of the stream without redundancy; gives the answer's audio m-line. */
-function watchPlain(page) {
+async function watchPlain(page) {
+  await exchanges(page);
   return page.evaluate(async () => {
     const peer = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
     const transceiver = peer.addTransceiver("audio", { direction: "recvonly" });
@@ -64,15 +59,7 @@ function watchPlain(page) {
     const audio = new Audio();
     audio.srcObject = new MediaStream([transceiver.receiver.track]);
     audio.play();
-    await peer.setLocalDescription();
-    const response = await fetch("/whep/demo", {
-      method: "POST",
-      headers: { "Content-Type": "application/sdp" },
-      body: peer.localDescription.sdp,
-    });
-    const answer = await response.text();
-    if (response.status !== 201) throw new Error(answer);
-    await peer.setRemoteDescription({ type: "answer", sdp: answer });
+    const answer = await window.exchange(peer, "/whep/demo");
     window.tidegate = {
       get stats() {
         return peer.getStats();
@@ -130,13 +117,7 @@ test("sound goes once as long as nothing else is switched on", async (t) => {
 });
 
 test("where packets are lost, sound with redundancy has fewer holes", { skip: reason }, async (t) => {
-  const net = network(t);
-  const [server, router, viewer] = ["server", "router", "viewer"].map((name) => net.machine(name));
-  net.cable([server, "10.77.1.1/24"], [router, "10.77.1.254/24"]);
-  net.cable([viewer, "10.77.2.1/24"], [router, "10.77.2.254/24"]);
-  server.route("default", "via", "10.77.1.254");
-  viewer.route("default", "via", "10.77.2.254");
-  router.forwards();
+  const { net, server, router, viewer } = behindRouter(t);
   // The publisher knows nothing of redundancy.
   const settings = { "media.audio_redundancy": true };
   const gateway = await startGateway(t, settings, { on: "0.0.0.0", at: "10.77.1.1", args: ["--demo"], machine: server });

@@ -116,3 +116,15 @@ export function network(t) {
 function ip(...words) {
   execFileSync("ip", words, { stdio: ["ignore", "ignore", "pipe"] });
 }
+
+/** A network with the machine of a gateway, a router, and that of a viewer behind it: the addresses are always the same. */
+export function behindRouter(t) {
+  const net = network(t);
+  const [server, router, viewer] = ["server", "router", "viewer"].map((name) => net.machine(name));
+  net.cable([server, "10.77.1.1/24"], [router, "10.77.1.254/24"]);
+  net.cable([viewer, "10.77.2.1/24"], [router, "10.77.2.254/24"]);
+  server.route("default", "via", "10.77.1.254");
+  viewer.route("default", "via", "10.77.2.254");
+  router.forwards();
+  return { net, server, router, viewer };
+}
