@@ -3,7 +3,7 @@
 //! The order in which media passes:
 //!
 //! 1. [`reorder`]: packets back in order, losses given up after a while.
-//! 2. (GStreamer depayloads them into samples, see [`crate::media::hls`].)
+//! 2. (GStreamer depayloads them into samples, see [`crate::media::hls`]; what it can't, [`av1`] and [`vp9`].)
 //! 3. [`timeline`]: RTP timestamps become times of one common clock.
 //! 4. [`segmenter`]: cuts all renditions into parts and segments at the same instants, at keyframes.
 //! 5. [`fmp4`]: bytes of init segments and fragments, [`mod@format`]: what a track is coded in.
