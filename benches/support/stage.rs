@@ -81,6 +81,7 @@ impl Stage {
             shards,
             video_ring: rings.video,
             audio_ring: rings.audio,
+            video_per_round: 6_000,
             audio_redundancy: rings.redundancy,
             keyframe_cache: KeyframeCache {
                 bytes: 8 * 1024 * 1024,

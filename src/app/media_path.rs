@@ -21,6 +21,7 @@ pub(super) fn shard_config(settings: &Settings, listen: SocketAddr) -> shard::Co
         }),
         video_ring: packets.video,
         audio_ring: packets.audio,
+        video_per_round: settings.media.video_per_round,
         audio_redundancy: settings.media.audio_redundancy,
         keyframe_cache: KeyframeCache {
             bytes: settings.media.keyframe_cache_bytes,

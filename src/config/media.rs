@@ -60,6 +60,12 @@ pub(super) fn media(raw: raw::Media, http: SocketAddr, host: &Host) -> Result<Me
                 RETRANSMISSION_PACKETS,
             )?,
         },
+        video_per_round: whole(
+            "media.video_per_round",
+            raw.video_per_round,
+            6_000,
+            1..=1_000_000,
+        )?,
         audio_redundancy: flag("media.audio_redundancy", raw.audio_redundancy, false)?,
         bandwidth: bandwidth::bandwidth(raw.bandwidth)?,
         reorder_tolerance: time(

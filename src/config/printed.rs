@@ -60,6 +60,7 @@ impl From<&Settings> for Raw {
                     video: number(media.retransmission_packets.video),
                     audio: number(media.retransmission_packets.audio),
                 },
+                video_per_round: number(media.video_per_round),
                 audio_redundancy: Some(media.audio_redundancy.into()),
                 reorder_tolerance: time(media.reorder_tolerance),
                 loss_timeout: time(media.loss_timeout),

@@ -76,6 +76,8 @@ pub struct Media {
     pub keyframe_request_interval: Duration,
     /// What is kept for retransmission.
     pub retransmission_packets: RetransmissionPackets,
+    /// So many packets of video are sent to viewers before sound that came meanwhile gets its turn.
+    pub video_per_round: usize,
     /// Whether Opus comes and goes with redundancy (RFC 2198) where clients offer it.
     pub audio_redundancy: bool,
     /// How late a publisher's packet may be before it is asked for again.

@@ -32,7 +32,8 @@ pub struct LayerStats {
     pub bytes: u64,
     /// Packets that were missing and given up.
     pub lost: u64,
-    /// Packets that a retransmission brought back, or the redundancy of another packet.
+    /// Packets that were missing in their turn, and were sent again or taken from the redundancy of a later one. That
+    /// may only have been overtaken.
     pub recovered: u64,
     /// Packets that came more than once.
     pub duplicates: u64,

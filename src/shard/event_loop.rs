@@ -22,7 +22,7 @@ use crate::transport::Identity;
 const SOCKET: mio::Token = mio::Token(0);
 
 /// Receive calls before what came is sent on: long enough that the packets of a keyframe leave as
-/// runs, short enough that the first of them does not wait for a flood behind it.
+/// runs (as far as their turn allows, see [`Turns`]), short enough that the first of them does not wait for a flood behind it.
 const RECEIVES_PER_ROUND: usize = 16;
 /// Packets and hand-overs taken from the inbox before the rest gets its turn.
 const INBOX_PER_ROUND: usize = 256;
@@ -68,6 +68,7 @@ impl EventLoop {
             id,
             shards,
             wire: Wire { udp, tcp },
+            turns: Turns::new(config.video_per_round),
             config,
             identity,
             events,
@@ -77,7 +78,6 @@ impl EventLoop {
             catching_up: CatchingUp::default(),
             due: Vec::new(),
             batch: Batch::new(),
-            turns: Turns::default(),
             fresh: Vec::new(),
             compound: Vec::new(),
             stopping: false,
@@ -96,7 +96,7 @@ impl EventLoop {
     pub(super) fn run(mut self) -> Ended {
         let mut events = mio::Events::with_capacity(EVENTS);
         loop {
-            self.state.begin_round();
+            self.state.begin_round(Instant::now());
             self.receive();
             let drained = self.take_inbox();
             if self.state.stopping {

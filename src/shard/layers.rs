@@ -98,12 +98,11 @@ impl State {
     /// Asks for the keyframes that somebody waits for, unless they have just begun.
     pub(super) fn ask_for(&mut self, now: Instant, key: StreamKey, waiting: &LayersByTrack) {
         for (track, layer) in waiting.iter() {
-            let local = self
-                .streams
-                .get(&key)
-                .and_then(|stream| stream.layer(track, layer));
-            let begins =
-                local.is_some_and(|local| local.fresh.iter().any(|packet| packet.keyframe));
+            let begins = self.streams.get(&key).is_some_and(|stream| {
+                let local = stream.layer(track, layer);
+                local.is_some_and(|local| local.fresh.iter().any(|packet| packet.keyframe))
+                    || stream.line.holds_keyframe(track, layer)
+            });
             if !begins {
                 self.request_keyframe(now, key, track, layer);
             }

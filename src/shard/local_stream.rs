@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::hls_tap::HlsTap;
+use super::turns::Line;
 use super::{Config, ShardId, StreamCounters};
 use crate::egress::{SenderClock, StreamClocks};
 use crate::rtp::{Codec, MediaKind};
@@ -27,6 +28,8 @@ pub(super) struct LocalStream {
     pub(super) counters: Arc<StreamCounters>,
     /// The next flush is to say how long after its capture the media leaves.
     pub(super) is_timed: bool,
+    /// Video that waits so that sound need not.
+    pub(super) line: Line,
     /// There are packets that have not been sent on yet.
     is_fresh: bool,
     /// Packets of some track keep what the one before held.
@@ -94,6 +97,12 @@ pub(super) struct LocalLayer {
 }
 
 impl LocalTrack {
+    /// Whether its layers are those of one source.
+    pub(super) fn is_scalable(&self) -> bool {
+        let mut layers = self.ranked.iter();
+        layers.any(|layer| layer.status.spatial.is_some())
+    }
+
     pub(super) fn layer(&self, layer: LayerId) -> Option<&LocalLayer> {
         self.layers.get(usize::from(layer.0))
     }
@@ -154,6 +163,7 @@ impl LocalStream {
             source,
             counters,
             is_timed: false,
+            line: Line::default(),
             is_fresh: false,
         }
     }
@@ -209,12 +219,6 @@ impl LocalStream {
                 let layers = (0..).map(LayerId).zip(&track.layers);
                 layers.map(move |(layer, local)| (id, layer, local))
             })
-    }
-
-    /// The kind of a track.
-    pub(super) fn kind(&self, track: TrackId) -> MediaKind {
-        self.track(track)
-            .map_or(MediaKind::Audio, |track| track.kind)
     }
 
     /// What has not been sent on of the tracks of one kind, layer by layer.

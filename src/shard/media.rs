@@ -5,14 +5,13 @@ use std::time::Instant;
 
 use super::batch::SealedOutlet;
 use super::clocks::{set_clock, time_report};
-use super::inbox::Age;
 use super::local_stream::{Source, empty_packet};
 use super::session::{Media, Session};
 use super::state::State;
 use super::{Event, StreamKey};
 use crate::egress::SenderClock;
 use crate::ingest::{self, Ingested, Publisher};
-use crate::stream::{LayerId, Packet, TrackId};
+use crate::stream::{LayerId, TrackId};
 use crate::transport::CloseReason;
 
 impl State {
@@ -95,18 +94,13 @@ impl State {
                 }
                 let recovered = recovered.into_iter().flatten();
                 let copies = copies.into_iter().flatten();
-                let (viewers, mut is_joined) = (stream.subscribers.len(), false);
-                for packet in recovered.chain([packet]).chain(copies) {
-                    let kind = stream.kind(packet.track);
-                    let turn = self.turns.wait(key, kind, viewers, packet, is_joined);
-                    is_joined = true;
-                    let Some(mut packet) = turn else {
-                        continue;
-                    };
+                let mut is_joined = false;
+                for mut packet in recovered.chain([packet]).chain(copies) {
                     stream.add_previous(&mut packet);
-                    if stream.push(packet) {
+                    if self.turns.take(key, stream, packet, is_joined) {
                         self.fresh.push(key);
                     }
+                    is_joined = true;
                 }
             }
             Ingested::Nothing(_) => {
@@ -232,27 +226,6 @@ impl State {
                 ..
             }) => Some(publisher),
             _ => None,
-        }
-    }
-
-    /// A packet from the publisher's shard.
-    pub(super) fn handle_media(
-        &mut self,
-        now: Instant,
-        key: StreamKey,
-        packet: Arc<Packet>,
-        age: Age,
-    ) {
-        let Some(stream) = self.streams.get_mut(&key) else {
-            return;
-        };
-        if age != Age::New {
-            stream.keep(packet);
-            if age == Age::LastPast {
-                self.begin_all(now, key);
-            }
-        } else if stream.push(packet) {
-            self.fresh.push(key);
         }
     }
 

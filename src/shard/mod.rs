@@ -172,6 +172,9 @@ pub struct Config {
     pub video_ring: usize,
     /// How many packets of an audio track are kept for retransmission.
     pub audio_ring: usize,
+    /// So many packets of video are sent to viewers in about one round of a shard's event loop; then sound that came
+    /// meanwhile gets its turn.
+    pub video_per_round: usize,
     /// Whether packets of Opus keep what the one before held, for viewers who take redundancy (RFC 2198).
     pub audio_redundancy: bool,
     /// What is kept of each video layer since its last keyframe, for viewers that come.

@@ -7,7 +7,6 @@ use super::inbox::{OpenSession, Role};
 use super::local_stream::{LocalStream, Source};
 use super::session::{Media, Session};
 use super::standing::Standing;
-
 use super::state::State;
 use crate::egress::whep::Subscriber;
 use crate::ingest::{Flow, Publisher};

@@ -76,7 +76,7 @@ impl State {
         self.settle(now, slot);
         // Settling ended it if the transport said so; it must end in any case.
         if let Some(slot) = self.sessions.slot_of_key(key) {
-            self.end(slot, None);
+            self.end(now, slot, None);
         }
     }
 
@@ -169,7 +169,7 @@ impl State {
             if let Some(session) = self.sessions.get_mut(slot) {
                 session.transport.close(now); // without effect where it ended by itself
             }
-            self.end(slot, Some(reason));
+            self.end(now, slot, Some(reason));
             return;
         }
         if let Some(session) = self.sessions.get_mut(slot) {
@@ -222,14 +222,13 @@ impl State {
     }
 
     /// Forgets a session; its transport has nothing more to say.
-    fn end(&mut self, slot: usize, reason: Option<CloseReason>) {
+    fn end(&mut self, now: Instant, slot: usize, reason: Option<CloseReason>) {
         // A close_notify may be left to send.
         self.send_transmits(slot);
         self.forget_standing(slot);
         let Some(session) = self.sessions.remove(slot) else {
             return;
         };
-        self.me().counters().sessions_closed.add(1);
         for path in &session.paths {
             self.close_path(*path);
         }
@@ -238,10 +237,14 @@ impl State {
         }
         match session.media {
             Media::Publisher(_) => {
+                self.end_line(session.stream);
+                self.flush(now);
                 self.remove_stream(session.stream);
             }
             Media::Subscriber(_) => self.detach_subscriber(slot, session.stream),
         }
+        // Nothing of it is left.
+        self.me().counters().sessions_closed.add(1);
         let _ = self.events.send(Event::Closed {
             session: session.key,
             reason,

@@ -1,84 +1,50 @@
 //! Pictures wait so that sound need not.
 //!
 //! A keyframe for hundreds of viewers keeps a shard busy for many milliseconds, and sound that comes
-//! meanwhile would wait for all of it. So only so much of the video is taken into its streams in each round
-//! of the event loop; what is beyond waits here, as if it had come later, and sound passes it by. Nothing is
-//! lost or put in another order within a track.
+//! meanwhile would wait for all of it. So only so much video is taken into its streams in each round of the
+//! event loop. What is beyond waits in a line of its stream, as if it had come later, and sound passes it by. Streams
+//! with a line take turns, so that none waits for all of another.
+//!
+//! Within a track nothing changes places, and what waits when a publisher ends is sent then.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::StreamKey;
+use super::inbox::Age;
+use super::local_stream::LocalStream;
 use super::state::State;
 use crate::rtp::MediaKind;
-use crate::stream::Packet;
+use crate::stream::{LayerId, Packet, TrackId};
 
-/// Packets to viewers that one round sends: some milliseconds of work.
-const SENDS_PER_ROUND: usize = 6_000;
-/// Packets of a round at least, so that those of a common frame leave each viewer's way as one run.
-const PACKETS_PER_ROUND: usize = 16;
-/// More do not wait: they go at once, however long that takes.
-const MAX_WAITING: usize = 8_192;
+/// Packets of a publisher that go together at least, so that a common frame is not parted and leaves for each
+/// viewer as one run.
+const RUN: usize = 8;
 
-/// The packets that wait, and what this round has done.
-#[derive(Default)]
-pub(super) struct Turns {
-    waiting: VecDeque<Waiting>,
+/// What has waited for so long goes on in any case: who has more to send than it can must lose video, and not
+/// show it ever later than its sound.
+const MAX_WAIT: Duration = Duration::from_millis(200);
+
+/// More of one stream do not wait.
+const MAX_WAITING: usize = 1_024;
+
+/// What one round of the event loop may send, and has taken in.
+#[derive(Debug)]
+pub(super) struct Round {
+    /// Packets to viewers.
+    limit: usize,
     packets: usize,
     sends: usize,
 }
 
-struct Waiting {
-    stream: StreamKey,
-    packet: Arc<Packet>,
-    /// It must not be parted from the one before: both are layers of the same packet of a scalable source.
-    is_joined: bool,
-}
-
-impl Turns {
-    pub(super) fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
-    }
-
-    /// Takes a packet that is new, of a stream with so many viewers here, if it has to wait for its turn; gives it back
-    /// to go on at once otherwise. `is_joined` as [`Waiting::is_joined`].
-    pub(super) fn wait(
-        &mut self,
-        stream: StreamKey,
-        kind: MediaKind,
-        viewers: usize,
-        packet: Arc<Packet>,
-        is_joined: bool,
-    ) -> Option<Arc<Packet>> {
-        if kind == MediaKind::Audio {
-            return Some(packet);
+impl Round {
+    fn new(limit: usize) -> Self {
+        Self {
+            limit,
+            packets: 0,
+            sends: 0,
         }
-        if self.is_empty() && (is_joined || !self.is_over()) {
-            self.count(viewers);
-            return Some(packet);
-        }
-        self.waiting.push_back(Waiting {
-            stream,
-            packet,
-            is_joined,
-        });
-        None
-    }
-
-    /// A new round begins.
-    fn begin(&mut self) {
-        (self.packets, self.sends) = (0, 0);
-    }
-
-    /// The packet whose turn it is, in this round; to be counted if it goes on.
-    fn poll(&mut self) -> Option<(StreamKey, Arc<Packet>)> {
-        let next = self.waiting.front()?;
-        let may_wait = !next.is_joined && self.waiting.len() <= MAX_WAITING;
-        if may_wait && self.is_over() {
-            return None;
-        }
-        let next = self.waiting.pop_front()?;
-        Some((next.stream, next.packet))
     }
 
     /// A packet goes on to so many viewers.
@@ -87,113 +53,290 @@ impl Turns {
         self.sends += viewers;
     }
 
-    /// Whether this round has done enough.
+    /// Whether it has done enough.
     fn is_over(&self) -> bool {
-        self.packets >= PACKETS_PER_ROUND && self.sends >= SENDS_PER_ROUND
+        self.packets >= RUN && self.sends >= self.limit
+    }
+}
+
+/// The video of one stream that waits.
+#[derive(Debug, Default)]
+pub(super) struct Line {
+    waiting: VecDeque<Waiting>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    packet: Arc<Packet>,
+    /// It must not be parted from the one before: both may be layers of one packet of a scalable source.
+    is_joined: bool,
+}
+
+impl Line {
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// Whether a keyframe of the layer waits.
+    pub(super) fn holds_keyframe(&self, track: TrackId, layer: LayerId) -> bool {
+        let mut waiting = self.waiting.iter().map(|waiting| &waiting.packet);
+        waiting.any(|packet| packet.keyframe && (packet.track, packet.layer) == (track, layer))
+    }
+
+    /// Whether a packet that comes now has to wait.
+    fn must_wait(&self, round: &Round, is_joined: bool) -> bool {
+        !self.is_empty() || (round.is_over() && !is_joined)
+    }
+
+    fn push(&mut self, packet: Arc<Packet>, is_joined: bool) {
+        self.waiting.push_back(Waiting { packet, is_joined });
+    }
+
+    /// The next packet, if it may go on in this round.
+    fn poll(&mut self, now: Instant, round: &Round) -> Option<Arc<Packet>> {
+        let next = self.waiting.front()?;
+        let waited = now.saturating_duration_since(next.packet.received);
+        let goes = next.is_joined
+            || !round.is_over()
+            || waited >= MAX_WAIT
+            || self.waiting.len() > MAX_WAITING;
+        if !goes {
+            return None;
+        }
+        self.pop()
+    }
+
+    fn pop(&mut self) -> Option<Arc<Packet>> {
+        Some(self.waiting.pop_front()?.packet)
+    }
+}
+
+/// The turns of the streams of a shard.
+#[derive(Debug)]
+pub(super) struct Turns {
+    round: Round,
+    /// Those with a line; who was served least recently is first.
+    streams: VecDeque<StreamKey>,
+}
+
+impl Turns {
+    /// Rounds that send about `limit` packets of video to viewers.
+    pub(super) fn new(limit: usize) -> Self {
+        Self {
+            round: Round::new(limit),
+            streams: VecDeque::new(),
+        }
+    }
+
+    /// Whether nothing waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.streams.is_empty()
+    }
+
+    /// Takes a packet that is new into its stream, or into its line. Returns whether the stream has something to
+    /// send on that it had not before. `is_joined` as [`Waiting::is_joined`].
+    #[must_use]
+    pub(super) fn take(
+        &mut self,
+        key: StreamKey,
+        stream: &mut LocalStream,
+        packet: Arc<Packet>,
+        is_joined: bool,
+    ) -> bool {
+        let track = stream.track(packet.track);
+        if track.is_none_or(|track| track.kind == MediaKind::Audio) {
+            return stream.push(packet);
+        }
+        if !stream.line.must_wait(&self.round, is_joined) {
+            self.round.count(stream.subscribers.len());
+            return stream.push(packet);
+        }
+        if stream.line.is_empty() {
+            self.streams.push_back(key);
+        }
+        stream.line.push(packet, is_joined);
+        false
     }
 }
 
 impl State {
-    /// A new round begins: what has waited for longest goes into its streams.
-    pub(super) fn begin_round(&mut self) {
-        self.turns.begin();
-        while let Some((key, packet)) = self.turns.poll() {
-            // Its broadcast may have ended meanwhile.
+    /// A new round begins: the streams that have a line get their turns, a run of packets each time.
+    pub(super) fn begin_round(&mut self, now: Instant) {
+        let Turns { round, streams } = &mut self.turns;
+        *round = Round::new(round.limit);
+        let mut refused = 0;
+        while refused < streams.len()
+            && let Some(key) = streams.pop_front()
+        {
+            // Its broadcast has ended, or its last viewer here has left.
             let Some(stream) = self.streams.get_mut(&key) else {
                 continue;
             };
-            self.turns.count(stream.subscribers.len());
+            let mut taken = 0;
+            while taken < RUN
+                && let Some(packet) = stream.line.poll(now, round)
+            {
+                taken += 1;
+                round.count(stream.subscribers.len());
+                if stream.push(packet) {
+                    self.fresh.push(key);
+                }
+            }
+            if !stream.line.is_empty() {
+                refused = if taken == 0 { refused + 1 } else { 0 };
+                streams.push_back(key);
+            }
+        }
+    }
+
+    /// Takes all that waits of a stream into it.
+    pub(super) fn end_line(&mut self, key: StreamKey) {
+        let Some(stream) = self.streams.get_mut(&key) else {
+            return;
+        };
+        while let Some(packet) = stream.line.pop() {
             if stream.push(packet) {
                 self.fresh.push(key);
             }
+        }
+    }
+
+    /// A packet from the publisher's shard.
+    pub(super) fn handle_media(
+        &mut self,
+        now: Instant,
+        key: StreamKey,
+        packet: Arc<Packet>,
+        age: Age,
+    ) {
+        if age != Age::New {
+            // The past of a layer that is taken again must not come among what is left of it.
+            self.end_line(key);
+        }
+        let Some(stream) = self.streams.get_mut(&key) else {
+            return;
+        };
+        if age == Age::New {
+            // The layers of a source come one after another, all packets of each.
+            let track = stream.track(packet.track);
+            let is_joined = track.is_some_and(|track| track.is_scalable());
+            if self.turns.take(key, stream, packet, is_joined) {
+                self.fresh.push(key);
+            }
+            return;
+        }
+        stream.keep(packet);
+        if age == Age::LastPast {
+            self.begin_all(now, key);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
     use super::super::local_stream::empty_packet;
     use super::*;
 
-    const STREAM: StreamKey = StreamKey(1);
-    /// So that the least of packets is the most.
-    const MANY: usize = SENDS_PER_ROUND;
+    /// More viewers than a round has sends for.
+    const MANY: usize = 1_000;
 
-    fn packet(sequence: u64) -> Arc<Packet> {
+    fn packet(received: Instant, sequence: u64) -> Arc<Packet> {
         Arc::new(Packet {
             sequence,
-            ..empty_packet(Instant::now())
+            keyframe: sequence == 0,
+            ..empty_packet(received)
         })
     }
 
-    fn passes(turns: &mut Turns, kind: MediaKind, viewers: usize, is_joined: bool) -> bool {
-        let packet = turns.wait(STREAM, kind, viewers, packet(0), is_joined);
-        packet.is_some()
+    fn over() -> Round {
+        let mut round = Round::new(100);
+        for _ in 0..RUN {
+            assert!(!round.is_over());
+            round.count(MANY);
+        }
+        assert!(round.is_over());
+        round
     }
 
-    /// The numbers of what goes on in the next round.
-    fn round(turns: &mut Turns) -> Vec<u64> {
-        turns.begin();
+    fn line(received: Instant, packets: u64) -> Line {
+        let mut line = Line::default();
+        for sequence in 0..packets {
+            line.push(packet(received, sequence), false);
+        }
+        line
+    }
+
+    /// The numbers of what goes on in a round.
+    fn polled(line: &mut Line, now: Instant, mut round: Round) -> Vec<u64> {
         let mut numbers = Vec::new();
-        while let Some((_, packet)) = turns.poll() {
-            turns.count(MANY);
+        while let Some(packet) = line.poll(now, &round) {
+            round.count(MANY);
             numbers.push(packet.sequence);
         }
         numbers
     }
 
     #[test]
-    fn video_waits_beyond_what_a_round_may_send_and_sound_does_not() {
-        let mut turns = Turns::default();
-        for _ in 0..PACKETS_PER_ROUND {
-            assert!(passes(&mut turns, MediaKind::Video, MANY, false));
+    fn a_round_ends_after_a_run_and_what_it_may_send() {
+        let mut few = Round::new(100);
+        for _ in 0..99 {
+            few.count(1);
         }
-        for number in 0..40 {
-            let packet = turns.wait(STREAM, MediaKind::Video, MANY, packet(number), false);
-            assert!(packet.is_none());
-        }
-        assert!(passes(&mut turns, MediaKind::Audio, MANY, false));
-        let rounds = [(); 3].map(|()| round(&mut turns));
-        assert_eq!(rounds.concat(), (0..40).collect::<Vec<u64>>());
-        assert_eq!(rounds.map(|numbers| numbers.len()), [16, 16, 8]);
-        assert!(turns.is_empty());
-        turns.begin();
-        assert!(passes(&mut turns, MediaKind::Video, MANY, false));
+        assert!(!few.is_over());
+        few.count(1);
+        assert!(few.is_over());
+        over();
     }
 
     #[test]
-    fn few_viewers_are_sent_all_at_once() {
-        let mut turns = Turns::default();
-        for _ in 0..SENDS_PER_ROUND / 10 {
-            assert!(passes(&mut turns, MediaKind::Video, 10, false));
-        }
-        assert!(!passes(&mut turns, MediaKind::Video, 10, false));
+    fn what_is_beyond_a_round_waits_and_so_does_what_comes_behind_it() {
+        let now = Instant::now();
+        let mut line = Line::default();
+        assert!(!line.must_wait(&Round::new(100), false));
+        assert!(line.must_wait(&over(), false));
+        line.push(packet(now, 0), false);
+        assert!(line.must_wait(&Round::new(100), false));
+        assert!(line.must_wait(&Round::new(100), true));
+        assert!(line.holds_keyframe(TrackId(0), LayerId(0)));
+        assert!(!line.holds_keyframe(TrackId(0), LayerId(1)));
     }
 
     #[test]
-    fn what_is_joined_goes_together() {
-        let mut turns = Turns::default();
-        for _ in 0..PACKETS_PER_ROUND {
-            assert!(passes(&mut turns, MediaKind::Video, MANY, false));
-        }
-        assert!(passes(&mut turns, MediaKind::Video, MANY, true));
-        for number in 0..40 {
-            let is_joined = number == 16;
-            let packet = turns.wait(STREAM, MediaKind::Video, MANY, packet(number), is_joined);
-            assert!(packet.is_none());
-        }
-        assert_eq!(round(&mut turns).len(), 17);
+    fn it_goes_on_in_order_a_run_a_round() {
+        let now = Instant::now();
+        let mut line = line(now, 20);
+        let rounds = [(); 3].map(|()| polled(&mut line, now, Round::new(100)));
+        assert_eq!(rounds.concat(), (0..20).collect::<Vec<u64>>());
+        assert_eq!(rounds.map(|numbers| numbers.len()), [RUN, RUN, 4]);
+        assert!(line.is_empty());
+        assert!(polled(&mut line, now, over()).is_empty());
+    }
+
+    #[test]
+    fn what_is_joined_goes_with_what_was_before() {
+        let now = Instant::now();
+        assert!(!Line::default().must_wait(&over(), true));
+        let mut line = line(now, RUN as u64);
+        line.push(packet(now, 8), true);
+        line.push(packet(now, 9), false);
+        assert_eq!(polled(&mut line, now, Round::new(100)).len(), RUN + 1);
+        assert_eq!(polled(&mut line, now, Round::new(100)), [9]);
+    }
+
+    #[test]
+    fn nothing_waits_for_long() {
+        let now = Instant::now();
+        let mut line = line(now, 20);
+        line.push(packet(now + MAX_WAIT, 20), false);
+        assert!(polled(&mut line, now + MAX_WAIT - Duration::from_millis(1), over()).is_empty());
+        assert_eq!(polled(&mut line, now + MAX_WAIT, over()).len(), 20);
+        assert!(!line.is_empty());
     }
 
     #[test]
     fn no_more_than_so_many_wait() {
-        let mut turns = Turns::default();
-        for number in 0..MAX_WAITING as u64 + 100 {
-            let _ = turns.wait(STREAM, MediaKind::Video, MANY, packet(number), false);
-        }
-        let before = turns.waiting.len();
-        assert_eq!(round(&mut turns).len(), before - MAX_WAITING);
+        let now = Instant::now();
+        let mut line = line(now, MAX_WAITING as u64 + 30);
+        assert_eq!(polled(&mut line, now, over()).len(), 30);
     }
 }

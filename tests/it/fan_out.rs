@@ -121,6 +121,20 @@ async fn subscribers_of_four_shards_get_every_packet() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn video_that_waits_for_its_turn_comes_whole_and_in_order() {
+    for shards in [1, 4] {
+        let server = Server::start(|settings| {
+            settings.media.shards = shards;
+            settings.media.video_per_round = 1;
+        })
+        .await;
+        let (mut publisher, mut broadcast, subscribers) = audience(&server, 8).await;
+        broadcast_to(&mut publisher, &mut broadcast, subscribers, 60).await;
+        assert_eq!(server.counters().queue_overflow, 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_new_subscriber_begins_with_the_past_and_nobody_is_asked_for_it() {
     for shards in [1, 2, 4] {
         let server = Server::start(|settings| settings.media.shards = shards).await;

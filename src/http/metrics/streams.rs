@@ -125,6 +125,25 @@ fn delivery(streams: &[StreamStatus], out: &mut Series<'_, '_>) -> fmt::Result {
         "stream_link_bits_per_second",
         "Subscribers with layers to choose from whose links carry at most so much video",
         links,
+    )?;
+    let subscribers = streams.iter().zip(&counted).flat_map(|(stream, counted)| {
+        let on_air = stream.publishers.iter().filter(|own| own.on_air);
+        let layers = on_air.flat_map(|own| own.report.iter().flat_map(|report| &report.layers));
+        layers.map(move |layer| {
+            let (track, layer) = (layer.stats.track, layer.stats.layer);
+            let ([stream], counted) = counted;
+            let labels = [
+                stream.clone(),
+                ("track", track.0.to_string()),
+                ("layer", layer.0.to_string()),
+            ];
+            (labels, counted.standings.of_layer(track, layer) as f64)
+        })
+    });
+    out.gauges(
+        "stream_layer_subscribers",
+        "Subscribers who are to have this layer",
+        subscribers,
     )
 }
 
@@ -215,7 +234,7 @@ fn layers(streams: &[StreamStatus], out: &mut Series<'_, '_>) -> fmt::Result {
         }),
         (
             "ingest_recovered",
-            "Packets that were lost and came again",
+            "Packets that were missing in their turn, and sent again or taken from redundancy",
             |layer| Some(layer.stats.recovered),
         ),
         (
@@ -244,28 +263,6 @@ fn layers(streams: &[StreamStatus], out: &mut Series<'_, '_>) -> fmt::Result {
             .filter_map(|(labels, layer)| Some((labels.clone(), value(layer)?)));
         out.counters(name, help, values)?;
     }
-    let on_air = streams
-        .iter()
-        .flat_map(|stream| stream.publishers.iter().map(move |own| (stream, own)))
-        .filter(|(_, publisher)| publisher.on_air);
-    let subscribers = on_air.flat_map(|(stream, publisher)| {
-        let standings = stream.counters.snapshot().standings;
-        let layers = publisher.report.iter().flat_map(|report| &report.layers);
-        layers.map(move |layer| {
-            let (track, layer) = (layer.stats.track, layer.stats.layer);
-            let labels = [
-                ("stream", stream.name.to_string()),
-                ("track", track.0.to_string()),
-                ("layer", layer.0.to_string()),
-            ];
-            (labels, standings.of_layer(track, layer) as f64)
-        })
-    });
-    out.gauges(
-        "stream_layer_subscribers",
-        "Subscribers who are to have this layer",
-        subscribers,
-    )?;
     type Gauge = (&'static str, &'static str, fn(&LayerFigures) -> Option<f64>);
     let gauges: [Gauge; 8] = [
         (
