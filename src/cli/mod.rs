@@ -43,8 +43,6 @@ enum Command {
     Publish(publish::PublishArgs),
     /// Play a WHEP stream without a window and report what came.
     Watch(watch::WatchArgs),
-    /// Check a WHIP or WHEP server, any server's, against the documents.
-    /// Check a server, or the network of this machine.
     /// Check a WHIP or WHEP server, any server's, against the documents; or the network of this machine.
     Check(check::CheckArgs),
     /// Print the settings that are in force, secrets hidden.
