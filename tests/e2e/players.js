@@ -75,7 +75,7 @@ async function table(players, cases) {
 }
 
 /** One cell. */
-async function attempt(t, player, { args = [], type, index, wants = BOTH, publish, then }) {
+async function attempt(t, player, { name, args = [], type, index, wants = BOTH, publish, then }) {
   if (player.browser && type && !(await browserKnows(type))) return { verdict: "–" };
   const gateway = await startGateway(t, { "log.filter": "error" });
   const publisher = publish ? await publish(t, gateway) : startPublisher(t, gateway, "demo", [...SMALL, ...args]);
@@ -91,6 +91,9 @@ async function attempt(t, player, { args = [], type, index, wants = BOTH, publis
   } catch (error) {
     const version = look && (await player.version(look.page));
     return { verdict: "no", reason: error.message, version };
+  } finally {
+    // What a player says on the way is not ours to judge, if it plays.
+    for (const complaint of look?.page?.complaints.splice(0) ?? []) console.error(`${player.name}, ${name}: ${complaint}`);
   }
 }
 

@@ -47,7 +47,7 @@ export async function openIn(browser, t, url, options = {}) {
   context.setDefaultTimeout(PATIENCE);
   const page = await context.newPage();
   page.complaints = [];
-  page.on("pageerror", (error) => page.complaints.push(error.stack ?? String(error)));
+  page.on("pageerror", (error) => page.complaints.push(error.stack || String(error)));
   page.on("console", (message) => {
     // Statuses that are no success are the server's business, not a fault of the page.
     const fetched = message.text().startsWith("Failed to load resource");

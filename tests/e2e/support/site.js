@@ -39,15 +39,13 @@ export function playerOf(site, playlist, settings = {}, { beginsLive = false } =
   return `${site}player#${encodeURIComponent(JSON.stringify([playlist, settings, beginsLive]))}`;
 }
 
-/** Starts the site for the time of the test `t`, with a player's script; gives its URL. */
+/** Starts the site for the time of the test `t`, whose first page has a player's script; gives its URL. */
 export async function startSite(t, script = "hls.js") {
-  const source = await readFile(SCRIPTS[script]);
-  const server = createServer((request, response) => {
-    const pages = {
-      [`/${script}`]: ["text/javascript", source],
-      "/player": ["text/html", PLAYING],
-    };
-    const [type, body] = pages[request.url] ?? ["text/html", page(script)];
+  const server = createServer(async (request, response) => {
+    const name = request.url.slice(1);
+    const [type, body] = Object.hasOwn(SCRIPTS, name)
+      ? ["text/javascript", await readFile(SCRIPTS[name])]
+      : ["text/html", name === "player" ? PLAYING : page(script)];
     response.writeHead(200, { "Content-Type": type }).end(body);
   });
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
