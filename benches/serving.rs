@@ -1,9 +1,9 @@
 //! How many players of low-latency HLS does a core serve, and how fast does it deliver plain segments,
 //! beside nginx with the same bytes on the same core?
 //!
-//! `cargo bench --bench serving -- --viewers 1000,2000,3000 --seconds 10 --rounds 5`
+//! `cargo bench --bench serving -- --viewers 1000,2000,3000 --seconds 10 --rounds 5 --kbps 2500`
 //!
-//! `tidegate serve` runs on a core of its own, with one stream of 2.5 Mbit/s and the default settings: segments of
+//! `tidegate serve` runs on a core of its own, with one stream of 2.5 Mbit/s (`--kbps`) and the default settings: segments of
 //! 2 s, parts of 500 ms. Each viewer has two connections, one for picture and one for sound, and asks on
 //! each for the playlist that is about to come, then for the new part, and so on (HTTP/1.1, gzip, no TLS).
 //! CPU is that of all threads of the server, its part of making the HLS included. Lag is from when the first of
@@ -50,6 +50,7 @@ fn main() {
     let List(viewers) = arguments::value("viewers", List(vec![1000, 2000, 3000]));
     let seconds: u64 = arguments::value("seconds", 10);
     let rounds: usize = arguments::value("rounds", 5);
+    let kbps: u32 = arguments::value("kbps", 2500);
     let server = Server::start_with(&[
         ("TIDEGATE_HLS_ENABLED", "true"),
         ("TIDEGATE_HLS_WINDOW", "60"),
@@ -59,7 +60,7 @@ fn main() {
         Command::new(env!("CARGO_BIN_EXE_tidegate"))
             .args(["publish", "--url"])
             .arg(format!("http://{}/whip/bench", server.address))
-            .args(["--size", "640x360", "--bitrate", "2500k"])
+            .args(["--size", "640x360", "--bitrate", &format!("{kbps}k")])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -80,7 +81,7 @@ fn main() {
     });
     save(
         "serving",
-        &json!({ "seconds": seconds, "viewers": figures.0, "plain": figures.1 }),
+        &json!({ "seconds": seconds, "kbps": kbps, "viewers": figures.0, "plain": figures.1 }),
     );
 }
 
