@@ -4,22 +4,22 @@
 //! passed, and where a picture counter is known, it goes on as well. Pure. Knows nothing of headers,
 //! keys and viewers.
 
-mod descent;
 mod newest;
 mod shift;
+mod turn;
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 pub use shift::{Shift, Shifts};
 
-use descent::Turn;
 use newest::Newest;
 use shift::Squeeze;
+use turn::{Approach, Turn};
 
 use super::SenderClock;
 use crate::rtp::{MediaKind, sequence};
-use crate::stream::{LayerId, Packet};
+use crate::stream::{LayerId, LayerSet, Packet};
 
 /// Sources before the current one whose packets can be asked for again. Older ones have left the
 /// rings, unless somebody switches several times a second.
@@ -29,7 +29,8 @@ const MAX_EARLIER: usize = 4;
 /// believed: some publishers report another clock for each of their sources.
 const MAX_CLOCK_ERROR: Duration = Duration::from_secs(1);
 
-/// Follows one source at a time and begins another at a keyframe.
+/// Follows one source at a time and begins another at a keyframe, or another layer of the same at a picture where
+/// that is possible.
 #[derive(Debug)]
 pub struct Splice {
     kind: MediaKind,
@@ -39,9 +40,9 @@ pub struct Splice {
     current: Option<Segment>,
     /// Nothing of the current source goes on any more.
     is_held: bool,
-    /// Packets of the target have been seen, where that is a lesser layer of the current source.
+    /// Packets of the target have been seen, where that is another layer of the current source.
     is_near: bool,
-    /// Where the current source ends, and the lesser layer of it begins.
+    /// Where the current layer ends, and the other one of its source begins.
     turn: Option<Turn>,
     /// Oldest first. Nothing is allocated before the first switch.
     earlier: VecDeque<Segment>,
@@ -60,8 +61,9 @@ struct Segment {
     /// The highest of ours so far.
     highest: u64,
     shifts: Shifts,
-    /// It is of a source with several spatial layers.
-    is_scalable: bool,
+    /// The layers of its source that a picture since the last keyframe could have gone on with, the own one among
+    /// them; none where the source has but one.
+    turns: LayerSet,
     /// What to add to the source's timestamps by the clocks alone: more than that was added where two
     /// pictures would have had one timestamp.
     by_clock: u32,
@@ -142,7 +144,7 @@ impl Splice {
 
     /// Whether nothing goes on before the target begins a picture.
     pub fn waits_for_keyframe(&self) -> bool {
-        self.kind == MediaKind::Video && !self.follows(self.target) && !self.descends()
+        self.kind == MediaKind::Video && !self.follows(self.target) && !self.is_turning()
     }
 
     /// The highest number of the current source so far.
@@ -199,8 +201,8 @@ impl Splice {
             if self.target != layer {
                 return passed;
             }
-            if self.descends() {
-                return self.descend(layer, &mut packets, &mut send);
+            if self.is_turning() {
+                return self.go_over(layer, &mut packets, &mut send);
             }
             let starts = |packet: &&Packet| self.kind == MediaKind::Audio || packet.keyframe;
             let Some(first) = packets.find(starts) else {
@@ -225,17 +227,23 @@ impl Splice {
         packets: impl Iterator<Item = &'p Packet>,
         send: &mut impl FnMut(&Packet, u64, &Shift),
     ) -> u32 {
-        let (descends, turns_before) = (self.descends(), self.turn);
+        let (is_turning, turn_before) = (self.is_turning(), self.turn);
+        let (target, is_near) = (self.target, self.is_near);
         let (mut passed, mut newest) = (0, None);
         let Some(segment) = &mut self.current else {
             return passed;
         };
         for packet in packets {
-            if packet.unit_start {
-                segment.is_scalable = true;
+            if packet.keyframe {
+                segment.turns = packet.turns;
+            } else {
+                segment.turns.extend(packet.turns);
             }
-            if descends && Turn::ends(&mut self.turn, turns_before, self.is_near, packet, segment) {
-                continue;
+            if is_turning {
+                let to = Approach { target, is_near };
+                if Turn::ends(&mut self.turn, turn_before, to, packet, segment) {
+                    continue;
+                }
             }
             let Some(ahead) = packet.sequence.checked_sub(segment.source) else {
                 continue; // before the keyframe
@@ -325,7 +333,7 @@ impl Splice {
             own,
             highest: own,
             shifts,
-            is_scalable: packet.unit_start,
+            turns: packet.turns,
             by_clock,
         };
         self.current = Some(segment);
@@ -348,8 +356,8 @@ impl Splice {
         let by_arrival = expected.wrapping_sub(packet.timestamp);
         // Layers of one source have one clock.
         if let Some(before) = &self.current
-            && before.is_scalable
-            && packet.unit_start
+            && !before.turns.is_empty()
+            && !packet.turns.is_empty()
         {
             return before.by_clock;
         }

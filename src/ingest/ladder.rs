@@ -41,6 +41,7 @@ pub(super) struct Ladder {
     track: TrackId,
     /// Where the track's layers are among all; of a scalable source that is one.
     own: Range<usize>,
+    is_scalable: bool,
     /// By [`LayerId`].
     rungs: Vec<Rung>,
     /// The best first.
@@ -73,6 +74,8 @@ struct Rung {
     rid: String,
     /// The spatial layer that it ends with, of a source that has several.
     spatial: Option<u8>,
+    /// The temporal one.
+    temporal: Option<u8>,
     needs_descriptor: bool,
     is_active: bool,
     meter: Meter,
@@ -87,22 +90,23 @@ struct Rung {
 impl Ladder {
     /// The layers of `track`, of which `first` is the index of the first among all layers.
     pub(super) fn new(now: Instant, track: &PublishedTrack, first: usize) -> Self {
-        let rids = track.layers.iter().take(LayerId::MAX_LAYERS);
+        let rids = track.layers.iter().take(LayerId::MAX_ENCODINGS);
         let rids = rids.map(|layer| layer.rid.clone().unwrap_or_default());
         let rungs: Vec<_> = rids.map(|rid| Rung::new(now, true, rid)).collect();
-        Self::of(track.info.id, first..first + rungs.len(), rungs)
+        Self::of(track.info.id, first..first + rungs.len(), false, rungs)
     }
 
     /// The layers within the one source of `track`, whose index is `source`.
     pub(super) fn of_scalable(now: Instant, track: TrackId, source: usize) -> Self {
         let rungs = (0..LayerId::MAX_LAYERS).map(|_| Rung::new(now, false, String::new()));
-        Self::of(track, source..source + 1, rungs.collect())
+        Self::of(track, source..source + 1, true, rungs.collect())
     }
 
-    fn of(track: TrackId, own: Range<usize>, rungs: Vec<Rung>) -> Self {
+    fn of(track: TrackId, own: Range<usize>, is_scalable: bool, rungs: Vec<Rung>) -> Self {
         Self {
             track,
             own,
+            is_scalable,
             order: (0..rungs.len()).collect(),
             rungs,
             next_look: None,
@@ -115,6 +119,11 @@ impl Ladder {
     /// Whether the layer of this index is one of these.
     pub(super) fn has(&self, layer: usize) -> bool {
         self.own.contains(&layer)
+    }
+
+    /// The index of the source whose layers these are, and what was reported of them; none of a simulcast.
+    pub(super) fn of_source(&self) -> Option<(usize, &Arc<[RankedLayer]>)> {
+        self.is_scalable.then_some((self.own.start, &self.reported))
     }
 
     /// Media came of a layer. One that was paused is told of at once, as it may have begun with a
@@ -140,7 +149,8 @@ impl Ladder {
     fn figures(&mut self, layers: &[Layer]) -> AllFigures {
         let mut all = AllFigures::default();
         let own = &layers[self.own.clone()];
-        let Some(scalable) = own.first().and_then(Layer::scalable) else {
+        let source = own.first().filter(|_| self.is_scalable);
+        let Some((source, scalable)) = source.and_then(|own| Some((own, own.source()?))) else {
             // Frames of other tracks say nothing of these layers.
             for (figures, layer) in all.iter_mut().zip(own) {
                 *figures = layer.figures();
@@ -148,10 +158,14 @@ impl Ladder {
             return all;
         };
         for (id, (rung, figures)) in (0..).map(LayerId).zip(self.rungs.iter_mut().zip(&mut all)) {
+            rung.exists = scalable.has(id);
             rung.spatial = scalable.spatial_of(id);
+            rung.temporal = scalable.temporal_of(id);
             rung.needs_descriptor = scalable.needs_descriptor(id);
-            rung.exists = rung.spatial.is_some();
             *figures = scalable.figures(id);
+            if rung.exists && rung.spatial.is_none() {
+                figures.size = source.figures().size; // the only one
+            }
         }
         all
     }
@@ -199,7 +213,7 @@ impl Ladder {
             let mut others = frames.iter().zip(rung.frames);
             if silent && others.any(|(now, then)| now.saturating_sub(then) >= FRAMES) {
                 rung.is_active = false;
-            } else if rung.spatial.is_some() && heard {
+            } else if self.is_scalable && heard {
                 rung.is_active = true; // only the source is told of packet by packet
             }
             if rung.is_active && rung.meter.is_steady() {
@@ -307,6 +321,7 @@ impl Ladder {
                 status: LayerStatus {
                     encoding_id: rung.rid.clone(),
                     spatial: rung.spatial,
+                    temporal: rung.temporal,
                     bitrate,
                     width,
                     height,
@@ -324,6 +339,7 @@ impl Rung {
             exists,
             rid,
             spatial: None,
+            temporal: None,
             needs_descriptor: false,
             is_active: false,
             meter: Meter::new(now),

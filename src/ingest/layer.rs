@@ -19,7 +19,7 @@ use super::{Config, Event, Ingested, LayerStats, Reason};
 use crate::rtp::keyframe::starts_keyframe;
 use crate::rtp::{Codec, ExtensionMap, Header, MediaKind, PictureCounters, picture_size, vp9};
 use crate::sdp::session::{Feedback, PublishedTrack};
-use crate::stream::{LayerId, Packet, TrackId};
+use crate::stream::{LayerId, LayerSet, Packet, TrackId};
 
 use place::Placed;
 
@@ -199,7 +199,7 @@ impl Layer {
         packet.previous.clear();
         match &mut self.scalable {
             Some(scalable) => scalable.handle_packet(packet),
-            None => packet.unit_start = false,
+            None => packet.turns = LayerSet::NONE,
         }
         Ingested::Media
     }
@@ -325,9 +325,12 @@ impl Layer {
 
     /// The layers within it, if there are several.
     pub(super) fn scalable(&self) -> Option<&Scalable> {
-        self.scalable
-            .as_deref()
-            .filter(|scalable| scalable.layers() > 1)
+        self.source().filter(|scalable| scalable.has_layers())
+    }
+
+    /// The layers within it, if it may have several.
+    pub(super) fn source(&self) -> Option<&Scalable> {
+        self.scalable.as_deref()
     }
 
     pub(super) fn scalable_mut(&mut self) -> Option<&mut Scalable> {
@@ -369,7 +372,11 @@ impl Layer {
     }
 
     pub(super) fn stats(&self) -> LayerStats {
+        // A keyframe of several spatial layers tells the size of the lowest.
+        let whole = self.scalable().map(|scalable| scalable.figures(LayerId(0)));
+        let size = whole.and_then(|whole| whole.size);
         LayerStats {
+            picture_size: size.or(self.stats.picture_size),
             track: self.track,
             layer: self.id,
             keyframes: self.keyframes.count,

@@ -251,8 +251,8 @@ impl Publisher {
             .is_some_and(Scalable::has_copies)
     }
 
-    /// Where the newest packet, the one given, is of a source with spatial layers: fills `copy` with it as a part of
-    /// a layer with a smaller picture. False when there is no more such layer.
+    /// Where the newest packet, the one given, is of a source with several layers: fills `copy` with it as a part of
+    /// a lesser one. False when there is no more such layer.
     pub fn poll_copy(&mut self, packet: &Packet, copy: &mut Packet) -> bool {
         let layer = self.layers.get_mut(self.copied);
         layer
@@ -344,7 +344,10 @@ impl Publisher {
             unknown: self.unknown,
             round_trip: self.round_trip.measured(),
         };
-        if let Some(report) = self.judge.handle_timeout(now, &mut self.layers, totals) {
+        let report = self
+            .judge
+            .handle_timeout(now, &mut self.layers, &self.ladders, totals);
+        if let Some(report) = report {
             push_event(&mut self.events, Event::Report(report));
         }
         if let Some(arrivals) = &mut self.arrivals {

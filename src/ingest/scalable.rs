@@ -1,49 +1,56 @@
-//! A source that sends all spatial layers of its picture in one line of packets (SVC).
+//! A source that sends all layers of its picture in one line of packets (SVC): spatial ones, each a larger
+//! picture made of the one below, and temporal ones, each with pictures between those of the one below.
 //!
-//! The whole of it is layer 0 of the track. What is left of it without the highest spatial layers is
+//! The whole of it is layer 0 of the track. What is left of it without the highest layers is
 //! given to viewers as layers of their own: for them each is a line of dense numbers like that of a
 //! simulcast, so that nothing that follows a layer need know how it came about. It costs a copy of
 //! the lesser layers' packets, once per stream and not once per viewer.
 //!
-//! Which layer a packet is of, VP9 tells in its payload descriptor and AV1 in the dependency
-//! descriptor. Pure.
+//! First the higher spatial layers are left out, then the higher temporal ones of the lowest, so that each
+//! lesser layer is part of all that are greater. Which layer a packet is of, VP9 tells in its payload
+//! descriptor and AV1 in the dependency descriptor. Pure.
 
+mod account;
 mod line;
-
-use std::time::Instant;
 
 use super::ladder::Figures;
 use crate::rtp::{Codec, Extension, dependency_descriptor, vp9};
-use crate::stream::{LayerId, Packet};
+use crate::stream::{LayerId, LayerSet, Packet};
 
+use account::Account;
 use line::Line;
 
 /// The spatial layers that are told apart. What is above is part of the whole alone.
-const SPATIAL: usize = LayerId::MAX_LAYERS;
+const SPATIAL: usize = 4;
+
+/// The temporal layers that are told apart; the highest has all that are above as well.
+const TEMPORAL: usize = LayerId::MAX_LAYERS - SPATIAL + 1;
+const ALL_TEMPORAL: u8 = TEMPORAL as u8 - 1;
+
+/// The layers beside the whole.
+const LESSER: usize = LayerId::MAX_LAYERS - 1;
 
 /// The layers within the source of one track.
 #[derive(Debug)]
 pub(super) struct Scalable {
     codec: Codec,
     structure: Option<Box<dependency_descriptor::Structure>>,
-    /// How many spatial layers the source has: 1 for one that is not scalable.
-    layers: u8,
-    /// By spatial layer.
-    spatial: [Spatial; SPATIAL],
-    /// What is left without the layers above; by spatial layer, the highest is the whole itself.
-    lines: [Line; SPATIAL - 1],
-    /// The copies that are to be made of the newest packet.
-    copies: [Option<Copy>; SPATIAL - 1],
+    /// How many spatial layers the source has, 1 at least.
+    spatial: u8,
+    /// How many temporal layers, 1 at least.
+    temporal: u8,
+    account: Account,
+    /// By [`LayerId`], from 1 on.
+    lines: [Line; LESSER],
+    /// The copies that are to be made of the newest packet, by [`LayerId`], from 1 on.
+    copies: [Option<Copy>; LESSER],
 }
 
-/// What came of one spatial layer.
-#[derive(Clone, Copy, Debug, Default)]
-struct Spatial {
-    bytes: u64,
-    packets: u64,
-    frames: u64,
-    heard: Option<Instant>,
-    size: Option<(u16, u16)>,
+/// The highest layers that are part of a layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Extent {
+    spatial: u8,
+    temporal: u8,
 }
 
 /// A packet as a part of a lesser layer.
@@ -51,16 +58,40 @@ struct Spatial {
 struct Copy {
     sequence: u64,
     marker: bool,
+    turns: LayerSet,
     /// It is of a higher layer after all, and fills the place that was kept for it.
     is_empty: bool,
 }
 
 /// Which part of a picture a packet is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Part {
     spatial: u8,
+    temporal: u8,
     begins: bool,
     ends: bool,
+    /// Who has had only lower temporal layers so far can go on with the higher ones behind the picture.
+    is_switching_point: bool,
+}
+
+impl Extent {
+    /// That of a lesser layer: one that is part of others has the higher number.
+    fn of_lesser(layer: LayerId) -> Self {
+        match usize::from(layer.0).checked_sub(SPATIAL) {
+            None => Self {
+                spatial: (SPATIAL - 1) as u8 - layer.0,
+                temporal: ALL_TEMPORAL,
+            },
+            Some(below) => Self {
+                spatial: 0,
+                temporal: ALL_TEMPORAL - 1 - below as u8,
+            },
+        }
+    }
+
+    fn has(self, part: Part) -> bool {
+        part.spatial <= self.spatial && part.temporal.min(ALL_TEMPORAL) <= self.temporal
+    }
 }
 
 impl Scalable {
@@ -70,36 +101,61 @@ impl Scalable {
             Box::new(Self {
                 codec,
                 structure: None,
-                layers: 1,
-                spatial: [Spatial::default(); SPATIAL],
+                spatial: 1,
+                temporal: 1,
+                account: Account::default(),
                 lines: Default::default(),
-                copies: [None; SPATIAL - 1],
+                copies: [None; LESSER],
             })
         })
     }
 
-    /// How many spatial layers are told apart.
-    pub(super) fn layers(&self) -> usize {
-        usize::from(self.layers).min(SPATIAL)
+    /// Whether there is more than one layer.
+    pub(super) fn has_layers(&self) -> bool {
+        self.spatial > 1 || self.temporal > 1
     }
 
     /// The layers beside the whole.
     pub(super) fn lesser(&self) -> impl Iterator<Item = LayerId> + use<> {
-        (0..self.layers() - 1).rev().map(id)
+        let (spatial, temporal) = (self.spatial, self.temporal);
+        (1..=LESSER as u8).map(LayerId).filter(move |layer| {
+            let extent = Extent::of_lesser(*layer);
+            match extent.temporal {
+                ALL_TEMPORAL => extent.spatial + 1 < spatial,
+                below => below + 1 < temporal,
+            }
+        })
     }
 
-    /// The spatial layer that a layer of the track ends with; none for one that there is not.
-    pub(super) fn spatial_of(&self, layer: LayerId) -> Option<u8> {
-        let highest = (0..self.layers()).rev();
+    /// Whether there is such a layer. The whole always is.
+    pub(super) fn has(&self, layer: LayerId) -> bool {
+        layer.0 == 0 || self.lesser().any(|lesser| lesser == layer)
+    }
+
+    fn extent(&self, layer: LayerId) -> Extent {
         match layer.0 {
-            0 => highest
-                .map(|spatial| spatial as u8)
-                .find(|spatial| self.is_fresh(*spatial)),
-            _ => highest
-                .skip(1)
-                .find(|spatial| id(*spatial) == layer)
-                .map(|spatial| spatial as u8),
+            0 => Extent {
+                spatial: self.account.highest(self.spatial),
+                temporal: ALL_TEMPORAL,
+            },
+            _ => Extent::of_lesser(layer),
         }
+    }
+
+    /// The spatial layer that a layer of the track ends with; none where there is but one.
+    pub(super) fn spatial_of(&self, layer: LayerId) -> Option<u8> {
+        let is_told = self.spatial > 1 && self.has(layer);
+        is_told.then(|| self.extent(layer).spatial)
+    }
+
+    /// The temporal layer that a layer of the track ends with; none where there is but one.
+    pub(super) fn temporal_of(&self, layer: LayerId) -> Option<u8> {
+        let is_told = self.temporal > 1 && self.has(layer);
+        let highest = self.temporal - 1;
+        is_told.then(|| match self.extent(layer).temporal {
+            ALL_TEMPORAL => highest,
+            below => below,
+        })
     }
 
     /// Whether players can put the layer together only with the dependency descriptor: VP9 says in its own payload what
@@ -108,57 +164,70 @@ impl Scalable {
         self.codec == Codec::Av1 && self.spatial_of(layer) > Some(0)
     }
 
-    /// Takes a packet of the source that is ready to leave but for [`Packet::unit_start`], which it sets. Copies of
+    /// Takes a packet of the source that is ready to leave but for [`Packet::turns`], which it sets. Copies of
     /// it are to be fetched by [`Self::poll_copy`].
     pub(super) fn handle_packet(&mut self, packet: &mut Packet) {
-        packet.unit_start = false;
-        self.copies = [None; SPATIAL - 1];
+        packet.turns = LayerSet::NONE;
+        self.copies = [None; LESSER];
         let part = self.read(packet);
-        if self.layers == 1 {
+        if !self.has_layers() {
             return;
         }
         // What says nothing of its layer may be needed by all; what is empty is needed by nobody.
-        let part = part.unwrap_or(Part {
-            spatial: 0,
-            begins: false,
-            ends: false,
-        });
-        packet.unit_start = part.begins && part.spatial == 0;
-        if let Some(spatial) = self.spatial.get_mut(usize::from(part.spatial)) {
-            spatial.bytes += packet.payload.len() as u64;
-            spatial.packets += 1;
-            spatial.frames += u64::from(part.ends);
-            spatial.heard = Some(packet.received);
-        }
-        let lines = self.lines.iter_mut().zip(&mut self.copies).zip(0..);
-        for ((line, copy), highest) in lines.take(usize::from(self.layers) - 1) {
-            let is_part = part.spatial <= highest && !packet.payload.is_empty();
-            *copy = line.place(packet.sequence, is_part).map(|sequence| Copy {
+        let part = part.unwrap_or_default();
+        self.account.count(packet, part);
+        packet.turns = self.turns(LayerId(0), packet, part);
+        for layer in self.lesser() {
+            let extent = Extent::of_lesser(layer);
+            let is_part = extent.has(part) && !packet.payload.is_empty();
+            let index = usize::from(layer.0) - 1;
+            let placed = self.lines[index].place(packet.sequence, is_part);
+            self.copies[index] = placed.map(|sequence| Copy {
                 sequence,
-                marker: packet.marker || (part.ends && part.spatial == highest),
+                marker: packet.marker || (part.ends && part.spatial == extent.spatial),
+                turns: match is_part {
+                    true => self.turns(layer, packet, part),
+                    false => LayerSet::NONE,
+                },
                 is_empty: !is_part,
             });
         }
     }
 
+    /// See [`Packet::turns`], of the packet as a part of `layer`.
+    fn turns(&self, layer: LayerId, packet: &Packet, part: Part) -> LayerSet {
+        if !part.begins || part.spatial > 0 {
+            return LayerSet::NONE;
+        }
+        // Who has got a layer has got all lesser ones; to get more pictures, it must be a picture that those do without
+        // what was before it.
+        let goes_up = part.is_switching_point || packet.keyframe;
+        let own = self.extent(layer).spatial;
+        let others = self.lesser().chain([LayerId(0)]);
+        let turns = others.filter(|other| {
+            let is_lesser = *other >= layer;
+            (is_lesser || goes_up && self.extent(*other).spatial == own)
+                && self.extent(*other).has(part)
+        });
+        turns.collect()
+    }
+
     /// Fills `copy` with the newest packet as a part of a lesser layer; false when there are no more of those.
     pub(super) fn poll_copy(&mut self, packet: &Packet, copy: &mut Packet) -> bool {
-        let next = self.copies.iter_mut().enumerate().rev();
-        let Some((highest, part)) = next
-            .filter_map(|(highest, copy)| Some((highest, copy.take()?)))
-            .next()
+        let mut copies = (1..).map(LayerId).zip(&mut self.copies);
+        let Some((layer, part)) = copies.find_map(|(layer, copy)| Some((layer, copy.take()?)))
         else {
             return false;
         };
         copy.copy_from(packet);
-        copy.layer = id(highest);
+        copy.layer = layer;
         copy.sequence = part.sequence;
         copy.marker = part.marker;
+        copy.turns = part.turns;
         if part.is_empty {
             copy.payload.clear();
             copy.extensions.clear();
             copy.picture = None;
-            copy.unit_start = false;
         }
         true
     }
@@ -170,26 +239,10 @@ impl Scalable {
 
     /// What came of a layer of the track so far.
     pub(super) fn figures(&self, layer: LayerId) -> Figures {
-        let Some(highest) = self.spatial_of(layer) else {
-            return Figures::default();
-        };
-        let parts = &self.spatial[..=usize::from(highest)];
-        let own = parts[usize::from(highest)];
-        Figures {
-            packets: own.packets,
-            frames: own.frames,
-            bytes: parts.iter().map(|part| part.bytes).sum(),
-            size: own.size,
-            heard: own.heard,
+        match self.has(layer) {
+            true => self.account.figures(self.extent(layer)),
+            false => Figures::default(),
         }
-    }
-
-    /// Whether a spatial layer came as lately as any other.
-    fn is_fresh(&self, spatial: u8) -> bool {
-        let newest = self.spatial.iter().filter_map(|part| part.heard).max();
-        let own = self.spatial[usize::from(spatial)].heard;
-        own.zip(newest)
-            .is_some_and(|(own, newest)| own + super::ladder::PAUSE >= newest)
     }
 
     fn read(&mut self, packet: &Packet) -> Option<Part> {
@@ -201,18 +254,20 @@ impl Scalable {
 
     fn read_vp9(&mut self, payload: &[u8]) -> Option<Part> {
         let read = vp9::Descriptor::read(payload)?;
-        let (spatial, _) = read.layer.unwrap_or((0, 0));
+        let (spatial, temporal) = read.layer.unwrap_or((0, 0));
         if let Some(structure) = read.structure {
-            self.layers = structure.layers;
-            for (spatial, part) in (0..structure.layers).zip(&mut self.spatial) {
-                part.size = structure.size(spatial).or(part.size);
-            }
+            self.spatial = structure.layers;
+            let sizes = (0..structure.layers).map(|spatial| structure.size(spatial));
+            self.account.set_sizes(sizes);
         }
-        self.layers = self.layers.max(spatial + 1);
+        self.spatial = self.spatial.max(spatial + 1);
+        self.temporal = self.temporal.max(temporal + 1);
         Some(Part {
             spatial,
+            temporal,
             begins: read.begins_frame,
             ends: read.ends_frame,
+            is_switching_point: read.is_switching_point,
         })
     }
 
@@ -224,29 +279,25 @@ impl Scalable {
         let read =
             dependency_descriptor::Descriptor::read(value, self.structure.as_deref()).ok()?;
         if let Some(structure) = read.structure {
-            self.layers = structure.spatial_layers();
-            for (spatial, part) in (0..self.layers).zip(&mut self.spatial) {
-                let size = structure.resolution(spatial);
-                let size = size.map(|(width, height)| {
-                    let most = |pixels: u32| u16::try_from(pixels).unwrap_or(u16::MAX);
-                    (most(width), most(height))
-                });
-                part.size = size.or(part.size);
-            }
+            self.spatial = structure.spatial_layers();
+            self.temporal = structure.temporal_layers();
+            let sizes = (0..self.spatial).map(|spatial| structure.resolution(spatial));
+            let sizes = sizes.map(|size| {
+                let most = |pixels: u32| u16::try_from(pixels).unwrap_or(u16::MAX);
+                size.map(|(width, height)| (most(width), most(height)))
+            });
+            self.account.set_sizes(sizes);
             self.structure = Some(structure);
         }
+        let structure = self.structure.as_deref()?;
         Some(Part {
             spatial: read.frame.spatial,
+            temporal: read.frame.temporal,
             begins: read.starts_frame,
             ends: read.ends_frame,
+            is_switching_point: structure.is_switching_point(&read.frame),
         })
     }
-}
-
-/// The layer of the track that ends with a spatial layer, where that is not the highest one: a layer with a
-/// smaller picture has the higher number.
-fn id(spatial: usize) -> LayerId {
-    LayerId((SPATIAL - 1 - spatial) as u8)
 }
 
 #[cfg(test)]

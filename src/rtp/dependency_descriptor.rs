@@ -132,6 +132,24 @@ impl Structure {
         self.templates.last().map_or(1, |last| last.spatial + 1)
     }
 
+    /// How many temporal layers there are, 1 to 8.
+    pub fn temporal_layers(&self) -> u8 {
+        let temporal = self.templates.iter().map(|template| template.temporal);
+        temporal.max().unwrap_or(0) + 1
+    }
+
+    /// Whether who has had only lower temporal layers so far, of the lowest spatial layer, can go on with the higher
+    /// ones of that behind `frame`.
+    pub fn is_switching_point(&self, frame: &Template) -> bool {
+        let mut targets = (0..self.decode_targets).filter(|target| {
+            // Those without a higher spatial layer that the frame is part of.
+            let has = |template: &Template| template.indication(*target) != Indication::NotPresent;
+            let mut higher = self.templates.iter().filter(|known| known.spatial > 0);
+            has(frame) && !higher.any(has)
+        });
+        frame.spatial == 0 && targets.all(|target| frame.indication(target) == Indication::Switch)
+    }
+
     /// Width and height of the pictures of a spatial layer in pixels, where they are told.
     pub fn resolution(&self, spatial: u8) -> Option<(u32, u32)> {
         self.resolutions.get(usize::from(spatial)).copied()

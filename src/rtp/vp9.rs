@@ -13,6 +13,8 @@ pub struct Descriptor<'a> {
     pub ends_frame: bool,
     /// SID and TID: the spatial and the temporal layer; none where the sender has no layers.
     pub layer: Option<(u8, u8)>,
+    /// U: pictures of higher temporal layers that come later refer to none of these layers before this picture.
+    pub is_switching_point: bool,
     /// The picture id and `TL0PICIDX`, where they are there.
     pub counters: Option<PictureCounters>,
     /// The scalability structure, which comes with keyframes.
@@ -59,11 +61,12 @@ impl<'a> Descriptor<'a> {
             }
             picture = Some(PictureId::new(id, high & 0x80 != 0, offset));
         }
-        let (mut layer, mut base_layer) = (None, None);
+        let (mut layer, mut base_layer, mut is_switching_point) = (None, None, false);
         if has(0x20) {
             let (&indices, tail) = rest.split_first()?;
             rest = tail;
             layer = Some((indices >> 1 & 7, indices >> 5));
+            is_switching_point = indices & 0x10 != 0;
             if !is_flexible {
                 let offset = at(rest);
                 let (&index, tail) = rest.split_first()?;
@@ -90,6 +93,7 @@ impl<'a> Descriptor<'a> {
             begins_frame: has(0x08),
             ends_frame: has(0x04),
             layer,
+            is_switching_point,
             counters: has_counters.then_some(PictureCounters {
                 picture,
                 base_layer,
@@ -159,10 +163,16 @@ mod tests {
     #[test]
     fn a_flexible_descriptor_has_references_in_place_of_the_index() {
         // I, P, L, F, E; picture id 5; T1, S2; references 3 and 1.
-        let read = Descriptor::read(&[0b1111_0100, 5, 0b0010_0100, 7, 2, 0xAA]).unwrap();
+        let payload = [0b1111_0100, 5, 0b0010_0100, 7, 2, 0xAA];
+        let read = Descriptor::read(&payload).unwrap();
         assert_eq!((read.layer, read.frame), (Some((2, 1)), &[0xAA][..]));
         assert!(read.is_predicted && read.ends_frame && !read.begins_keyframe());
+        assert!(!read.is_switching_point);
         assert_eq!(read.counters.unwrap().base_layer, None);
+        let mut payload = payload;
+        payload[2] |= 0x10;
+        let read = Descriptor::read(&payload).unwrap();
+        assert_eq!((read.layer, read.is_switching_point), (Some((2, 1)), true));
     }
 
     #[test]

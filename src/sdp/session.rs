@@ -81,7 +81,7 @@ pub struct PublishedTrack {
     pub rtx_payload_type: Option<u8>,
     /// What is sent at the same time, in the order of the offer; [`LayerId`](crate::stream::LayerId)
     /// is the index. At least one and at most
-    /// [`LayerId::MAX_LAYERS`](crate::stream::LayerId::MAX_LAYERS).
+    /// [`LayerId::MAX_ENCODINGS`](crate::stream::LayerId::MAX_ENCODINGS).
     pub layers: Vec<PublishedLayer>,
     /// The header extension ids of the m-line.
     pub extensions: ExtensionMap,

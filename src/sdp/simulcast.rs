@@ -67,7 +67,7 @@ pub(super) struct Malformed;
 ///
 /// Streams are parted by `;`. Of the alternatives of one, parted by `,`, the first is taken that can
 /// come with `payload_type`. A `~` says that the stream is paused at first: it is taken all the same,
-/// and seen when it comes. What is beyond [`LayerId::MAX_LAYERS`] is left out.
+/// and seen when it comes. What is beyond [`LayerId::MAX_ENCODINGS`] is left out.
 pub(super) fn layers(streams: &str, rids: &[RidOffer], payload_type: u8) -> Vec<usize> {
     let mut taken = Vec::new();
     for stream in streams.split(';') {
@@ -78,7 +78,7 @@ pub(super) fn layers(streams: &str, rids: &[RidOffer], payload_type: u8) -> Vec<
             (rid.id.len() <= MAX_RID && rid.allows(payload_type)).then_some(index)
         });
         match alternatives.find(|index| !taken.contains(index)) {
-            Some(index) if taken.len() < LayerId::MAX_LAYERS => taken.push(index),
+            Some(index) if taken.len() < LayerId::MAX_ENCODINGS => taken.push(index),
             _ => {}
         }
     }

@@ -100,6 +100,9 @@ impl State {
                 let packets = packets.iter().map(Arc::as_ref);
                 switched |= subscriber.forward(now, id, layer, packets, clock, &mut outlet);
             }
+            let ring = |id, layer| stream.layer(id, layer).map(|layer| &layer.ring);
+            let clock = |id, layer| stream.layer(id, layer)?.clock;
+            switched |= subscriber.go_over(now, ring, clock, &mut outlet);
             outlet.flush();
             if subscriber.catch_up_at().is_some() {
                 let is_behind = &mut session.is_behind;

@@ -17,7 +17,7 @@
 //! | `decoder` | what a viewer can show of the video that it gets |
 //! | `telling` | what a player without transport-wide feedback says |
 //! | `world` | all of them together in one time |
-//! | `tests`, `layers`, `scalable`, `bandwidth`, `reported`, `clocks` | what viewers get in every weather, of every layer, over every link, at what time |
+//! | `tests`, `layers`, `scalable`, `temporal`, `bandwidth`, `reported`, `clocks` | what viewers get in every weather, of every layer, over every link, at what time |
 //! | `pictures` | how soon a picture that a viewer lost comes back |
 //! | `redundancy` | how much of the sound is heard by those who take redundancy |
 //! | `loss` | how much of it they can show when packets are lost: the tables of `docs/loss.md` |
@@ -41,6 +41,7 @@ mod reported;
 mod scalable;
 mod stream;
 mod telling;
+mod temporal;
 mod tests;
 mod tracks;
 mod viewer;
@@ -83,7 +84,7 @@ const CAPTURE_EXTENSION: u8 = 6;
 const KEYFRAME: u8 = 0x65;
 const DELTA: u8 = 0x41;
 
-/// The same of VP9 in spatial layers (RFC 9628, section 4.2: L, F, B, E and P): what the first packet of a frame has,
+/// The same of VP9 in layers (RFC 9628, section 4.2: L, F, B, E and P): what the first packet of a frame has,
 /// the last one, and those that refer to earlier pictures. The layer and the reference are the next bytes, in the id.
 const SCALABLE: u8 = 0x30;
 const BEGINS: u8 = 0x08;

@@ -9,6 +9,10 @@ use std::time::{Duration, Instant};
 
 use rtc::rtcp;
 
+pub(super) use scalable::Scalability;
+
+use scalable::Place;
+
 use super::gateway::Peer;
 use super::network::Dice;
 use super::{
@@ -51,8 +55,8 @@ pub(super) struct PublishingPeer {
     sources: Vec<Source>,
     /// What was sent, by track and number.
     pub(super) sent: BTreeMap<(TrackId, u32), Sent>,
-    /// The video is VP9 in three spatial layers, all in one source.
-    pub(super) is_scalable: bool,
+    /// The video is VP9 in these layers, all in one source.
+    pub(super) scalability: Option<Scalability>,
     /// Every frame is as large as the one before: see [`Self::be_steady`].
     is_steady: bool,
     /// Frames are so many times as large.
@@ -75,6 +79,8 @@ pub(super) struct Sent {
     /// The layer that it belongs to, and whether a keyframe begins with it.
     pub(super) layer: usize,
     pub(super) keyframe: bool,
+    /// What comes after it refers to nothing before it, whatever layer that is of.
+    pub(super) leads_up: bool,
 }
 
 struct Source {
@@ -86,8 +92,8 @@ struct Source {
     weight: u32,
     is_paused: bool,
     keyframe_wanted: bool,
-    /// The spatial layer of the next packet.
-    spatial: u8,
+    /// The layers that the next packet is of.
+    place: Place,
     /// SSRC and next number of retransmissions.
     rtx: Option<(u32, u16)>,
     payload_type: u8,
@@ -112,7 +118,7 @@ impl PublishingPeer {
             weight: (layers - layer) as u32,
             is_paused: false,
             keyframe_wanted: true,
-            spatial: 0,
+            place: Place::default(),
             rtx: rtx.then(|| (dice.roll() as u32, dice.roll() as u16)),
             payload_type,
             ssrc: dice.roll() as u32,
@@ -142,7 +148,7 @@ impl PublishingPeer {
             next_audio: now,
             sources,
             sent: BTreeMap::new(),
-            is_scalable: false,
+            scalability: None,
             is_steady: false,
             scale: 1,
             answering: RIDS.len(),
@@ -310,8 +316,8 @@ impl PublishingPeer {
     }
 
     fn send_frame(&mut self, now: Instant, layer: usize, dice: &mut Dice) {
-        if self.is_scalable {
-            return self.send_picture(now);
+        if let Some(scalability) = self.scalability {
+            return self.send_picture(now, scalability);
         }
         let source = &mut self.sources[layer];
         if !source.is_paused {
@@ -336,7 +342,7 @@ impl PublishingPeer {
 
     fn send(&mut self, now: Instant, index: usize, first: u8, marker: bool) {
         let source = &mut self.sources[index];
-        let id = source.next_id | u32::from(source.spatial) << 25;
+        let id = source.next_id | source.place.bits();
         let timestamp = source.base.wrapping_add(source.media_time);
         let mut packet = vec![0x80, u8::from(marker) << 7 | source.payload_type];
         packet.extend_from_slice(&source.sequence_number.to_be_bytes());
@@ -353,8 +359,9 @@ impl PublishingPeer {
             at: now,
             media_time: source.media_time,
             marker,
-            layer: source.layer + usize::from(source.spatial),
+            layer: source.layer + source.place.layer(),
             keyframe: is_keyframe(&payload),
+            leads_up: source.place.leads_up(),
         };
         self.sent.insert((source.track, id), sent);
         source

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::VIDEO;
 use super::network::Weather;
+use super::publisher::Scalability;
 use super::world::World;
 use crate::stream::LayerChoice;
 
@@ -21,7 +22,7 @@ fn seconds(seconds: u64) -> Duration {
 }
 
 fn world(seed: u64) -> World {
-    let mut world = World::scalable(seed);
+    let mut world = World::scalable(seed, Scalability::Spatial);
     world.run(seconds(2));
     world.add_viewer();
     world.run(seconds(3));
@@ -148,7 +149,7 @@ fn losses_of_every_layer_are_repaired() {
 #[test]
 fn the_layer_falls_with_the_link_and_rises_again() {
     for seed in 0..4 {
-        let mut world = World::scalable(seed);
+        let mut world = World::scalable(seed, Scalability::Spatial);
         world.run(seconds(2));
         world.add_viewer();
         world.narrow(0, 4_000_000, QUEUE);

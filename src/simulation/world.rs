@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::gateway::{Gateway, Peer};
 use super::link::Bottleneck;
 use super::network::{Dice, Link, Weather};
-use super::publisher::{PublishingPeer, Sent};
+use super::publisher::{PublishingPeer, Scalability, Sent};
 use super::stream::Stream;
 use super::telling::Telling;
 use super::viewer::{Got, Reception, WatchingPeer};
@@ -66,11 +66,11 @@ impl World {
         }
     }
 
-    /// A publisher that sends three spatial layers in one source.
-    pub(super) fn scalable(seed: u64) -> Self {
+    /// A publisher that sends three layers in one source.
+    pub(super) fn scalable(seed: u64, scalability: Scalability) -> Self {
         let mut world = Self::new(seed, true);
         world.gateway.be_scalable(world.now);
-        world.publisher.is_scalable = true;
+        world.publisher.scalability = Some(scalability);
         world
     }
 

@@ -1,5 +1,5 @@
 //! A layer: one encoding of a track (RFC 8853), or of a scalable encoding what is left without its highest
-//! spatial layers. A track with neither has exactly one.
+//! spatial or temporal layers. A track with neither has exactly one.
 
 use std::fmt;
 
@@ -11,11 +11,14 @@ use super::TrackId;
 pub struct LayerId(pub u8);
 
 impl LayerId {
-    /// The most layers that a track may have.
-    ///
-    /// As many as any client offers (OBS goes up to four, browsers to three). Each costs a ring of
-    /// packets and an account of losses, so that a publisher can't be given as many as it likes.
-    pub const MAX_LAYERS: usize = 4;
+    /// The most encodings that a track may have: as many as any client offers (OBS goes up to four, browsers to
+    /// three). Each costs a ring of packets and an account of losses, so that a publisher can't be given as many as it
+    /// likes.
+    pub const MAX_ENCODINGS: usize = 4;
+
+    /// The most layers that a track may have: an encoding with four spatial layers, and three temporal ones in the
+    /// lowest of these.
+    pub const MAX_LAYERS: usize = 6;
 }
 
 /// Some layers of one track.
@@ -118,7 +121,7 @@ pub struct LayerStatus {
     pub encoding_id: String,
     /// The highest spatial layer of the encoding that is part of it; none where the encoding has but one.
     pub spatial: Option<u8>,
-    /// The temporal layer within the encoding; none, as those are not told apart.
+    /// The highest temporal layer of the encoding that is part of it; none where the encoding has but one.
     pub temporal: Option<u8>,
     /// What comes of it, in bit/s; 0 while the publisher pauses it.
     pub bitrate: u64,
@@ -128,6 +131,13 @@ pub struct LayerStatus {
     pub width: Option<u32>,
     /// The picture's height in pixels.
     pub height: Option<u32>,
+}
+
+impl LayerStatus {
+    /// Whether it is one of several within an encoding.
+    pub fn is_within(&self) -> bool {
+        self.spatial.is_some() || self.temporal.is_some()
+    }
 }
 
 /// A layer and its state. A list of all of a track is the best first, as measured.
@@ -152,7 +162,7 @@ pub struct LayerChoice {
     pub rid: Option<String>,
     /// This spatial layer of a scalable encoding and those below it, as long as the publisher sends it.
     pub spatial: Option<u8>,
-    /// This temporal layer, which is not told apart.
+    /// This temporal layer of a scalable encoding and those below it.
     pub temporal: Option<u8>,
     /// The picture is to be no wider, in pixels.
     pub max_width: Option<u32>,
@@ -160,7 +170,7 @@ pub struct LayerChoice {
     pub max_height: Option<u32>,
     /// No higher spatial layer.
     pub max_spatial: Option<u8>,
-    /// No higher temporal layer, as above.
+    /// No higher temporal layer.
     pub max_temporal: Option<u8>,
 }
 
@@ -168,48 +178,53 @@ pub struct LayerChoice {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LayerChoiceError {
-    /// Layers within an encoding.
+    /// Spatial layers within an encoding.
     #[error(
-        "this stream has no spatial or temporal layers within an encoding; choose by rid, maxWidth or maxHeight"
+        "this stream has no spatial layers within an encoding; choose by rid, maxWidth or maxHeight"
     )]
-    NotScalable,
-    /// Temporal layers, which are always sent all.
-    #[error("temporal layers are not told apart; choose by spatialLayerId, maxWidth or maxHeight")]
+    NoSpatial,
+    /// Temporal layers within an encoding.
+    #[error(
+        "this stream has no temporal layers that are told apart; choose by what the layers event lists"
+    )]
     NoTemporal,
-    /// The encoding has no such spatial layer.
-    #[error("this stream has no such spatial layer; the layers event lists those that there are")]
-    UnknownSpatial,
+    /// No layer has this spatial and this temporal layer as its highest.
+    #[error(
+        "this stream has no such spatial or temporal layer; the layers event lists those that there are"
+    )]
+    UnknownLayer,
     /// No encoding has the `rid`.
     #[error("no encoding of this stream has that rid; the layers event lists those that there are")]
     UnknownEncoding,
 }
 
 impl LayerChoice {
+    /// Whether the spatial and temporal layer that it names, if it does, are the highest of `layer`. 0 is what every
+    /// encoding has.
+    pub fn names(&self, layer: &LayerStatus) -> bool {
+        let is = |wanted: Option<u8>, own: Option<u8>| {
+            wanted.is_none_or(|wanted| own.unwrap_or(0) == wanted)
+        };
+        is(self.spatial, layer.spatial) && is(self.temporal, layer.temporal)
+    }
+
     /// Whether the choice can be granted on a track with these `layers`.
     ///
     /// # Errors
     ///
     /// See [`LayerChoiceError`].
     pub fn check(&self, layers: &[LayerStatus]) -> Result<(), LayerChoiceError> {
-        // 0 is the one layer that every encoding has.
         let is_above = |layer: Option<u8>| layer.is_some_and(|layer| layer > 0);
-        let is_scalable = layers.iter().any(|layer| layer.spatial.is_some());
-        if !is_scalable && (is_above(self.spatial) || is_above(self.max_spatial)) {
-            return Err(LayerChoiceError::NotScalable);
+        let has_spatial = layers.iter().any(|layer| layer.spatial.is_some());
+        if !has_spatial && (is_above(self.spatial) || is_above(self.max_spatial)) {
+            return Err(LayerChoiceError::NoSpatial);
         }
-        if is_above(self.temporal) || is_above(self.max_temporal) {
-            return Err(match is_scalable {
-                true => LayerChoiceError::NoTemporal,
-                false => LayerChoiceError::NotScalable,
-            });
+        let has_temporal = layers.iter().any(|layer| layer.temporal.is_some());
+        if !has_temporal && (is_above(self.temporal) || is_above(self.max_temporal)) {
+            return Err(LayerChoiceError::NoTemporal);
         }
-        if is_scalable
-            && !layers.iter().any(|layer| {
-                self.spatial
-                    .is_none_or(|wanted| layer.spatial == Some(wanted))
-            })
-        {
-            return Err(LayerChoiceError::UnknownSpatial);
+        if !layers.is_empty() && !layers.iter().any(|layer| self.names(layer)) {
+            return Err(LayerChoiceError::UnknownLayer);
         }
         match &self.rid {
             Some(rid) if !layers.iter().any(|layer| layer.encoding_id == *rid) => {
@@ -266,7 +281,7 @@ mod tests {
         assert_eq!(choice("h", Some(0)).check(&layers), Ok(()));
         assert_eq!(
             choice("h", Some(1)).check(&layers),
-            Err(LayerChoiceError::NotScalable)
+            Err(LayerChoiceError::NoTemporal)
         );
         assert_eq!(
             choice("x", None).check(&layers),
@@ -290,11 +305,33 @@ mod tests {
         let check = |choice: LayerChoice| choice.check(&layers);
         assert_eq!(check(choice(Some(1), None, None)), Ok(()));
         assert_eq!(check(choice(Some(0), Some(7), Some(0))), Ok(()));
-        let unknown = Err(LayerChoiceError::UnknownSpatial);
+        let unknown = Err(LayerChoiceError::UnknownLayer);
         assert_eq!(check(choice(Some(2), None, None)), unknown);
         let temporal = Err(LayerChoiceError::NoTemporal);
         assert_eq!(check(choice(None, None, Some(1))), temporal);
-        let not_scalable = Err(LayerChoiceError::NotScalable);
-        assert_eq!(choice(None, Some(1), None).check(&[]), not_scalable);
+        let no_spatial = Err(LayerChoiceError::NoSpatial);
+        assert_eq!(choice(None, Some(1), None).check(&[]), no_spatial);
+    }
+
+    #[test]
+    fn choices_name_temporal_layers_that_there_are() {
+        let layers = [(1, 1), (0, 1), (0, 0)].map(|(spatial, temporal)| LayerStatus {
+            spatial: Some(spatial),
+            temporal: Some(temporal),
+            ..LayerStatus::default()
+        });
+        let check = |spatial, temporal| {
+            let choice = LayerChoice {
+                spatial,
+                temporal,
+                ..LayerChoice::default()
+            };
+            choice.check(&layers)
+        };
+        assert_eq!(check(None, Some(0)), Ok(()));
+        assert_eq!(check(Some(0), Some(1)), Ok(()));
+        let unknown = Err(LayerChoiceError::UnknownLayer);
+        assert_eq!(check(None, Some(2)), unknown);
+        assert_eq!(check(Some(1), Some(0)), unknown);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{LayerId, TrackId};
+use super::{LayerId, LayerSet, TrackId};
 use crate::rtp::{Extension, PictureCounters, red};
 
 /// A packet of a publisher, decrypted and taken apart once, then shared by every subscriber.
@@ -23,9 +23,9 @@ pub struct Packet {
     pub marker: bool,
     /// A decoder can begin with this packet: it holds the start of a keyframe (or its parameter sets).
     pub keyframe: bool,
-    /// The first packet of a picture of a source with several spatial layers. Who has got one of these layers whole so
-    /// far can go on with a lesser one here.
-    pub unit_start: bool,
+    /// Where a picture begins of a source with several layers: this layer, and the others that who has got this one
+    /// whole so far can go on with here, at the same picture.
+    pub turns: LayerSet,
     /// The counters that are part of the payload, where there are some.
     pub picture: Option<PictureCounters>,
     /// When the shard read it from its socket.
@@ -48,7 +48,7 @@ impl Packet {
             timestamp: 0,
             marker: false,
             keyframe: false,
-            unit_start: false,
+            turns: LayerSet::NONE,
             picture: None,
             received,
             payload: Vec::new(),

@@ -104,9 +104,9 @@ impl Ring {
             .filter(|packet| packet.sequence == sequence)
     }
 
-    /// The first packet of the picture with this timestamp, where the source has spatial layers and it is here. Meant
+    /// The first packet of the picture with this timestamp, where the source has several layers and it is here. Meant
     /// for new pictures: looks back from the newest packet.
-    pub fn unit(&self, timestamp: u32) -> Option<&Arc<Packet>> {
+    pub fn picture(&self, timestamp: u32) -> Option<&Arc<Packet>> {
         let newest = self.newest?;
         (self.oldest..=newest)
             .rev()
@@ -117,7 +117,16 @@ impl Ring {
             })
             .take(self.slots.len())
             .flatten()
-            .find(|packet| packet.unit_start && packet.timestamp == timestamp)
+            .find(|packet| !packet.turns.is_empty() && packet.timestamp == timestamp)
+    }
+
+    /// What is here from a number on, in order.
+    pub fn from(&self, first: u64) -> impl Iterator<Item = &Arc<Packet>> {
+        let newest = self
+            .newest
+            .into_iter()
+            .flat_map(move |newest| first..=newest);
+        newest.filter_map(|sequence| self.get(sequence))
     }
 
     /// Whether the ring reaches back no further than behind this number: its packet is not here and will not come.

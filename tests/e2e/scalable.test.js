@@ -4,8 +4,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { browserOfFile } from "./support/browser.js";
-import { heightBecomes, modeSent, publishScalable, select } from "./support/layers.js";
-import { framesAreDecoded, longestGap, pictureSize, playbackAdvances, watchGaps } from "./support/pages.js";
+import { framesPerSecondBecome, heightBecomes, modeSent, publishScalable, select } from "./support/layers.js";
+import { framesAreDecoded, longestGap, pictureSize, playbackAdvances, received, watchGaps } from "./support/pages.js";
 import { startGateway, streamIsListed } from "./support/process.js";
 import { playerOf, startSite } from "./support/site.js";
 import { until } from "./support/wait.js";
@@ -44,11 +44,49 @@ for (const [codec, mode, heights] of SPATIAL) {
     await heightBecomes(viewer, heights[top]);
     const { video } = await framesAreDecoded(viewer, 20);
     assert.equal(video.packetsLost, 0, "a switch leaves no gap");
+    const ingest = await ingestOf(gateway);
+    assert.equal(ingest.video.height, heights[top]);
+    assert.equal(ingest.within.find(({ spatial }) => spatial === top).subscribers, 1);
     const gap = await longestGap(viewer);
     assert.ok(gap < FREEZE, `the picture stood still for ${gap} s`);
 
-    await assert.rejects(select(viewer, { spatialLayerId: 7 }), /no such spatial layer/);
-    await assert.rejects(select(viewer, { temporalLayerId: 1 }), /temporal layers are not told apart/);
+    await assert.rejects(select(viewer, { spatialLayerId: 7 }), /no such spatial or temporal layer/);
+    const temporal = /T1/.test(mode) ? /no temporal layers/ : /no such spatial or temporal layer/;
+    await assert.rejects(select(viewer, { temporalLayerId: 7 }), temporal);
+  });
+}
+
+// With the lowest spatial layer, where there are several.
+const TEMPORAL = [
+  ["VP9", "L1T3", 576],
+  ["VP9", "L1T2", 576],
+  ["VP9", "L3T3_KEY", 144],
+  ["AV1", "L1T3", 576],
+  ["AV1", "L3T3", 144],
+];
+
+for (const [codec, mode, height] of TEMPORAL) {
+  test(`a viewer chooses between the temporal layers of ${codec} ${mode}`, async (t) => {
+    // HLS asks for keyframes.
+    const { gateway } = await start(t, codec, mode, { "hls.enabled": "false" });
+    const viewer = await browser.open(t, `${gateway.url}/watch/demo#way=whep`);
+    await heightBecomes(viewer, 576);
+    const top = Number(mode.match(/T(\d)/)[1]) - 1;
+    await until("the page lists the layers", () => viewer.evaluate((top) => document.getElementById("layer").length > top + 1, top));
+    // Keyframes are needed for a larger picture alone.
+    await select(viewer, { spatialLayerId: 0, temporalLayerId: top });
+    await heightBecomes(viewer, height);
+    await framesPerSecondBecome(viewer, 13, 17);
+    const before = (await ingestOf(gateway)).video.keyframe_requests;
+    for (const temporalLayerId of [0, top, top - 1, top]) {
+      await select(viewer, { spatialLayerId: 0, temporalLayerId });
+      const expected = 15 / 2 ** (top - temporalLayerId);
+      await framesPerSecondBecome(viewer, expected - 2, expected + 2);
+      assert.equal((await received(viewer)).video.frameHeight, height);
+    }
+    const { video } = await framesAreDecoded(viewer, 20);
+    assert.equal(video.packetsLost, 0, "a switch leaves no gap");
+    assert.equal((await ingestOf(gateway)).video.keyframe_requests, before, "a switch needs no keyframe");
   });
 }
 
@@ -81,9 +119,15 @@ for (const [codec, mode] of [["VP9", "L3T3_KEY"], ["VP9", "L2T1"], ["AV1", "L3T3
   });
 }
 
+/** What the gateway says of the picture that it gets. */
+async function ingestOf(gateway) {
+  const { publishers } = await (await fetch(`${gateway.url}/streams/demo`)).json();
+  return publishers[0].layers.find(({ video }) => video);
+}
+
 /** A gateway, and a browser that publishes to it. */
-async function start(t, codec, mode) {
-  const gateway = await startGateway(t, { "hls.segment_duration": "1s" });
+async function start(t, codec, mode, settings = { "hls.segment_duration": "1s" }) {
+  const gateway = await startGateway(t, settings);
   const publisher = await browser.open(t, `${gateway.url}/publish/demo`);
   await publishScalable(publisher, "/whip/demo", codec, mode);
   await streamIsListed(gateway, "demo");

@@ -1,8 +1,9 @@
-//! From a spatial layer to a lesser one of the same source: at the beginning of any picture, without a
-//! keyframe.
+//! From a layer to another one of the same source, without a keyframe.
 //!
-//! Who gets a layer has got all of the lesser ones. So the line stops where a picture of its layer
-//! begins, and goes on with the very same picture of the lesser layer. It stops only after packets of
+//! Who gets a layer has got all of the lesser ones, and can go on with one of them at the beginning of any
+//! picture that this has. To a layer with more pictures a second leads each picture behind which those refer to
+//! nothing before it. So the line stops where such a picture of its layer
+//! begins, and goes on with the very same picture of the other layer. It stops only after packets of
 //! that have been seen, as those of another shard come when it has heard of the wish. If the
 //! picture does not come after all, nothing goes on before a keyframe: no picture is sent that can't
 //! be decoded. Pure.
@@ -16,29 +17,38 @@ pub(super) struct Turn {
     /// The source's number of its first packet.
     sequence: u64,
     timestamp: u32,
-    /// The next picture came, and the lesser layer did not begin.
+    /// The next such picture came, and the other layer did not begin.
     pub(super) is_missed: bool,
 }
 
+/// Where a line is to turn to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Approach {
+    pub(super) target: LayerId,
+    /// Packets of it come.
+    pub(super) is_near: bool,
+}
+
 impl Turn {
-    /// Whether `packet` of the current source is part of the pictures that the lesser layer has to come up with; finds
+    /// Whether `packet` of the current layer is part of the pictures that the other one has to come up with; finds
     /// where they begin. `before` is the turn from before these packets came: those that came together with its
-    /// picture are no sign that the lesser layer failed to come.
+    /// picture are no sign that the other layer failed to come.
     pub(super) fn ends(
         turn: &mut Option<Self>,
         before: Option<Self>,
-        is_near: bool,
+        to: Approach,
         packet: &Packet,
         segment: &Segment,
     ) -> bool {
+        let leads = packet.turns.contains(to.target);
         if let Some(turn) = turn {
             let is_behind = packet.sequence >= turn.sequence;
-            turn.is_missed |= before.is_some() && is_behind && packet.unit_start;
+            turn.is_missed |= before.is_some() && is_behind && leads;
             return is_behind;
         }
         let ahead = packet.sequence.checked_sub(segment.source);
         let is_newest = ahead.is_some_and(|ahead| segment.own + ahead > segment.highest);
-        if !(is_near && packet.unit_start && is_newest) {
+        if !(to.is_near && leads && is_newest) {
             return false;
         }
         *turn = Some(Self {
@@ -51,12 +61,12 @@ impl Turn {
 }
 
 impl Splice {
-    /// Whether it is on its way to a lesser layer of the source that it follows. Those have higher numbers.
-    pub fn descends(&self) -> bool {
+    /// Whether it is on its way to another layer of the source that it follows, which it needs no keyframe for.
+    pub fn is_turning(&self) -> bool {
         !self.is_held
-            && self
-                .current
-                .is_some_and(|segment| segment.is_scalable && segment.layer < self.target)
+            && self.current.is_some_and(|segment| {
+                segment.layer != self.target && segment.turns.contains(self.target)
+            })
     }
 
     /// The timestamp of the picture that the target is to go on with, once the line has stopped at it.
@@ -69,8 +79,8 @@ impl Splice {
         self.is_near = true;
     }
 
-    /// Takes packets of the lesser layer: goes on with that, if the picture is among them.
-    pub(super) fn descend<'p>(
+    /// Takes packets of the target: goes on with that, if the picture is among them.
+    pub(super) fn go_over<'p>(
         &mut self,
         layer: LayerId,
         packets: &mut impl Iterator<Item = &'p Packet>,
@@ -79,8 +89,9 @@ impl Splice {
         let turn = self.turn();
         let mut is_near = false;
         let first = packets.find(|packet| {
-            is_near |= packet.unit_start;
-            packet.unit_start && Some(packet.timestamp) == turn
+            let begins = !packet.turns.is_empty();
+            is_near |= begins;
+            begins && Some(packet.timestamp) == turn
         });
         self.is_near |= is_near;
         let (Some(first), Some(segment)) = (first, self.current) else {

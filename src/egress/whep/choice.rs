@@ -1,6 +1,6 @@
 //! Which layer of a track a viewer gets.
 
-use crate::stream::{LayerChoice, LayerId, RankedLayer};
+use crate::stream::{LayerChoice, LayerId, LayerStatus, RankedLayer};
 
 /// What decides on the layer of one track for one viewer.
 #[derive(Debug, Default)]
@@ -59,17 +59,21 @@ impl Choice {
     fn named(&self, layers: &[RankedLayer]) -> Option<usize> {
         let wanted = self.wanted.as_deref()?;
         let rid = wanted.rid.as_deref();
-        // Where no encoding has several, its only spatial layer says nothing.
-        let is_scalable = layers.iter().any(|layer| layer.status.spatial.is_some());
-        let spatial = wanted.spatial.filter(|_| is_scalable);
-        if rid.is_none() && spatial.is_none() {
+        // Where no encoding has several, its only spatial or temporal layer says nothing.
+        let has = |layer: fn(&LayerStatus) -> Option<u8>| {
+            let mut all = layers.iter();
+            all.any(|known| layer(&known.status).is_some())
+        };
+        let names_spatial = wanted.spatial.is_some() && has(|layer| layer.spatial);
+        let names_temporal = wanted.temporal.is_some() && has(|layer| layer.temporal);
+        if rid.is_none() && !names_spatial && !names_temporal {
             return None;
         }
         layers.iter().position(|layer| {
             let status = &layer.status;
             self.can_show(layer)
                 && rid.is_none_or(|rid| status.encoding_id == rid)
-                && spatial.is_none_or(|spatial| status.spatial == Some(spatial))
+                && wanted.names(status)
         })
     }
 
@@ -85,10 +89,12 @@ impl Choice {
                 wanted.map_or((None, None), |wanted| (wanted.max_width, wanted.max_height));
             let status = &layer.status;
             let most_spatial = wanted.and_then(|wanted| wanted.max_spatial);
+            let most_temporal = wanted.and_then(|wanted| wanted.max_temporal);
             self.can_show(layer)
                 && fits(status.width, width)
                 && fits(status.height, height)
                 && fits(status.spatial.map(u32::from), most_spatial.map(u32::from))
+                && fits(status.temporal.map(u32::from), most_temporal.map(u32::from))
                 && limit.is_none_or(|limit| status.bitrate <= limit)
         };
         let best = active().find(suits).or_else(|| active().next_back());
@@ -99,7 +105,6 @@ impl Choice {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stream::LayerStatus;
 
     fn layers(active: [bool; 3]) -> Vec<RankedLayer> {
         let sizes = [

@@ -231,7 +231,7 @@ impl Forwarder {
             (None, None) => self.splice.pass(layer, packets, clock, send),
             (None, Some(pacer)) => pacer.pass(layer, packets, &mut self.splice, clock, send),
             // First to the present of the layer that it has begun with.
-            (Some(_), _) if self.splice.descends() && layer == self.splice.target() => {
+            (Some(_), _) if self.splice.is_turning() && layer == self.splice.target() => {
                 Passed::default()
             }
             (Some(catch_up), _) => {

@@ -16,6 +16,7 @@ mod pleas;
 mod reports;
 mod retransmission;
 mod tally;
+mod turning;
 mod wall_clock;
 
 use std::sync::Arc;

@@ -97,8 +97,8 @@ impl Pacer {
             return passed;
         }
         if !splice.follows(layer) {
-            // From a lesser layer's ring, when what waits of the greater one has been sent.
-            if splice.target() != layer || splice.descends() {
+            // From the other layer's ring, when what waits of this one has been sent.
+            if splice.target() != layer || splice.is_turning() {
                 return passed;
             }
             let Some(first) = packets.find(|packet| packet.keyframe) else {
@@ -215,30 +215,34 @@ impl Pacer {
         passed
     }
 
-    /// Lets the line know whether it can go over to a lesser layer at the next picture: `ring` is that of the layer
-    /// that is left, `lesser` that of the other.
-    pub(super) fn look_down(&self, splice: &mut Splice, ring: &Ring, lesser: Option<&Ring>) {
-        let (Some(lesser), Some((_, next))) = (lesser, self.next) else {
+    /// Lets the line know whether it can go over to another layer at the next picture that leads there: `ring` is that
+    /// of the layer that is left, `other` that of the other.
+    pub(super) fn look_over(&self, splice: &mut Splice, ring: &Ring, other: Option<&Ring>) {
+        let (Some(other), Some((_, next))) = (other, self.next) else {
             return;
         };
+        let target = splice.target();
         let waiting = (next..).map_while(|sequence| ring.get(sequence));
-        let begins = waiting
+        let leads = waiting
             .take(ring.capacity())
-            .find(|packet| packet.unit_start);
-        if begins.is_some_and(|packet| lesser.unit(packet.timestamp).is_some()) {
+            .find(|packet| packet.turns.contains(target));
+        if leads.is_some_and(|packet| other.picture(packet.timestamp).is_some()) {
             splice.approach();
         }
     }
 
-    /// Goes on with a lesser layer, where the line has stopped for it: what came of that since waits.
-    pub(super) fn descend(
+    /// Goes on with the other layer, where the line has stopped for it: what came of that since waits.
+    pub(super) fn go_over(
         &mut self,
         ring: &Ring,
         splice: &mut Splice,
         clock: impl Fn(LayerId) -> Option<SenderClock>,
         send: impl FnMut(&Packet, u64, &Shift),
     ) -> Passed {
-        let (layer, first) = (splice.target(), splice.turn().and_then(|at| ring.unit(at)));
+        let (layer, first) = (
+            splice.target(),
+            splice.turn().and_then(|at| ring.picture(at)),
+        );
         let (Some(first), Some(newest)) = (first, ring.newest()) else {
             return Passed::default();
         };

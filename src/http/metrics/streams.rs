@@ -129,8 +129,9 @@ fn delivery(streams: &[StreamStatus], out: &mut Series<'_, '_>) -> fmt::Result {
     let subscribers = streams.iter().zip(&counted).flat_map(|(stream, counted)| {
         let on_air = stream.publishers.iter().filter(|own| own.on_air);
         let layers = on_air.flat_map(|own| own.report.iter().flat_map(|report| &report.layers));
-        layers.map(move |layer| {
-            let (track, layer) = (layer.stats.track, layer.stats.layer);
+        let layers =
+            layers.flat_map(|figures| figures.ids().map(|layer| (figures.stats.track, layer)));
+        layers.map(move |(track, layer)| {
             let ([stream], counted) = counted;
             let labels = [
                 stream.clone(),

@@ -9,6 +9,7 @@ use crate::gateway::{PublisherStatus, StreamStatus};
 use crate::ingest::verdict::Report;
 use crate::ingest::{Finding, LayerFigures};
 use crate::shard::{DELAY_CLASSES, ESTIMATE_CLASSES, Standings};
+use crate::stream::LayerId;
 
 use super::{Publisher, Stream, Track};
 
@@ -45,9 +46,12 @@ struct Layer {
     layer: u8,
     #[serde(skip_serializing_if = "Option::is_none")]
     rid: Option<String>,
-    /// How many are to have it; none of a publisher that is not on air.
+    /// How many are to have it, or a part of it; none of a publisher that is not on air.
     #[serde(skip_serializing_if = "Option::is_none")]
     subscribers: Option<u64>,
+    /// The layers within it, itself among them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    within: Vec<Within>,
     bitrate: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     video: Option<Video>,
@@ -62,6 +66,21 @@ struct Layer {
     restarts: u64,
     sender_reports: u64,
     clock_drift_ppm: Option<i32>,
+}
+
+/// A layer of a scalable encoding.
+#[derive(Serialize)]
+struct Within {
+    layer: u8,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    spatial: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    temporal: Option<u8>,
+    bitrate: u64,
+    width: Option<u32>,
+    height: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subscribers: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -239,11 +258,25 @@ impl Layer {
     fn of(layer: &LayerFigures, standings: Option<&Standings>) -> Self {
         let stats = &layer.stats;
         let (width, height) = stats.picture_size.unzip();
+        let subscribers = |of: LayerId| standings.map(|all| all.of_layer(stats.track, of));
+        let within = layer.within.iter().map(|within| Within {
+            layer: within.id.0,
+            spatial: within.status.spatial,
+            temporal: within.status.temporal,
+            bitrate: within.status.bitrate,
+            width: within.status.width,
+            height: within.status.height,
+            subscribers: subscribers(within.id),
+        });
         Self {
             track: stats.track.0,
             layer: stats.layer.0,
             rid: layer.rid.clone(),
-            subscribers: standings.map(|all| all.of_layer(stats.track, stats.layer)),
+            subscribers: layer
+                .ids()
+                .filter_map(subscribers)
+                .reduce(|sum, one| sum + one),
+            within: within.collect(),
             bitrate: layer.bitrate,
             video: layer.is_video.then_some(Video {
                 width,

@@ -19,7 +19,7 @@ use crate::ingest::verdict::Report;
 use crate::ingest::{Defect, Finding, LayerFigures, LayerStats};
 use crate::rtp::Codec;
 use crate::sdp::{self, Candidate, CodecPolicy, Fingerprint, IceCredentials};
-use crate::stream::{LayerId, StreamName, TrackId, TrackInfo};
+use crate::stream::{LayerId, LayerStatus, RankedLayer, StreamName, TrackId, TrackInfo};
 
 /// The one WHIP session that there is, of the stream `live`.
 pub(super) const WHIP_SESSION: &str = "/whip/live/000102030405060708090a0b0c0d0e0f";
@@ -307,7 +307,21 @@ fn status(name: &str) -> StreamStatus {
     }
 }
 
-/// What a publisher with B-frames does.
+/// A layer that ends with a temporal layer of its encoding.
+fn temporal_layer((id, temporal): (u8, u8)) -> RankedLayer {
+    RankedLayer {
+        id: LayerId(id),
+        is_active: true,
+        needs_descriptor: false,
+        status: LayerStatus {
+            temporal: Some(temporal),
+            bitrate: 500_000,
+            ..LayerStatus::default()
+        },
+    }
+}
+
+/// What a publisher with B-frames and temporal layers does.
 fn report() -> Report {
     let video = TrackId(1);
     Report {
@@ -319,6 +333,7 @@ fn report() -> Report {
             is_video: true,
             frame_rate: 30.0,
             jitter: Duration::from_millis(2),
+            within: [(0, 1), (5, 0)].map(temporal_layer).into(),
             ..LayerFigures::default()
         }],
         findings: vec![Finding {

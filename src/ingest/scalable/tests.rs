@@ -1,7 +1,9 @@
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::*;
-use crate::rtp::dependency_descriptor::tests::{spatial_frame, spatial_structure};
+use crate::rtp::dependency_descriptor::tests::{
+    spatial_frame, spatial_structure, temporal_frame, temporal_structure,
+};
 use crate::stream::testing::packet;
 
 const WHOLE: LayerId = LayerId(0);
@@ -83,7 +85,7 @@ impl Source {
             packet.sequence,
             packet.timestamp,
             packet.marker,
-            packet.unit_start,
+            !packet.turns.is_empty(),
             packet.payload.len(),
         ));
     }
@@ -185,7 +187,123 @@ fn a_source_of_one_layer_is_left_alone() {
         ..packet(70_000)
     };
     scalable.handle_packet(&mut packet);
-    assert!(!packet.unit_start && !scalable.has_copies());
-    assert_eq!((scalable.layers(), scalable.lesser().count()), (1, 0));
+    assert!(packet.turns.is_empty() && !scalable.has_copies());
+    assert!(!scalable.has_layers() && scalable.lesser().next().is_none());
     assert!(Scalable::new(Codec::H264).is_none());
+}
+
+/// The layers of a source with three temporal ones.
+const HALF: LayerId = LayerId(4);
+const QUARTER: LayerId = LayerId(5);
+
+/// Of each four pictures.
+const TEMPORAL_OF: [u8; 4] = [0, 2, 1, 2];
+
+/// The packets of so many pictures in one size, each of two packets; every eighth is one behind which nothing of the
+/// higher layers refers to what was before it.
+fn temporal_pictures(codec: Codec, count: u16) -> Vec<Packet> {
+    let (structure, start) = (temporal_structure(), Instant::now());
+    let packets = (0..count).flat_map(|picture| [(picture, false), (picture, true)]);
+    packets
+        .map(|(picture, ends)| {
+            let temporal = TEMPORAL_OF[usize::from(picture % 4)];
+            let (keyframe, leads_up) = (picture == 0, picture % 8 == 0);
+            let mut packet = Packet {
+                timestamp: 3_000 * u32::from(picture),
+                marker: ends,
+                keyframe: keyframe && !ends,
+                received: start + Duration::from_millis(33) * u32::from(picture),
+                ..packet(100_000 + 2 * u64::from(picture) + u64::from(ends))
+            };
+            packet.payload = vec![0x82; 100];
+            if codec == Codec::Vp9 {
+                packet.payload = vp9(0, keyframe, ends);
+                // The structure would tell of spatial layers.
+                if packet.keyframe {
+                    packet.payload[0] &= !0x02;
+                    packet.payload.drain(3..16);
+                }
+                packet.payload[1] |= temporal << 5 | u8::from(leads_up) << 4;
+            } else {
+                let layer = (temporal, keyframe, leads_up);
+                let value = temporal_frame(&structure, layer, picture, (!ends, ends));
+                let extension = Extension::DependencyDescriptor;
+                packet.extensions.push(extension, &value);
+            }
+            packet
+        })
+        .collect()
+}
+
+#[test]
+fn lesser_temporal_layers_are_dense_lines_with_fewer_pictures() {
+    for codec in [Codec::Vp9, Codec::Av1] {
+        let mut source = Source::new(codec);
+        for packet in temporal_pictures(codec, 40) {
+            source.take(packet);
+        }
+        for (layer, every) in [(WHOLE, 1), (HALF, 2), (QUARTER, 4)] {
+            let left: Vec<_> = source.of(layer).collect();
+            // The layer is known of when its first picture without it has come, or the structure.
+            let first = left[0].1 / 3_000;
+            assert!(first <= 4, "{codec:?} {layer} begins with {first}");
+            assert_eq!(left.len(), 2 * (40 - first as usize).div_ceil(every));
+            for (index, (number, timestamp, marker, begins, _)) in left.iter().enumerate() {
+                assert_eq!(*number, left[0].0 + index as u64);
+                let picture = first + every as u32 * (index / 2) as u32;
+                assert_eq!(*timestamp, 3_000 * picture, "{codec:?} {layer}");
+                let is_first = index % 2 == 0 && (picture > 0 || codec == Codec::Av1);
+                assert_eq!((*marker, *begins), (index % 2 == 1, is_first));
+            }
+        }
+        let scalable = &source.scalable;
+        assert_eq!(scalable.lesser().collect::<Vec<_>>(), [HALF, QUARTER]);
+        let temporal = [WHOLE, HALF, QUARTER].map(|layer| scalable.temporal_of(layer));
+        assert_eq!(temporal, [Some(2), Some(1), Some(0)]);
+        assert_eq!(scalable.spatial_of(WHOLE), None);
+        assert!(!scalable.needs_descriptor(WHOLE));
+        let figures = [WHOLE, HALF, QUARTER].map(|layer| scalable.figures(layer));
+        let [whole, half, quarter] = figures.map(|figures| figures.frames);
+        assert!(whole > 3 * half / 2 && half > 3 * quarter / 2);
+        let [whole, half, quarter] = figures.map(|figures| figures.bytes);
+        assert!(whole > 3 * half / 2 && half > 3 * quarter / 2);
+    }
+}
+
+#[test]
+fn pictures_lead_to_the_layers_that_can_go_on_with_them() {
+    for codec in [Codec::Vp9, Codec::Av1] {
+        let mut scalable = Scalable::new(codec).unwrap();
+        let mut copy = Packet::empty(Instant::now());
+        let set = |layers: &[LayerId]| layers.iter().copied().collect::<LayerSet>();
+        for (index, mut packet) in temporal_pictures(codec, 40).into_iter().enumerate() {
+            scalable.handle_packet(&mut packet);
+            let (picture, begins) = (index / 2, index % 2 == 0);
+            let mut lesser = Vec::new();
+            while scalable.poll_copy(&packet, &mut copy) {
+                lesser.push((copy.layer, copy.turns));
+            }
+            if picture < 4 {
+                continue; // not all layers are known of
+            }
+            let none = LayerSet::NONE;
+            let (whole, expected) = match (picture % 8, begins) {
+                (0, true) => {
+                    let all = set(&[WHOLE, HALF, QUARTER]);
+                    (all, vec![(HALF, all), (QUARTER, all)])
+                }
+                (4, true) => {
+                    let lesser = [(HALF, set(&[HALF, QUARTER])), (QUARTER, set(&[QUARTER]))];
+                    (set(&[WHOLE, HALF, QUARTER]), lesser.to_vec())
+                }
+                (2 | 6, true) => (set(&[WHOLE, HALF]), vec![(HALF, set(&[HALF]))]),
+                (2 | 6, false) => (none, vec![(HALF, none)]),
+                (0 | 4, false) => (none, vec![(HALF, none), (QUARTER, none)]),
+                (_, true) => (set(&[WHOLE]), Vec::new()),
+                (_, false) => (none, Vec::new()),
+            };
+            assert_eq!(packet.turns, whole, "{codec:?} {picture}");
+            assert_eq!(lesser, expected, "{codec:?} {picture}");
+        }
+    }
 }

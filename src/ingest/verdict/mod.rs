@@ -31,6 +31,7 @@ pub use report::{Defect, Finding, LayerFigures, Report};
 
 pub(super) use watch::{Arrival, Watch};
 
+use super::ladder::Ladder;
 use super::layer::Layer;
 use crate::rtp::MediaKind;
 use crate::sdp::session::PublisherSpec;
@@ -91,14 +92,18 @@ impl Judge {
         &mut self,
         now: Instant,
         layers: &mut [Layer],
+        ladders: &[Ladder],
         totals: Totals,
     ) -> Option<Arc<Report>> {
         self.next.take_if(|due| *due <= now)?;
         let mut made = Vec::new();
-        let figures = layers
+        let mut figures: Vec<_> = layers
             .iter_mut()
             .map(|layer| layer.judge(now, &mut made))
             .collect();
+        for (source, within) in ladders.iter().filter_map(Ladder::of_source) {
+            figures[source].within = Arc::clone(within);
+        }
         made.extend(self.silent_tracks(now, layers));
         for finding in made {
             self.keep(now, finding);

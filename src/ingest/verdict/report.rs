@@ -1,11 +1,12 @@
 //! The figures and findings of one publisher at one time.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::LayerStats;
 use crate::rtp::MediaKind;
-use crate::stream::{LayerId, TrackId};
+use crate::stream::{LayerId, RankedLayer, TrackId};
 
 /// What a publisher sends, and what is wrong with it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -47,6 +48,17 @@ pub struct LayerFigures {
     pub drift: Option<i32>,
     /// Sender reports that came.
     pub sender_reports: u64,
+    /// The layers that viewers may get of it, itself among them, the best first; empty where there is but one.
+    pub within: Arc<[RankedLayer]>,
+}
+
+impl LayerFigures {
+    /// The layers that viewers may get of it, itself among them.
+    pub fn ids(&self) -> impl Iterator<Item = LayerId> {
+        let own = self.within.is_empty().then_some(self.stats.layer);
+        let within = self.within.iter().map(|within| within.id);
+        own.into_iter().chain(within)
+    }
 }
 
 /// A defect of one layer, or of a whole track (then the layer is the first).

@@ -1,5 +1,6 @@
 //! One layer under watch.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::super::LayerStats;
@@ -181,6 +182,7 @@ impl Watch {
             reorder_depth: self.pictures.depth,
             drift: self.clock.drift,
             sender_reports: self.clock.reports,
+            within: Arc::default(),
         }
     }
 

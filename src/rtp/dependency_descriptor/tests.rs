@@ -180,6 +180,61 @@ pub(crate) fn spatial_frame(
     write(&descriptor, template, structure, false)
 }
 
+/// A picture in one size with three temporal layers, and a frame of the lowest one behind which the higher ones may still
+/// refer to what was before it.
+pub(crate) fn temporal_structure() -> Structure {
+    let templates = vec![
+        template(0, 0, &[2, 2, 2], &[]),
+        template(0, 0, &[2, 2, 2], &[4]),
+        template(0, 0, &[2, 3, 3], &[4]),
+        template(0, 1, &[0, 2, 3], &[2]),
+        template(0, 2, &[0, 0, 1], &[1]),
+    ];
+    Structure {
+        template_id_offset: 3,
+        templates,
+        decode_targets: 3,
+        ..Structure::default()
+    }
+}
+
+/// The descriptor of a packet of such a stream.
+pub(crate) fn temporal_frame(
+    structure: &Structure,
+    (temporal, keyframe, leads_up): (u8, bool, bool),
+    frame_number: u16,
+    (starts_frame, ends_frame): (bool, bool),
+) -> Vec<u8> {
+    let template = match (temporal, keyframe, leads_up) {
+        (0, true, _) => 0,
+        (0, false, true) => 1,
+        (0, false, false) => 2,
+        (temporal, ..) => 2 + temporal,
+    };
+    let descriptor = Descriptor {
+        starts_frame,
+        ends_frame,
+        frame_number,
+        frame: structure.templates[usize::from(template)].clone(),
+        active_decode_targets: None,
+        structure: (keyframe && starts_frame).then(|| Box::new(structure.clone())),
+    };
+    write(&descriptor, template, structure, false)
+}
+
+#[test]
+fn frames_that_lead_to_higher_temporal_layers_are_told_from_others() {
+    let known = temporal_structure();
+    let leads = known
+        .templates
+        .iter()
+        .map(|frame| known.is_switching_point(frame));
+    assert!(leads.eq([true, true, false, false, false]));
+    assert_eq!((known.temporal_layers(), known.spatial_layers()), (3, 1));
+    let spatial = spatial_structure(3, (640, 360));
+    assert!(spatial.temporal_layers() == 1);
+}
+
 #[test]
 fn a_structure_is_kept_for_the_frames_after_it() {
     let structure = spatial_structure(3, (1280, 720));

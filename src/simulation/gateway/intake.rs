@@ -7,7 +7,7 @@ use super::{Gateway, WALL_CLOCK};
 use crate::ingest::Ingested;
 use crate::simulation::AUDIO;
 use crate::simulation::outlet::outlet;
-use crate::stream::{LayerId, Packet};
+use crate::stream::{LayerId, Packet, TrackId};
 
 impl Gateway {
     pub(super) fn ingest(&mut self, now: Instant, bytes: &[u8]) {
@@ -44,6 +44,7 @@ impl Gateway {
         // Before it is sent on, as a shard does: the packet may be of a layer that was paused.
         self.drain_publisher(now);
         all.iter().for_each(|packet| self.forward(now, packet));
+        self.go_over(now);
         self.catch_up(now);
     }
 
@@ -69,6 +70,22 @@ impl Gateway {
         for (index, (subscriber, transport)) in viewers.enumerate() {
             if let Some(mut outlet) = outlet(index + 1, transport, &mut self.outbox) {
                 subscriber.forward(now, track, layer, [packet], clock, &mut outlet);
+            }
+        }
+    }
+
+    fn go_over(&mut self, now: Instant) {
+        let tracks = &self.tracks;
+        let layer = |track: TrackId, layer: LayerId| {
+            let layers = &tracks.get(usize::from(track.0))?.layers;
+            layers.get(usize::from(layer.0))
+        };
+        let ring = |track, id| layer(track, id).map(|layer| &layer.ring);
+        let clock = |track, id| layer(track, id)?.clock;
+        let viewers = self.subscribers.iter_mut().zip(&mut self.transports[1..]);
+        for (index, (subscriber, transport)) in viewers.enumerate() {
+            if let Some(mut outlet) = outlet(index + 1, transport, &mut self.outbox) {
+                subscriber.go_over(now, ring, clock, &mut outlet);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The gateway of a publisher with spatial layers.
+//! The gateway of a publisher with layers in one source.
 
 use std::time::Instant;
 
@@ -10,7 +10,7 @@ use crate::simulation::tracks::tracks;
 use crate::stream::LayerId;
 
 impl Gateway {
-    /// The publisher sends VP9 in spatial layers. To be called before anything came.
+    /// The publisher sends VP9 in layers. To be called before anything came.
     pub(in crate::simulation) fn be_scalable(&mut self, now: Instant) {
         let mut spec = agreed::publisher(true, 1);
         spec.tracks[0].info.codec = Codec::Vp9;

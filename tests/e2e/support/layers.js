@@ -93,3 +93,14 @@ export async function heightBecomes(page, height) {
     throw new Error(`${error.message}; it is ${now?.frameHeight}, received ${JSON.stringify(now)}`);
   });
 }
+
+/** Waits until so many pictures a second are decoded. */
+export async function framesPerSecondBecome(page, least, most) {
+  let now;
+  await until(`there are ${least} to ${most} frames a second`, async () => {
+    now = (await received(page)).video?.framesPerSecond;
+    return now >= least && now <= most;
+  }).catch((error) => {
+    throw new Error(`${error.message}; there are ${now}`);
+  });
+}

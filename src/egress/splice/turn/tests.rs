@@ -2,6 +2,7 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::rtp::MediaKind;
+use crate::stream::LayerSet;
 use crate::stream::testing::packet;
 
 const WHOLE: LayerId = LayerId(0);
@@ -14,15 +15,32 @@ struct Stage {
     splice: Splice,
     start: Instant,
     out: Out,
+    leads_up: bool,
 }
 
 impl Stage {
     fn new() -> Self {
         let splice = Splice::new(MediaKind::Video, 90_000, 500, 7_000);
         let (start, out) = (Instant::now(), Out::new());
-        let mut stage = Self { splice, start, out };
+        let mut stage = Self {
+            splice,
+            start,
+            out,
+            leads_up: false,
+        };
         assert!(stage.whole(0..2).switched);
         stage
+    }
+
+    /// The lesser layer leads up at each tenth picture, if at all.
+    fn turns(&self, layer: LayerId, picture: u64, index: u64) -> LayerSet {
+        let leads_up = self.leads_up && picture.is_multiple_of(10);
+        let layers = [WHOLE, LOW].into_iter();
+        match (index, layer) {
+            (0, WHOLE) => layers.collect(),
+            (0, _) => layers.skip(usize::from(!leads_up)).collect(),
+            _ => LayerSet::NONE,
+        }
     }
 
     fn packet(&self, layer: LayerId, picture: u64, index: u64) -> Packet {
@@ -36,7 +54,7 @@ impl Stage {
             timestamp: 3_000 * picture as u32,
             received: self.start + Duration::from_millis(33) * picture as u32,
             keyframe: picture.is_multiple_of(50) && index == 0,
-            unit_start: index == 0,
+            turns: self.turns(layer, picture, index),
             marker: index == count - 1,
             ..packet(first + count * picture + index)
         }
@@ -86,7 +104,7 @@ impl Stage {
 fn a_lesser_layer_goes_on_with_the_very_next_picture() {
     let mut stage = Stage::new();
     stage.splice.aim(LOW);
-    assert!(stage.splice.descends() && !stage.splice.waits_for_keyframe());
+    assert!(stage.splice.is_turning() && !stage.splice.waits_for_keyframe());
     // Its packets have not been seen yet.
     let _ = stage.whole(2..4);
     assert_eq!(stage.low(2..4), Passed::default());
@@ -181,11 +199,56 @@ fn a_greater_layer_begins_with_a_keyframe() {
     let _ = stage.whole(2..3);
     let _ = stage.low(2..3);
     stage.splice.aim(WHOLE);
-    assert!(stage.splice.waits_for_keyframe() && !stage.splice.descends());
+    assert!(stage.splice.waits_for_keyframe() && !stage.splice.is_turning());
     let _ = stage.whole(3..50);
     let _ = stage.low(3..50);
     assert!(stage.whole(50..51).switched);
     let pictures = stage.pictures();
     assert_eq!(pictures[2..4], [(2, 1), (3, 1)]);
     assert_eq!(pictures[49..], [(49, 1), (50, 3)]);
+}
+
+#[test]
+fn a_greater_layer_goes_on_with_a_picture_that_leads_to_it() {
+    let mut stage = Stage::new();
+    stage.leads_up = true;
+    stage.splice.aim(LOW);
+    let _ = stage.low(1..2);
+    let _ = stage.whole(2..3);
+    let _ = stage.low(2..11);
+    stage.splice.aim(WHOLE);
+    assert!(stage.splice.is_turning() && !stage.splice.waits_for_keyframe());
+    for picture in 11..20 {
+        assert_eq!(stage.whole(picture..picture + 1), Passed::default());
+        let _ = stage.low(picture..picture + 1);
+    }
+    // The greater layer's packets come first, and are given again out of the ring.
+    let _ = stage.whole(20..21);
+    assert_eq!(stage.low(20..21), Passed::default());
+    assert_eq!(stage.splice.turn(), Some(20 * 3_000));
+    assert!(stage.whole(20..21).switched);
+    let _ = stage.whole(21..22);
+    let pictures = stage.pictures();
+    let kept = (2..20).map(|picture| (picture, 1));
+    let expected = [(0, 3), (1, 3)].into_iter().chain(kept);
+    assert!(pictures.into_iter().eq(expected.chain([(20, 3), (21, 3)])));
+}
+
+#[test]
+fn a_greater_layer_that_does_not_come_needs_a_keyframe() {
+    let mut stage = Stage::new();
+    stage.leads_up = true;
+    stage.splice.aim(LOW);
+    let _ = stage.low(1..2);
+    let _ = stage.whole(2..3);
+    let _ = stage.low(2..11);
+    stage.splice.aim(WHOLE);
+    let _ = stage.whole(11..12);
+    let _ = stage.low(11..21);
+    assert!(stage.splice.turn().is_some());
+    let _ = stage.low(21..31);
+    assert!(stage.splice.waits_for_keyframe() && !stage.splice.is_turning());
+    let _ = stage.whole(31..51);
+    let pictures = stage.pictures();
+    assert_eq!(pictures[pictures.len() - 2..], [(19, 1), (50, 3)]);
 }

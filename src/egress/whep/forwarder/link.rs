@@ -92,16 +92,16 @@ impl Forwarder {
         if let Some(layer) = pacer.layer()
             && let Some(own) = ring(layer)
         {
-            let lesser = splice.descends().then(|| ring(splice.target())).flatten();
-            pacer.look_down(splice, own, lesser);
+            let other = splice.is_turning().then(|| ring(splice.target())).flatten();
+            pacer.look_over(splice, own, other);
             let portion = pacer.portion(now, own);
             let packets = portion.filter_map(|sequence| own.get(sequence));
             let packets = packets.map(|packet| &**packet);
             passed.packets += splice.pass(layer, packets, &clock, &mut send).packets;
-            if let Some(lesser) = lesser {
-                let descended = pacer.descend(lesser, splice, clock, send);
-                passed.packets += descended.packets;
-                passed.switched |= descended.switched;
+            if let Some(other) = other {
+                let begun = pacer.go_over(other, splice, clock, send);
+                passed.packets += begun.packets;
+                passed.switched |= begun.switched;
             }
         }
         self.tally.packets += u64::from(passed.packets);
