@@ -8,7 +8,7 @@
 //!
 //! First the higher spatial layers are left out, then the higher temporal ones of the lowest, so that each
 //! lesser layer is part of all that are greater. Which layer a packet is of, VP9 tells in its payload
-//! descriptor and AV1 in the dependency descriptor. Pure.
+//! descriptor; of AV1, H264 and H265 the dependency descriptor does, where the sender has it. Pure.
 
 mod account;
 mod line;
@@ -97,7 +97,9 @@ impl Extent {
 impl Scalable {
     /// None where packets of the codec don't tell their layer.
     pub(super) fn new(codec: Codec) -> Option<Box<Self>> {
-        matches!(codec, Codec::Vp9 | Codec::Av1).then(|| {
+        // Players of VP8 count pictures, so that none may be missing.
+        let is_told = matches!(codec, Codec::Vp9 | Codec::Av1 | Codec::H264 | Codec::H265);
+        is_told.then(|| {
             Box::new(Self {
                 codec,
                 structure: None,

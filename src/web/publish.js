@@ -38,7 +38,7 @@ byId("stream").textContent = stream;
 document.title = `Publish ${stream} – Tidegate`;
 byId("token").value = options.get("token") ?? "";
 for (const name of sendableCodecs()) byId("codec").append(new Option(name, name));
-for (const id of ["codec", "bitrate", "size", "audio"]) {
+for (const id of ["codec", "bitrate", "size", "audio", "layers"]) {
   const wanted = options.get(id);
   if (wanted && [...byId(id).options].some(({ value }) => value === wanted)) byId(id).value = wanted;
 }
@@ -87,6 +87,7 @@ async function start() {
   client.publish(source.stream, {
     codec: byId("codec").value,
     bitrate: Number(byId("bitrate").value),
+    layers: byId("layers").value,
     hint,
   });
   statsTimer = setInterval(newStats(), 1000);
@@ -154,15 +155,17 @@ function newStats() {
     const report = await client?.peer?.getStats();
     if (!report) return;
     const all = [...report.values()];
-    const video = all.find(({ type, kind }) => type === "outbound-rtp" && kind === "video");
-    if (!video) return;
+    const sent = all.filter(({ type, kind }) => type === "outbound-rtp" && kind === "video");
+    if (sent.length === 0) return;
+    const video = sent.reduce((best, each) => ((each.frameWidth ?? 0) > (best.frameWidth ?? 0) ? each : best));
+    const bytes = sent.reduce((sum, { bytesSent }) => sum + bytesSent, 0);
     const remote = report.get(video.remoteId);
     const pair = all.find(({ type, state, nominated }) => {
       return type === "candidate-pair" && state === "succeeded" && nominated;
     });
     const perSecond = frames.next(video.framesEncoded, video.timestamp);
     showNumbers(byId("numbers"), {
-      bitrate: bitrateText(bits.next(video.bytesSent * 8, video.timestamp)),
+      bitrate: bitrateText(bits.next(bytes * 8, video.timestamp)),
       rate: Number.isFinite(perSecond) ? perSecond.toFixed(1) : "–",
       size: video.frameWidth ? `${video.frameWidth} × ${video.frameHeight}` : "–",
       frames: video.framesSent ?? "–",

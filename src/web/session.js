@@ -358,3 +358,15 @@ function pause(time) {
 function quietly(promise) {
   return promise.catch(() => {});
 }
+
+/**
+ * Asks for dependency descriptors, which Chromium offers only if told to: without them it can't put together AV1 in
+ * spatial layers, and nobody can tell the temporal layers of H264 apart.
+ */
+export function takeDescriptors(transceiver) {
+  const extensions = transceiver.getHeaderExtensionsToNegotiate?.();
+  const wanted = extensions?.find(({ uri }) => uri.endsWith("#dependency-descriptor-rtp-header-extension"));
+  if (!wanted) return;
+  wanted.direction = "sendrecv";
+  transceiver.setHeaderExtensionsToNegotiate(extensions);
+}

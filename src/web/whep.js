@@ -1,6 +1,6 @@
 // A WHEP player (draft-ietf-wish-whep) with its extensions: events and layers.
 
-import { SessionClient, request } from "./session.js";
+import { SessionClient, request, takeDescriptors } from "./session.js";
 
 const EXTENSION = "urn:ietf:params:whep:ext:core:";
 const JSON_TYPE = { "Content-Type": "application/json" };
@@ -101,13 +101,4 @@ function flat(media) {
   return Object.entries(media).flatMap(([mediaId, layers]) => {
     return layers.map((layer) => ({ mediaId, ...layer }));
   });
-}
-
-/** Without dependency descriptors Chromium can't put together AV1 in spatial layers; it asks for them only if told to. */
-function takeDescriptors(transceiver) {
-  const extensions = transceiver.getHeaderExtensionsToNegotiate?.();
-  const wanted = extensions?.find(({ uri }) => uri.endsWith("#dependency-descriptor-rtp-header-extension"));
-  if (!wanted) return;
-  wanted.direction = "sendrecv";
-  transceiver.setHeaderExtensionsToNegotiate(extensions);
 }

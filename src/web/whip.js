@@ -1,6 +1,6 @@
 // A WHIP publisher (RFC 9725).
 
-import { SessionClient } from "./session.js";
+import { SessionClient, takeDescriptors } from "./session.js";
 
 /** Publishes a MediaStream. Events and states are those of SessionClient. */
 export class WhipClient extends SessionClient {
@@ -10,24 +10,22 @@ export class WhipClient extends SessionClient {
   /**
    * Starts, and tries again until `stop`. `codec` is the only video codec to offer ("H264", "VP8",
    * "VP9", "AV1"; nothing leaves the choice to the server), `bitrate` the upper bound of video in
-   * bits per second, `hint` a contentHint such as "detail".
+   * bits per second, `hint` a contentHint such as "detail". `layers` is what viewers with slow links may get:
+   * "frames" for fewer of them a second, "sizes" for smaller pictures.
    */
-  publish(stream, { codec = "", bitrate = 0, hint = "" } = {}) {
+  publish(stream, { codec = "", bitrate = 0, hint = "", layers = "" } = {}) {
     this.#stream = stream;
-    this.#options = { codec, bitrate, hint };
+    this.#options = { codec, bitrate, hint, layers };
     return this.start();
   }
 
   prepare(peer) {
-    const { codec, bitrate, hint } = this.#options;
+    const { codec, hint } = this.#options;
     for (const track of this.#stream.getTracks()) {
       const video = track.kind === "video";
       if (video && hint) track.contentHint = hint;
-      const transceiver = peer.addTransceiver(track, {
-        direction: "sendonly",
-        streams: [this.#stream],
-        sendEncodings: video && bitrate ? [{ maxBitrate: bitrate }] : undefined,
-      });
+      const transceiver = addTrack(peer, track, this.#stream, video ? encodings(this.#options) : undefined);
+      if (video && this.#options.layers === "frames") takeDescriptors(transceiver);
       if (video && codec) offerOnly(transceiver, codec);
     }
   }
@@ -40,12 +38,40 @@ export class WhipClient extends SessionClient {
 
   /** Not every browser heeds `sendEncodings` in a transceiver, so the bound is set once more. */
   async established(peer) {
-    const { bitrate } = this.#options;
+    const wanted = encodings(this.#options);
     const sender = peer.getSenders().find(({ track }) => track?.kind === "video");
     const parameters = sender?.getParameters();
-    if (!bitrate || !parameters?.encodings?.length) return;
-    parameters.encodings[0].maxBitrate = bitrate;
+    if (!wanted || parameters?.encodings?.length !== wanted.length) return;
+    parameters.encodings.forEach((encoding, index) => {
+      if (wanted[index].maxBitrate) encoding.maxBitrate = wanted[index].maxBitrate;
+    });
     await sender.setParameters(parameters).catch(() => {});
+  }
+}
+
+/** How often smaller each picture is, and which share of the bitrate it takes. */
+const SIZES = { l: [4, 0.07], m: [2, 0.23], h: [1, 0.7] };
+
+/** What to send of the picture; nothing where that is the browser's own way. */
+function encodings({ bitrate, layers }) {
+  if (layers === "sizes") {
+    return Object.entries(SIZES).map(([rid, [scaleResolutionDownBy, share]]) => {
+      const bound = bitrate && { maxBitrate: Math.round(bitrate * share) };
+      return { rid, scaleResolutionDownBy, ...bound };
+    });
+  }
+  const one = { ...(bitrate && { maxBitrate: bitrate }), ...(layers === "frames" && { scalabilityMode: "L1T3" }) };
+  return Object.keys(one).length > 0 ? [one] : undefined;
+}
+
+/** Some browsers know no scalability modes, and say so; they send all frames in one layer. */
+function addTrack(peer, track, stream, sendEncodings) {
+  const add = (sendEncodings) => peer.addTransceiver(track, { direction: "sendonly", streams: [stream], sendEncodings });
+  try {
+    return add(sendEncodings);
+  } catch (error) {
+    if (!sendEncodings?.[0].scalabilityMode) throw error;
+    return add(sendEncodings.map(({ scalabilityMode, ...rest }) => rest));
   }
 }
 

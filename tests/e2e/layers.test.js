@@ -5,7 +5,7 @@ import { test } from "node:test";
 
 import { browserOfFile } from "./support/browser.js";
 import { HEIGHTS, heightBecomes, publishLayers, select } from "./support/layers.js";
-import { framesAreDecoded, pictureSize, playbackAdvances } from "./support/pages.js";
+import { framesAreDecoded, pictureSize, playbackAdvances, textBecomes } from "./support/pages.js";
 import { startGateway, streamIsListed } from "./support/process.js";
 import { startSite } from "./support/site.js";
 import { until } from "./support/wait.js";
@@ -36,9 +36,23 @@ for (const codec of ["VP8", "H264"]) {
     assert.equal(video.packetsLost, 0, "a switch leaves no gap");
 
     await assert.rejects(select(viewer, { rid: "x" }), /no encoding of this stream has that rid/);
-    await assert.rejects(select(viewer, { temporalLayerId: 1 }), /no spatial or temporal layers/);
+    await assert.rejects(select(viewer, { temporalLayerId: 1 }), /no temporal layers/);
   });
 }
+
+test("the publish page sends smaller pictures for viewers with slow links", async (t) => {
+  const gateway = await startGateway(t);
+  const options = "source=camera&size=1280x720&layers=sizes&autostart=1";
+  const publisher = await browser.open(t, `${gateway.url}/publish/demo#${options}`);
+  await streamIsListed(gateway, "demo");
+  const viewer = await browser.open(t, `${gateway.url}/watch/demo#way=whep`);
+  await heightBecomes(viewer, HEIGHTS.h);
+  for (const maxHeight of [HEIGHTS.l, HEIGHTS.m, HEIGHTS.h]) {
+    await select(viewer, { maxHeight });
+    await heightBecomes(viewer, maxHeight);
+  }
+  await textBecomes(publisher, "numbers", /Resolution\s*1280 × 720/);
+});
 
 test("a viewer falls to the next layer while the best one pauses", async (t) => {
   const gateway = await startGateway(t);

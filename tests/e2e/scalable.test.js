@@ -72,12 +72,12 @@ for (const [codec, mode, height] of TEMPORAL) {
     const viewer = await browser.open(t, `${gateway.url}/watch/demo#way=whep`);
     await heightBecomes(viewer, 576);
     const top = Number(mode.match(/T(\d)/)[1]) - 1;
-    await until("the page lists the layers", () => viewer.evaluate((top) => document.getElementById("layer").length > top + 1, top));
+    await layersAreListed(viewer, top + 1);
     // Keyframes are needed for a larger picture alone.
     await select(viewer, { spatialLayerId: 0, temporalLayerId: top });
     await heightBecomes(viewer, height);
     await framesPerSecondBecome(viewer, 13, 17);
-    const before = (await ingestOf(gateway)).video.keyframe_requests;
+    const before = await keyframesAskedFor(gateway);
     for (const temporalLayerId of [0, top, top - 1, top]) {
       await select(viewer, { spatialLayerId: 0, temporalLayerId });
       const expected = 15 / 2 ** (top - temporalLayerId);
@@ -86,7 +86,28 @@ for (const [codec, mode, height] of TEMPORAL) {
     }
     const { video } = await framesAreDecoded(viewer, 20);
     assert.equal(video.packetsLost, 0, "a switch leaves no gap");
-    assert.equal((await ingestOf(gateway)).video.keyframe_requests, before, "a switch needs no keyframe");
+    assert.equal(await keyframesAskedFor(gateway), before, "a switch needs no keyframe");
+  });
+}
+
+for (const codec of ["H264", "VP9", "AV1"]) {
+  test(`the publish page sends ${codec} that viewers with slow links get fewer frames of`, async (t) => {
+    // HLS asks for keyframes.
+    const gateway = await startGateway(t, { "hls.enabled": "false" });
+    const options = `source=test&size=640x360&layers=frames&codec=${codec}&autostart=1`;
+    await browser.open(t, `${gateway.url}/publish/demo#${options}`);
+    await streamIsListed(gateway, "demo");
+    const viewer = await browser.open(t, `${gateway.url}/watch/demo#way=whep`);
+    await layersAreListed(viewer, 3);
+    await framesPerSecondBecome(viewer, 25, 35);
+    const before = await keyframesAskedFor(gateway);
+    for (const [temporalLayerId, frames] of [[0, 7.5], [1, 15], [2, 30], [0, 7.5], [2, 30]]) {
+      await select(viewer, { temporalLayerId });
+      await framesPerSecondBecome(viewer, frames - 4, frames + 4);
+    }
+    const { video } = await framesAreDecoded(viewer, 40);
+    assert.equal(video.packetsLost, 0, "a switch leaves no gap");
+    assert.equal(await keyframesAskedFor(gateway), before, "a switch needs no keyframe");
   });
 }
 
@@ -119,10 +140,27 @@ for (const [codec, mode] of [["VP9", "L3T3_KEY"], ["VP9", "L2T1"], ["AV1", "L3T3
   });
 }
 
-/** What the gateway says of the picture that it gets. */
+/** Waits until the viewer can choose between so many layers. */
+function layersAreListed(viewer, count) {
+  const listed = (count) => document.getElementById("layer").length > count;
+  return until(`the page lists ${count} layers`, () => viewer.evaluate(listed, count));
+}
+
+/** What the gateway says of the picture that it gets, once a second. */
 async function ingestOf(gateway) {
   const { publishers } = await (await fetch(`${gateway.url}/streams/demo`)).json();
   return publishers[0].layers.find(({ video }) => video);
+}
+
+/** How many keyframes it has asked for until now. The first is to see whether one comes then. */
+async function keyframesAskedFor(gateway) {
+  const { video } = await ingestOf(gateway);
+  let now;
+  await until("the gateway reports anew", async () => {
+    now = (await ingestOf(gateway)).video;
+    return now.frames > video.frames && now.keyframe_requests > 0;
+  });
+  return now.keyframe_requests;
 }
 
 /** A gateway, and a browser that publishes to it. */

@@ -189,7 +189,7 @@ fn a_source_of_one_layer_is_left_alone() {
     scalable.handle_packet(&mut packet);
     assert!(packet.turns.is_empty() && !scalable.has_copies());
     assert!(!scalable.has_layers() && scalable.lesser().next().is_none());
-    assert!(Scalable::new(Codec::H264).is_none());
+    assert!(Scalable::new(Codec::Vp8).is_none());
 }
 
 /// The layers of a source with three temporal ones.
