@@ -165,7 +165,8 @@ function showLayers(layers) {
     const option = known.includes(values[index])
       ? [...select.options].find(({ value }) => value === values[index])
       : select.appendChild(new Option("", values[index]));
-    option.textContent = layerText(layer);
+    const frames = Math.max(...active.map(({ temporalLayerId = 0 }) => temporalLayerId));
+    option.textContent = layerText(layer, (layer.temporalLayerId ?? frames) < frames);
   });
   for (const option of [...select.options].slice(1)) {
     if (!values.includes(option.value) && option.value !== select.value) option.remove();
@@ -173,10 +174,10 @@ function showLayers(layers) {
   if (active.length === 0) select.value = "";
 }
 
-function layerText({ rid, spatialLayerId, temporalLayerId, width, height, bitrate }) {
+function layerText({ rid, spatialLayerId, temporalLayerId, width, height, bitrate }, hasFewerFrames) {
   const name = [rid, spatialLayerId, temporalLayerId].filter((part) => part !== undefined).join("/");
   const size = width && height ? `${width} × ${height}` : name;
-  return `${size}, ${bitrateText(bitrate)}`;
+  return `${size}${hasFewerFrames ? ", fewer frames" : ""}, ${bitrateText(bitrate)}`;
 }
 
 async function selectLayer() {

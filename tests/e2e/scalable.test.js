@@ -5,7 +5,7 @@ import { test } from "node:test";
 
 import { browserOfFile } from "./support/browser.js";
 import { framesPerSecondBecome, heightBecomes, modeSent, publishScalable, select } from "./support/layers.js";
-import { framesAreDecoded, longestGap, pictureSize, playbackAdvances, received, watchGaps } from "./support/pages.js";
+import { framesAreDecoded, longestGap, pictureSize, playbackAdvances, received, textBecomes, watchGaps } from "./support/pages.js";
 import { startGateway, streamIsListed } from "./support/process.js";
 import { playerOf, startSite } from "./support/site.js";
 import { until } from "./support/wait.js";
@@ -99,6 +99,7 @@ for (const codec of ["H264", "VP9", "AV1"]) {
     await streamIsListed(gateway, "demo");
     const viewer = await browser.open(t, `${gateway.url}/watch/demo#way=whep`);
     await layersAreListed(viewer, 3);
+    await textBecomes(viewer, "layer", /640 × 360, \S+ kbit\/s\s*640 × 360, fewer frames, /);
     await framesPerSecondBecome(viewer, 25, 35);
     const before = await keyframesAskedFor(gateway);
     for (const [temporalLayerId, frames] of [[0, 7.5], [1, 15], [2, 30], [0, 7.5], [2, 30]]) {

@@ -9,7 +9,7 @@
 //! be decoded. Pure.
 
 use super::{BEGUN, Passed, Segment, Shift, Splice};
-use crate::stream::{LayerId, Packet};
+use crate::stream::{LayerId, LayerSet, Packet};
 
 /// The beginning of a picture at which the layer changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,6 +102,14 @@ impl Splice {
         Passed {
             packets: BEGUN.packets + self.follow(packets, send),
             ..BEGUN
+        }
+    }
+
+    /// The layer that is followed is no more: nothing of it leads to another one.
+    pub fn forget_turns(&mut self) {
+        self.forget_turn();
+        if let Some(segment) = &mut self.current {
+            segment.turns = LayerSet::NONE;
         }
     }
 

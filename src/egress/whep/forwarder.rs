@@ -131,6 +131,10 @@ impl Forwarder {
 
     /// Aims at the layer that the choice falls on.
     pub(super) fn choose(&mut self, layers: &[RankedLayer]) {
+        let current = self.splice.current();
+        if !layers.iter().any(|layer| Some(layer.id) == current) {
+            self.splice.forget_turns();
+        }
         if let Some(layer) = self.choice.of(layers) {
             self.splice.aim(layer);
         }

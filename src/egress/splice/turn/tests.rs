@@ -2,7 +2,6 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::rtp::MediaKind;
-use crate::stream::LayerSet;
 use crate::stream::testing::packet;
 
 const WHOLE: LayerId = LayerId(0);
@@ -251,4 +250,21 @@ fn a_greater_layer_that_does_not_come_needs_a_keyframe() {
     let _ = stage.whole(31..51);
     let pictures = stage.pictures();
     assert_eq!(pictures[pictures.len() - 2..], [(19, 1), (50, 3)]);
+}
+
+#[test]
+fn a_layer_that_is_no_more_is_left_with_a_keyframe() {
+    let mut stage = Stage::new();
+    stage.leads_up = true;
+    stage.splice.aim(LOW);
+    let _ = stage.low(1..2);
+    let _ = stage.whole(2..3);
+    let _ = stage.low(2..11);
+    stage.splice.aim(WHOLE);
+    assert!(stage.splice.is_turning());
+    stage.splice.forget_turns();
+    assert!(stage.splice.waits_for_keyframe());
+    let _ = stage.whole(11..51);
+    let pictures = stage.pictures();
+    assert_eq!(pictures[pictures.len() - 2..], [(10, 1), (50, 3)]);
 }
