@@ -259,9 +259,6 @@ impl Splice {
         if let Some(packet) = newest {
             self.newest.follow(packet, segment);
         }
-        if self.turn.is_some_and(|turn| turn.is_missed) {
-            self.hold();
-        }
         passed
     }
 

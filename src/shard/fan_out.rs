@@ -11,7 +11,7 @@ use super::local_stream::{Source, Target};
 use super::session::Media;
 use super::state::State;
 use crate::rtp::MediaKind;
-use crate::stream::{LayerId, TrackId};
+use crate::stream::{LayerId, LayersByTrack, TrackId};
 
 impl State {
     /// Sends on all packets that came since the last time, viewer by viewer.
@@ -56,8 +56,9 @@ impl State {
             stream.subscribers.rotate_left(1);
         }
         // Sound is small and must not wait for a picture: everyone gets it before anyone gets more of that.
-        let switched = self.send_fresh(now, key, MediaKind::Audio);
-        let switched = self.send_fresh(now, key, MediaKind::Video) || switched;
+        let mut waiting = LayersByTrack::default();
+        let switched = self.send_fresh(now, key, MediaKind::Audio, &mut waiting);
+        let switched = self.send_fresh(now, key, MediaKind::Video, &mut waiting) || switched;
         let Some(stream) = self.streams.get_mut(&key) else {
             return;
         };
@@ -69,10 +70,18 @@ impl State {
         if switched && stream.has_layers() {
             self.count_needs(key);
         }
+        self.ask_for(now, key, &waiting);
     }
 
-    /// Sends what is fresh of the tracks of one kind to everyone. Returns whether somebody has left a layer.
-    fn send_fresh(&mut self, now: Instant, key: StreamKey, kind: MediaKind) -> bool {
+    /// Sends what is fresh of the tracks of one kind to everyone. Returns whether somebody has left a layer; whose
+    /// next layer did not come, waits for a keyframe of one of those that are added to `waiting`.
+    fn send_fresh(
+        &mut self,
+        now: Instant,
+        key: StreamKey,
+        kind: MediaKind,
+        waiting: &mut LayersByTrack,
+    ) -> bool {
         let Some(stream) = self.streams.get(&key) else {
             return false;
         };
@@ -100,9 +109,13 @@ impl State {
                 let packets = packets.iter().map(Arc::as_ref);
                 switched |= subscriber.forward(now, id, layer, packets, clock, &mut outlet);
             }
-            let ring = |id, layer| stream.layer(id, layer).map(|layer| &layer.ring);
-            let clock = |id, layer| stream.layer(id, layer)?.clock;
-            switched |= subscriber.go_over(now, ring, clock, &mut outlet);
+            // All that is in the rings of video has been sent, where it was to be.
+            if kind == MediaKind::Video && subscriber.is_turning() {
+                let ring = |id, layer| stream.layer(id, layer).map(|layer| &layer.ring);
+                let clock = |id, layer| stream.layer(id, layer)?.clock;
+                switched |= subscriber.go_over(now, ring, clock, &mut outlet);
+                waiting.extend(&subscriber.waiting_for_keyframe());
+            }
             outlet.flush();
             if subscriber.catch_up_at().is_some() {
                 let is_behind = &mut session.is_behind;

@@ -74,6 +74,13 @@ impl Splice {
         self.turn.map(|turn| turn.timestamp)
     }
 
+    /// Gives up the picture that the target was to go on with, if the next such picture has come.
+    pub fn end_missed_turn(&mut self) {
+        if self.turn.is_some_and(|turn| turn.is_missed) {
+            self.hold();
+        }
+    }
+
     /// Packets of the target come, so that the line can stop.
     pub fn approach(&mut self) {
         self.is_near = true;
@@ -94,9 +101,14 @@ impl Splice {
             begins && Some(packet.timestamp) == turn
         });
         self.is_near |= is_near;
-        let (Some(first), Some(segment)) = (first, self.current) else {
+        let (Some(first), Some(segment), Some(turn)) = (first, &mut self.current, self.turn) else {
             return Passed::default();
         };
+        // What is missing of the layer up to here keeps its numbers, so that the player can ask for it: what comes now
+        // may refer to that.
+        let last = segment.own + (turn.sequence - segment.source) - 1;
+        segment.highest = segment.highest.max(last);
+        let segment = *segment;
         // What they are counted by is the same: frames that are referred to keep their numbers.
         self.begin(layer, first, segment.shifts, segment.by_clock, send);
         Passed {

@@ -140,6 +140,11 @@ impl Forwarder {
         }
     }
 
+    /// Begins with a keyframe, if the layer that a picture led to did not come.
+    pub(super) fn end_missed_turn(&mut self) {
+        self.splice.end_missed_turn();
+    }
+
     pub(super) fn splice(&self) -> &Splice {
         &self.splice
     }

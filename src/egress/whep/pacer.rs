@@ -222,10 +222,7 @@ impl Pacer {
             return;
         };
         let target = splice.target();
-        let waiting = (next..).map_while(|sequence| ring.get(sequence));
-        let leads = waiting
-            .take(ring.capacity())
-            .find(|packet| packet.turns.contains(target));
+        let leads = ring.from(next).find(|packet| packet.turns.contains(target));
         if leads.is_some_and(|packet| other.picture(packet.timestamp).is_some()) {
             splice.approach();
         }

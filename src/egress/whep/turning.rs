@@ -12,8 +12,16 @@ use crate::egress::splice::Passed;
 use crate::stream::{LayerId, Ring, TrackId};
 
 impl Subscriber {
-    /// Goes on with the layers that a picture led to which has just been given to [`Self::forward`], out of the rings.
-    /// To be called when all that is in these has been given to it. Returns whether another layer is followed now.
+    /// Whether lines have stopped at pictures that other layers go on with.
+    pub fn is_turning(&self) -> bool {
+        let mut forwarders = self.forwarders.iter();
+        forwarders.any(|forwarder| forwarder.splice().turn().is_some())
+    }
+
+    /// Goes on with the layers that a picture led to which was given to [`Self::forward`], out of the rings; one that
+    /// has none of it when the next such picture has come, begins with a keyframe.
+    /// To be called when all that is in the rings has been given to that, or what it repeats would be sent twice.
+    /// Returns whether another layer is followed now.
     pub fn go_over<'r>(
         &mut self,
         now: Instant,
@@ -30,6 +38,7 @@ impl Subscriber {
             let stamps = self.adaptation.active();
             let stamps = stamps.map(|bandwidth| bandwidth.stamps(now));
             let passed = forwarder.go_over(ring, clock, stamps, outlet);
+            forwarder.end_missed_turn();
             self.budget.earn(passed.packets);
             if passed.switched {
                 self.report_at = Some(now);

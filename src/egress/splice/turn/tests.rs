@@ -163,8 +163,10 @@ fn a_lesser_layer_that_does_not_come_needs_a_keyframe() {
     stage.splice.aim(LOW);
     let _ = stage.low(1..2);
     let _ = stage.whole(2..3);
+    stage.splice.end_missed_turn();
     assert!(!stage.splice.waits_for_keyframe());
     let _ = stage.whole(3..4);
+    stage.splice.end_missed_turn();
     assert!(stage.splice.waits_for_keyframe());
     let _ = stage.low(4..5);
     let _ = stage.whole(4..6);
@@ -246,6 +248,7 @@ fn a_greater_layer_that_does_not_come_needs_a_keyframe() {
     let _ = stage.low(11..21);
     assert!(stage.splice.turn().is_some());
     let _ = stage.low(21..31);
+    stage.splice.end_missed_turn();
     assert!(stage.splice.waits_for_keyframe() && !stage.splice.is_turning());
     let _ = stage.whole(31..51);
     let pictures = stage.pictures();
@@ -267,4 +270,40 @@ fn a_layer_that_is_no_more_is_left_with_a_keyframe() {
     let _ = stage.whole(11..51);
     let pictures = stage.pictures();
     assert_eq!(pictures[pictures.len() - 2..], [(10, 1), (50, 3)]);
+}
+
+#[test]
+fn a_lesser_layer_that_comes_with_the_next_picture_is_not_missed() {
+    let mut stage = Stage::new();
+    stage.splice.aim(LOW);
+    let _ = stage.low(1..2);
+    let _ = stage.whole(2..3);
+    stage.splice.end_missed_turn();
+    // Another shard may hand over the layers of a picture in two rounds.
+    let _ = stage.whole(3..4);
+    let _ = stage.low(2..4);
+    stage.splice.end_missed_turn();
+    assert_eq!(stage.splice.current(), Some(LOW));
+    assert_eq!(stage.pictures(), [(0, 3), (1, 3), (2, 1), (3, 1)]);
+}
+
+#[test]
+fn what_is_missing_before_a_turn_keeps_its_number() {
+    let mut stage = Stage::new();
+    stage.splice.aim(LOW);
+    let _ = stage.low(1..2);
+    let packets = [0, 1, 2].map(|index| stage.packet(WHOLE, 2, index));
+    stage.splice.aim(WHOLE);
+    let _ = stage.pass(WHOLE, &packets[..2]);
+    stage.splice.aim(LOW);
+    let _ = stage.low(2..3);
+    let _ = stage.whole(3..4);
+    assert!(stage.low(3..4).switched);
+    let numbers: Vec<_> = stage.out.iter().map(|out| out.0).collect();
+    assert_eq!(numbers, [500, 501, 502, 503, 504, 505, 506, 507, 509]);
+    let missing = stage.splice.origin(508).unwrap();
+    assert_eq!(
+        (missing.layer, missing.source),
+        (WHOLE, packets[2].sequence)
+    );
 }

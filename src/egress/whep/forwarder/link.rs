@@ -102,6 +102,7 @@ impl Forwarder {
                 let begun = pacer.go_over(other, splice, clock, send);
                 passed.packets += begun.packets;
                 passed.switched |= begun.switched;
+                splice.end_missed_turn();
             }
         }
         self.tally.packets += u64::from(passed.packets);
