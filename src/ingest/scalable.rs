@@ -27,6 +27,9 @@ const SPATIAL: usize = 4;
 const TEMPORAL: usize = LayerId::MAX_LAYERS - SPATIAL + 1;
 const ALL_TEMPORAL: u8 = TEMPORAL as u8 - 1;
 
+/// So many pictures have one of each temporal layer: encoders repeat their pattern every eight at the latest.
+const GROUP: u32 = 8;
+
 /// The layers beside the whole.
 const LESSER: usize = LayerId::MAX_LAYERS - 1;
 
@@ -39,11 +42,21 @@ pub(super) struct Scalable {
     spatial: u8,
     /// How many temporal layers, 1 at least.
     temporal: u8,
+    /// What came since the last keyframe of VP9.
+    group: Group,
     account: Account,
     /// By [`LayerId`], from 1 on.
     lines: [Line; LESSER],
     /// The copies that are to be made of the newest packet, by [`LayerId`], from 1 on.
     copies: [Option<Copy>; LESSER],
+}
+
+/// The pictures from one keyframe to the next.
+#[derive(Clone, Copy, Debug, Default)]
+struct Group {
+    pictures: u32,
+    /// How many temporal layers they have.
+    temporal: u8,
 }
 
 /// The highest layers that are part of a layer.
@@ -105,6 +118,7 @@ impl Scalable {
                 structure: None,
                 spatial: 1,
                 temporal: 1,
+                group: Group::default(),
                 account: Account::default(),
                 lines: Default::default(),
                 copies: [None; LESSER],
@@ -204,12 +218,19 @@ impl Scalable {
         // Who has got a layer has got all lesser ones; to get more pictures, it must be a picture that those do without
         // what was before it.
         let goes_up = part.is_switching_point || packet.keyframe;
-        let own = self.extent(layer).spatial;
+        // Of the whole it counts what the source has, and not what comes just now.
+        let extent = |layer: LayerId| match layer.0 {
+            0 => Extent {
+                spatial: self.spatial - 1,
+                temporal: ALL_TEMPORAL,
+            },
+            _ => Extent::of_lesser(layer),
+        };
         let others = self.lesser().chain([LayerId(0)]);
         let turns = others.filter(|other| {
             let is_lesser = *other >= layer;
-            (is_lesser || goes_up && self.extent(*other).spatial == own)
-                && self.extent(*other).has(part)
+            let has_size = extent(*other).spatial == extent(layer).spatial;
+            (is_lesser || goes_up && has_size) && extent(*other).has(part)
         });
         turns.collect()
     }
@@ -242,6 +263,11 @@ impl Scalable {
     /// What came of a layer of the track so far.
     pub(super) fn figures(&self, layer: LayerId) -> Figures {
         match self.has(layer) {
+            true if layer.0 == 0 => Figures {
+                // Bytes only grow, whatever pauses.
+                bytes: self.account.bytes(),
+                ..self.account.figures(self.extent(layer))
+            },
             true => self.account.figures(self.extent(layer)),
             false => Figures::default(),
         }
@@ -262,6 +288,11 @@ impl Scalable {
             let sizes = (0..structure.layers).map(|spatial| structure.size(spatial));
             self.account.set_sizes(sizes);
         }
+        if read.begins_keyframe() && spatial == 0 {
+            self.begin_group();
+        }
+        self.group.pictures += u32::from(read.begins_frame && spatial == 0);
+        self.group.temporal = self.group.temporal.max(temporal + 1);
         self.spatial = self.spatial.max(spatial + 1);
         self.temporal = self.temporal.max(temporal + 1);
         Some(Part {
@@ -271,6 +302,15 @@ impl Scalable {
             ends: read.ends_frame,
             is_switching_point: read.is_switching_point,
         })
+    }
+
+    /// A keyframe of VP9, which says nothing of temporal layers: there are those that came since the one before, if that
+    /// was long enough ago to have them all.
+    fn begin_group(&mut self) {
+        let group = std::mem::take(&mut self.group);
+        if group.pictures >= GROUP {
+            self.temporal = group.temporal;
+        }
     }
 
     fn read_descriptor(&mut self, packet: &Packet) -> Option<Part> {
@@ -297,7 +337,7 @@ impl Scalable {
             temporal: read.frame.temporal,
             begins: read.starts_frame,
             ends: read.ends_frame,
-            is_switching_point: structure.is_switching_point(&read.frame),
+            is_switching_point: read.starts_frame && structure.is_switching_point(&read.frame),
         })
     }
 }

@@ -141,13 +141,14 @@ impl Structure {
     /// Whether who has had only lower temporal layers so far, of the lowest spatial layer, can go on with the higher
     /// ones of that behind `frame`.
     pub fn is_switching_point(&self, frame: &Template) -> bool {
-        let mut targets = (0..self.decode_targets).filter(|target| {
+        let targets = (0..self.decode_targets).filter(|target| {
             // Those without a higher spatial layer that the frame is part of.
             let has = |template: &Template| template.indication(*target) != Indication::NotPresent;
             let mut higher = self.templates.iter().filter(|known| known.spatial > 0);
             has(frame) && !higher.any(has)
         });
-        frame.spatial == 0 && targets.all(|target| frame.indication(target) == Indication::Switch)
+        let is_switch = |target| frame.indication(target) == Indication::Switch;
+        frame.spatial == 0 && targets.clone().next().is_some() && targets.clone().all(is_switch)
     }
 
     /// Width and height of the pictures of a spatial layer in pixels, where they are told.

@@ -65,6 +65,11 @@ impl Account {
             .unwrap_or(0) as u8
     }
 
+    /// What came of all layers.
+    pub(super) fn bytes(&self) -> u64 {
+        self.spatial.iter().map(|count| count.bytes).sum()
+    }
+
     /// What came of a layer.
     pub(super) fn figures(&self, extent: Extent) -> Figures {
         let own = &self.spatial[usize::from(extent.spatial)];

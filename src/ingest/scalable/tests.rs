@@ -307,3 +307,47 @@ fn pictures_lead_to_the_layers_that_can_go_on_with_them() {
         }
     }
 }
+
+#[test]
+fn a_small_picture_leads_to_no_larger_one_whatever_pauses() {
+    let mut source = Source::new(Codec::Vp9);
+    source
+        .picture(3)
+        .into_iter()
+        .for_each(|packet| source.take(packet));
+    for layers in [3, 1, 1, 3] {
+        // So long that the larger ones look as if they had ended.
+        source.start += Duration::from_secs(2);
+        let before = source.scalable.figures(WHOLE).bytes;
+        for mut packet in source.picture(layers) {
+            // U: of a source without temporal layers all pictures are such points.
+            packet.payload[1] |= 0x10;
+            source.scalable.handle_packet(&mut packet);
+            let mut copy = Packet::empty(source.start);
+            while source.scalable.poll_copy(&packet, &mut copy) {
+                assert!(!copy.turns.contains(WHOLE));
+            }
+        }
+        assert!(source.scalable.figures(WHOLE).bytes > before);
+    }
+}
+
+#[test]
+fn temporal_layers_that_come_no_more_are_forgotten() {
+    let mut scalable = Scalable::new(Codec::Vp9).unwrap();
+    let mut handle = |packets: Vec<Packet>, in_one: bool| {
+        for mut packet in packets {
+            if in_one {
+                packet.payload[1] &= 0x1F;
+            }
+            scalable.handle_packet(&mut packet);
+        }
+        scalable.has_layers()
+    };
+    assert!(handle(temporal_pictures(Codec::Vp9, 20), false));
+    assert!(handle(temporal_pictures(Codec::Vp9, 2), true));
+    // Two pictures say nothing.
+    assert!(handle(temporal_pictures(Codec::Vp9, 20), true));
+    assert!(!handle(temporal_pictures(Codec::Vp9, 1), true));
+    assert!(handle(temporal_pictures(Codec::Vp9, 20), false));
+}
