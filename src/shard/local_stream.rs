@@ -97,12 +97,6 @@ pub(super) struct LocalLayer {
 }
 
 impl LocalTrack {
-    /// Whether its layers are those of one source.
-    pub(super) fn is_scalable(&self) -> bool {
-        let mut layers = self.ranked.iter();
-        layers.any(|layer| layer.status.is_within())
-    }
-
     pub(super) fn layer(&self, layer: LayerId) -> Option<&LocalLayer> {
         self.layers.get(usize::from(layer.0))
     }

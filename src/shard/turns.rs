@@ -151,7 +151,8 @@ impl Turns {
             self.round.count(stream.subscribers.len());
             return stream.push(packet);
         }
-        if stream.line.is_empty() {
+        // One whose line was just emptied may still have its turn.
+        if stream.line.is_empty() && !self.streams.contains(&key) {
             self.streams.push_back(key);
         }
         stream.line.push(packet, is_joined);
@@ -217,10 +218,8 @@ impl State {
             return;
         };
         if age == Age::New {
-            // The layers of a source come one after another, all packets of each.
-            let track = stream.track(packet.track);
-            let is_joined = track.is_some_and(|track| track.is_scalable());
-            if self.turns.take(key, stream, packet, is_joined) {
+            // Layers of one source come apart: each picture of a lesser one after that of the greater.
+            if self.turns.take(key, stream, packet, false) {
                 self.fresh.push(key);
             }
             return;

@@ -133,13 +133,6 @@ pub struct LayerStatus {
     pub height: Option<u32>,
 }
 
-impl LayerStatus {
-    /// Whether it is one of several within an encoding.
-    pub fn is_within(&self) -> bool {
-        self.spatial.is_some() || self.temporal.is_some()
-    }
-}
-
 /// A layer and its state. A list of all of a track is the best first, as measured.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RankedLayer {
