@@ -82,8 +82,16 @@ impl Pebble {
     async fn root(&self) -> Certificate {
         let client = Client::builder().no_proxy();
         let client = client.add_root_certificate(self.certificate.clone());
-        let url = format!("{}/roots/0", self.management);
-        let answer = client.build().unwrap().get(url).send().await.unwrap();
+        let (client, url) = (
+            client.build().unwrap(),
+            format!("{}/roots/0", self.management),
+        );
+        // It says that it is ready while it begins to listen there.
+        until("pebble to tell its root", async || {
+            client.get(&url).send().await.is_ok()
+        })
+        .await;
+        let answer = client.get(&url).send().await.unwrap();
         Certificate::from_pem(&answer.bytes().await.unwrap()).unwrap()
     }
 }
