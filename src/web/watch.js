@@ -161,11 +161,11 @@ function showLayers(layers) {
     return JSON.stringify({ mediaId, rid, spatialLayerId, temporalLayerId });
   });
   byId("layers").hidden = active.length < 2;
+  const frames = Math.max(...active.map(({ temporalLayerId = 0 }) => temporalLayerId));
   active.forEach((layer, index) => {
     const option = known.includes(values[index])
       ? [...select.options].find(({ value }) => value === values[index])
       : select.appendChild(new Option("", values[index]));
-    const frames = Math.max(...active.map(({ temporalLayerId = 0 }) => temporalLayerId));
     option.textContent = layerText(layer, (layer.temporalLayerId ?? frames) < frames);
   });
   for (const option of [...select.options].slice(1)) {
