@@ -94,13 +94,11 @@ impl State {
                 }
                 let recovered = recovered.into_iter().flatten();
                 let copies = copies.into_iter().flatten();
-                let mut is_joined = false;
                 for mut packet in recovered.chain([packet]).chain(copies) {
                     stream.add_previous(&mut packet);
-                    if self.turns.take(key, stream, packet, is_joined) {
+                    if self.turns.take(key, stream, packet) {
                         self.fresh.push(key);
                     }
-                    is_joined = true;
                 }
             }
             Ingested::Nothing(_) => {

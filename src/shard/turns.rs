@@ -62,14 +62,7 @@ impl Round {
 /// The video of one stream that waits.
 #[derive(Debug, Default)]
 pub(super) struct Line {
-    waiting: VecDeque<Waiting>,
-}
-
-#[derive(Debug)]
-struct Waiting {
-    packet: Arc<Packet>,
-    /// It must not be parted from the one before: both may be layers of one packet of a scalable source.
-    is_joined: bool,
+    waiting: VecDeque<Arc<Packet>>,
 }
 
 impl Line {
@@ -79,27 +72,24 @@ impl Line {
 
     /// Whether a keyframe of the layer waits.
     pub(super) fn holds_keyframe(&self, track: TrackId, layer: LayerId) -> bool {
-        let mut waiting = self.waiting.iter().map(|waiting| &waiting.packet);
+        let mut waiting = self.waiting.iter();
         waiting.any(|packet| packet.keyframe && (packet.track, packet.layer) == (track, layer))
     }
 
     /// Whether a packet that comes now has to wait.
-    fn must_wait(&self, round: &Round, is_joined: bool) -> bool {
-        !self.is_empty() || (round.is_over() && !is_joined)
+    fn must_wait(&self, round: &Round) -> bool {
+        !self.is_empty() || round.is_over()
     }
 
-    fn push(&mut self, packet: Arc<Packet>, is_joined: bool) {
-        self.waiting.push_back(Waiting { packet, is_joined });
+    fn push(&mut self, packet: Arc<Packet>) {
+        self.waiting.push_back(packet);
     }
 
     /// The next packet, if it may go on in this round.
     fn poll(&mut self, now: Instant, round: &Round) -> Option<Arc<Packet>> {
         let next = self.waiting.front()?;
-        let waited = now.saturating_duration_since(next.packet.received);
-        let goes = next.is_joined
-            || !round.is_over()
-            || waited >= MAX_WAIT
-            || self.waiting.len() > MAX_WAITING;
+        let waited = now.saturating_duration_since(next.received);
+        let goes = !round.is_over() || waited >= MAX_WAIT || self.waiting.len() > MAX_WAITING;
         if !goes {
             return None;
         }
@@ -107,7 +97,7 @@ impl Line {
     }
 
     fn pop(&mut self) -> Option<Arc<Packet>> {
-        Some(self.waiting.pop_front()?.packet)
+        self.waiting.pop_front()
     }
 }
 
@@ -134,20 +124,19 @@ impl Turns {
     }
 
     /// Takes a packet that is new into its stream, or into its line. Returns whether the stream has something to
-    /// send on that it had not before. `is_joined` as [`Waiting::is_joined`].
+    /// send on that it had not before.
     #[must_use]
     pub(super) fn take(
         &mut self,
         key: StreamKey,
         stream: &mut LocalStream,
         packet: Arc<Packet>,
-        is_joined: bool,
     ) -> bool {
         let track = stream.track(packet.track);
         if track.is_none_or(|track| track.kind == MediaKind::Audio) {
             return stream.push(packet);
         }
-        if !stream.line.must_wait(&self.round, is_joined) {
+        if !stream.line.must_wait(&self.round) {
             self.round.count(stream.subscribers.len());
             return stream.push(packet);
         }
@@ -155,7 +144,7 @@ impl Turns {
         if stream.line.is_empty() && !self.streams.contains(&key) {
             self.streams.push_back(key);
         }
-        stream.line.push(packet, is_joined);
+        stream.line.push(packet);
         false
     }
 }
@@ -218,8 +207,7 @@ impl State {
             return;
         };
         if age == Age::New {
-            // Layers of one source come apart: each picture of a lesser one after that of the greater.
-            if self.turns.take(key, stream, packet, false) {
+            if self.turns.take(key, stream, packet) {
                 self.fresh.push(key);
             }
             return;
@@ -260,7 +248,7 @@ mod tests {
     fn line(received: Instant, packets: u64) -> Line {
         let mut line = Line::default();
         for sequence in 0..packets {
-            line.push(packet(received, sequence), false);
+            line.push(packet(received, sequence));
         }
         line
     }
@@ -291,11 +279,10 @@ mod tests {
     fn what_is_beyond_a_round_waits_and_so_does_what_comes_behind_it() {
         let now = Instant::now();
         let mut line = Line::default();
-        assert!(!line.must_wait(&Round::new(100), false));
-        assert!(line.must_wait(&over(), false));
-        line.push(packet(now, 0), false);
-        assert!(line.must_wait(&Round::new(100), false));
-        assert!(line.must_wait(&Round::new(100), true));
+        assert!(!line.must_wait(&Round::new(100)));
+        assert!(line.must_wait(&over()));
+        line.push(packet(now, 0));
+        assert!(line.must_wait(&Round::new(100)));
         assert!(line.holds_keyframe(TrackId(0), LayerId(0)));
         assert!(!line.holds_keyframe(TrackId(0), LayerId(1)));
     }
@@ -312,21 +299,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_joined_goes_with_what_was_before() {
-        let now = Instant::now();
-        assert!(!Line::default().must_wait(&over(), true));
-        let mut line = line(now, RUN as u64);
-        line.push(packet(now, 8), true);
-        line.push(packet(now, 9), false);
-        assert_eq!(polled(&mut line, now, Round::new(100)).len(), RUN + 1);
-        assert_eq!(polled(&mut line, now, Round::new(100)), [9]);
-    }
-
-    #[test]
     fn nothing_waits_for_long() {
         let now = Instant::now();
         let mut line = line(now, 20);
-        line.push(packet(now + MAX_WAIT, 20), false);
+        line.push(packet(now + MAX_WAIT, 20));
         assert!(polled(&mut line, now + MAX_WAIT - Duration::from_millis(1), over()).is_empty());
         assert_eq!(polled(&mut line, now + MAX_WAIT, over()).len(), 20);
         assert!(!line.is_empty());
