@@ -63,7 +63,7 @@ struct Segment {
     shifts: Shifts,
     /// The layers of its source that a picture since the last keyframe could have gone on with, the own one among
     /// them; none where the source has but one.
-    turns: LayerSet,
+    leads_to: LayerSet,
     /// What to add to the source's timestamps by the clocks alone: more than that was added where two
     /// pictures would have had one timestamp.
     by_clock: u32,
@@ -235,9 +235,9 @@ impl Splice {
         };
         for packet in packets {
             if packet.keyframe {
-                segment.turns = packet.turns;
+                segment.leads_to = packet.leads_to;
             } else {
-                segment.turns.extend(packet.turns);
+                segment.leads_to.extend(packet.leads_to);
             }
             if is_turning {
                 let to = Approach { target, is_near };
@@ -330,7 +330,7 @@ impl Splice {
             own,
             highest: own,
             shifts,
-            turns: packet.turns,
+            leads_to: packet.leads_to,
             by_clock,
         };
         self.current = Some(segment);
@@ -353,8 +353,8 @@ impl Splice {
         let by_arrival = expected.wrapping_sub(packet.timestamp);
         // Layers of one source have one clock.
         if let Some(before) = &self.current
-            && !before.turns.is_empty()
-            && !packet.turns.is_empty()
+            && !before.leads_to.is_empty()
+            && !packet.leads_to.is_empty()
         {
             return before.by_clock;
         }

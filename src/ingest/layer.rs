@@ -199,7 +199,7 @@ impl Layer {
         packet.previous.clear();
         match &mut self.scalable {
             Some(scalable) => scalable.handle_packet(packet),
-            None => packet.turns = LayerSet::NONE,
+            None => packet.leads_to = LayerSet::NONE,
         }
         Ingested::Media
     }

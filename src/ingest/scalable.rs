@@ -71,7 +71,7 @@ struct Extent {
 struct Copy {
     sequence: u64,
     marker: bool,
-    turns: LayerSet,
+    leads_to: LayerSet,
     /// It is of a higher layer after all, and fills the place that was kept for it.
     is_empty: bool,
 }
@@ -180,10 +180,10 @@ impl Scalable {
         self.codec == Codec::Av1 && self.spatial_of(layer) > Some(0)
     }
 
-    /// Takes a packet of the source that is ready to leave but for [`Packet::turns`], which it sets. Copies of
+    /// Takes a packet of the source that is ready to leave but for [`Packet::leads_to`], which it sets. Copies of
     /// it are to be fetched by [`Self::poll_copy`].
     pub(super) fn handle_packet(&mut self, packet: &mut Packet) {
-        packet.turns = LayerSet::NONE;
+        packet.leads_to = LayerSet::NONE;
         self.copies = [None; LESSER];
         let part = self.read(packet);
         if !self.has_layers() {
@@ -192,7 +192,7 @@ impl Scalable {
         // What says nothing of its layer may be needed by all; what is empty is needed by nobody.
         let part = part.unwrap_or_default();
         self.account.count(packet, part);
-        packet.turns = self.turns(LayerId(0), packet, part);
+        packet.leads_to = self.leads_to(LayerId(0), packet, part);
         for layer in self.lesser() {
             let extent = Extent::of_lesser(layer);
             let is_part = extent.has(part) && !packet.payload.is_empty();
@@ -201,8 +201,8 @@ impl Scalable {
             self.copies[index] = placed.map(|sequence| Copy {
                 sequence,
                 marker: packet.marker || (part.ends && part.spatial == extent.spatial),
-                turns: match is_part {
-                    true => self.turns(layer, packet, part),
+                leads_to: match is_part {
+                    true => self.leads_to(layer, packet, part),
                     false => LayerSet::NONE,
                 },
                 is_empty: !is_part,
@@ -210,8 +210,8 @@ impl Scalable {
         }
     }
 
-    /// See [`Packet::turns`], of the packet as a part of `layer`.
-    fn turns(&self, layer: LayerId, packet: &Packet, part: Part) -> LayerSet {
+    /// See [`Packet::leads_to`], of the packet as a part of `layer`.
+    fn leads_to(&self, layer: LayerId, packet: &Packet, part: Part) -> LayerSet {
         if !part.begins || part.spatial > 0 {
             return LayerSet::NONE;
         }
@@ -227,12 +227,12 @@ impl Scalable {
             _ => Extent::of_lesser(layer),
         };
         let others = self.lesser().chain([LayerId(0)]);
-        let turns = others.filter(|other| {
+        let led_to = others.filter(|other| {
             let is_lesser = *other >= layer;
             let has_size = extent(*other).spatial == extent(layer).spatial;
             (is_lesser || goes_up && has_size) && extent(*other).has(part)
         });
-        turns.collect()
+        led_to.collect()
     }
 
     /// Fills `copy` with the newest packet as a part of a lesser layer; false when there are no more of those.
@@ -246,7 +246,7 @@ impl Scalable {
         copy.layer = layer;
         copy.sequence = part.sequence;
         copy.marker = part.marker;
-        copy.turns = part.turns;
+        copy.leads_to = part.leads_to;
         if part.is_empty {
             copy.payload.clear();
             copy.extensions.clear();

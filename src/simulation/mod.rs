@@ -17,7 +17,7 @@
 //! | `decoder` | what a viewer can show of the video that it gets |
 //! | `telling` | what a player without transport-wide feedback says |
 //! | `world` | all of them together in one time |
-//! | `tests`, `layers`, `scalable`, `temporal`, `bandwidth`, `reported`, `clocks` | what viewers get in every weather, of every layer, over every link, at what time |
+//! | `tests`, `layers`, `scalable`, `bandwidth`, `reported`, `clocks` | what viewers get in every weather, of every layer, over every link, at what time |
 //! | `pictures` | how soon a picture that a viewer lost comes back |
 //! | `redundancy` | how much of the sound is heard by those who take redundancy |
 //! | `loss` | how much of it they can show when packets are lost: the tables of `docs/loss.md` |
@@ -41,7 +41,6 @@ mod reported;
 mod scalable;
 mod stream;
 mod telling;
-mod temporal;
 mod tests;
 mod tracks;
 mod viewer;

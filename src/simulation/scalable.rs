@@ -1,4 +1,7 @@
-//! What viewers get of a publisher that sends three sizes of its picture in one line of packets.
+//! What viewers get of a publisher that sends three sizes of its picture in one line of packets, or (`temporal`) three
+//! temporal layers.
+
+mod temporal;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -129,18 +132,7 @@ fn a_viewer_goes_up_with_a_keyframe_and_down_with_any_picture() {
 fn losses_of_every_layer_are_repaired() {
     for seed in 0..3 {
         let mut world = world(seed);
-        let bad = Weather {
-            loss: 0.02,
-            jitter: Duration::from_millis(12),
-            ..Weather::FAIR
-        };
-        world.viewer_weather(bad);
-        for wanted in [LOW, HIGH, MIDDLE, HIGH] {
-            world.gateway.select(world.now, 0, &spatial(wanted));
-            world.run(seconds(2));
-        }
-        world.viewer_weather(Weather::FAIR);
-        world.run(seconds(2));
+        choose_in_bad_weather(&mut world, [LOW, HIGH, MIDDLE, HIGH].map(spatial));
         assert_eq!(layer(&world), HIGH);
         assert!(world.viewers[0].tracks[0].repaired > 0);
     }
@@ -155,19 +147,42 @@ fn the_layer_falls_with_the_link_and_rises_again() {
         world.narrow(0, 4_000_000, QUEUE);
         world.run(seconds(4));
         assert_eq!(layer(&world), HIGH);
-        for (rate, expected) in [(1_000_000, MIDDLE), (450_000, LOW), (4_000_000, HIGH)] {
-            world.bottlenecks.get_mut(&1).unwrap().rate = rate;
-            let until = world.now + seconds(30);
-            while newest(&world) != expected {
-                assert!(world.now < until, "{rate}: {} is sent", newest(&world));
-                world.run(Duration::from_millis(50));
-            }
-        }
+        follow_link(
+            &mut world,
+            [(1_000_000, MIDDLE), (450_000, LOW), (4_000_000, HIGH)],
+        );
         world.run(seconds(1));
         // A layer that floods the link is left in the middle of a picture, and a keyframe begins the next.
         let pictures = pictures_but(&world, 4);
         assert_eq!(pictures.last().unwrap().layer, HIGH);
     }
+}
+
+/// The link carries so much, in bit/s, and so much then: the layer is the right one within half a minute.
+fn follow_link(world: &mut World, steps: [(u64, usize); 3]) {
+    for (rate, expected) in steps {
+        world.bottlenecks.get_mut(&1).unwrap().rate = rate;
+        let until = world.now + seconds(30);
+        while newest(world) != expected {
+            assert!(world.now < until, "{rate}: {} is sent", newest(world));
+            world.run(Duration::from_millis(50));
+        }
+    }
+}
+
+/// The viewer chooses one layer after the other while every fiftieth packet is lost, and has fair weather then.
+fn choose_in_bad_weather(world: &mut World, choices: [LayerChoice; 4]) {
+    world.viewer_weather(Weather {
+        loss: 0.02,
+        jitter: Duration::from_millis(12),
+        ..Weather::FAIR
+    });
+    for choice in choices {
+        world.gateway.select(world.now, 0, &choice);
+        world.run(seconds(2));
+    }
+    world.viewer_weather(Weather::FAIR);
+    world.run(seconds(2));
 }
 
 /// The highest layer of the newest pictures.

@@ -25,7 +25,7 @@ pub struct Packet {
     pub keyframe: bool,
     /// Where a picture begins of a source with several layers: this layer, and the others that who has got this one
     /// whole so far can go on with here, at the same picture.
-    pub turns: LayerSet,
+    pub leads_to: LayerSet,
     /// The counters that are part of the payload, where there are some.
     pub picture: Option<PictureCounters>,
     /// When the shard read it from its socket.
@@ -48,7 +48,7 @@ impl Packet {
             timestamp: 0,
             marker: false,
             keyframe: false,
-            turns: LayerSet::NONE,
+            leads_to: LayerSet::NONE,
             picture: None,
             received,
             payload: Vec::new(),

@@ -117,16 +117,14 @@ impl Ring {
             })
             .take(self.slots.len())
             .flatten()
-            .find(|packet| !packet.turns.is_empty() && packet.timestamp == timestamp)
+            .find(|packet| !packet.leads_to.is_empty() && packet.timestamp == timestamp)
     }
 
     /// What is here from a number on, in order.
-    pub fn from(&self, first: u64) -> impl Iterator<Item = &Arc<Packet>> {
-        let newest = self
-            .newest
-            .into_iter()
-            .flat_map(move |newest| first..=newest);
-        newest.filter_map(|sequence| self.get(sequence))
+    pub fn packets_from(&self, first: u64) -> impl Iterator<Item = &Arc<Packet>> {
+        let (first, ends) = (first.max(self.oldest), self.newest.into_iter());
+        let numbers = ends.flat_map(move |newest| first..=newest);
+        numbers.filter_map(|sequence| self.get(sequence))
     }
 
     /// Whether the ring reaches back no further than behind this number: its packet is not here and will not come.

@@ -40,7 +40,7 @@ impl Turn {
         packet: &Packet,
         segment: &Segment,
     ) -> bool {
-        let leads = packet.turns.contains(to.target);
+        let leads = packet.leads_to.contains(to.target);
         if let Some(turn) = turn {
             let is_behind = packet.sequence >= turn.sequence;
             turn.is_missed |= before.is_some() && is_behind && leads;
@@ -65,7 +65,7 @@ impl Splice {
     pub fn is_turning(&self) -> bool {
         !self.is_held
             && self.current.is_some_and(|segment| {
-                segment.layer != self.target && segment.turns.contains(self.target)
+                segment.layer != self.target && segment.leads_to.contains(self.target)
             })
     }
 
@@ -96,7 +96,7 @@ impl Splice {
         let turn = self.turn();
         let mut is_near = false;
         let first = packets.find(|packet| {
-            let begins = !packet.turns.is_empty();
+            let begins = !packet.leads_to.is_empty();
             is_near |= begins;
             begins && Some(packet.timestamp) == turn
         });
@@ -118,10 +118,10 @@ impl Splice {
     }
 
     /// The layer that is followed is no more: nothing of it leads to another one.
-    pub fn forget_turns(&mut self) {
+    pub fn lose_layer(&mut self) {
         self.forget_turn();
         if let Some(segment) = &mut self.current {
-            segment.turns = LayerSet::NONE;
+            segment.leads_to = LayerSet::NONE;
         }
     }
 

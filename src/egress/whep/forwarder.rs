@@ -133,7 +133,7 @@ impl Forwarder {
     pub(super) fn choose(&mut self, layers: &[RankedLayer]) {
         let current = self.splice.current();
         if !layers.iter().any(|layer| Some(layer.id) == current) {
-            self.splice.forget_turns();
+            self.splice.lose_layer();
         }
         if let Some(layer) = self.choice.of(layers) {
             self.splice.aim(layer);

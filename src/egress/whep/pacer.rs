@@ -210,7 +210,7 @@ impl Pacer {
         }
         let passed = splice.begin_with_past(layer, (first, present), span, clock, send);
         self.begin(layer, first);
-        let behind = (start.sequence + 1..=newest).filter_map(|sequence| ring.get(sequence));
+        let behind = ring.packets_from(start.sequence + 1);
         self.waiting = behind.map(|packet| cost(packet)).sum();
         passed
     }
@@ -222,7 +222,9 @@ impl Pacer {
             return;
         };
         let target = splice.target();
-        let leads = ring.from(next).find(|packet| packet.turns.contains(target));
+        let leads = ring
+            .packets_from(next)
+            .find(|packet| packet.leads_to.contains(target));
         if leads.is_some_and(|packet| other.picture(packet.timestamp).is_some()) {
             splice.approach();
         }
@@ -240,12 +242,12 @@ impl Pacer {
             splice.target(),
             splice.turn().and_then(|at| ring.picture(at)),
         );
-        let (Some(first), Some(newest)) = (first, ring.newest()) else {
+        let Some(first) = first else {
             return Passed::default();
         };
         let passed = splice.pass(layer, [&**first], clock, send);
         self.begin(layer, first);
-        let behind = (first.sequence + 1..=newest).filter_map(|sequence| ring.get(sequence));
+        let behind = ring.packets_from(first.sequence + 1);
         self.waiting = behind.map(|packet| cost(packet)).sum();
         passed
     }

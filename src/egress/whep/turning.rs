@@ -64,7 +64,7 @@ impl Forwarder {
         let Some((ring, first)) = ring.zip(first) else {
             return Passed::default();
         };
-        let packets = ring.from(first.sequence).map(Arc::as_ref);
+        let packets = ring.packets_from(first.sequence).map(Arc::as_ref);
         self.forward(target, packets, clock, stamps, outlet)
     }
 }

@@ -85,7 +85,7 @@ impl Source {
             packet.sequence,
             packet.timestamp,
             packet.marker,
-            !packet.turns.is_empty(),
+            !packet.leads_to.is_empty(),
             packet.payload.len(),
         ));
     }
@@ -187,7 +187,7 @@ fn a_source_of_one_layer_is_left_alone() {
         ..packet(70_000)
     };
     scalable.handle_packet(&mut packet);
-    assert!(packet.turns.is_empty() && !scalable.has_copies());
+    assert!(packet.leads_to.is_empty() && !scalable.has_copies());
     assert!(!scalable.has_layers() && scalable.lesser().next().is_none());
     assert!(Scalable::new(Codec::Vp8).is_none());
 }
@@ -281,7 +281,7 @@ fn pictures_lead_to_the_layers_that_can_go_on_with_them() {
             let (picture, begins) = (index / 2, index % 2 == 0);
             let mut lesser = Vec::new();
             while scalable.poll_copy(&packet, &mut copy) {
-                lesser.push((copy.layer, copy.turns));
+                lesser.push((copy.layer, copy.leads_to));
             }
             if picture < 4 {
                 continue; // not all layers are known of
@@ -302,7 +302,7 @@ fn pictures_lead_to_the_layers_that_can_go_on_with_them() {
                 (_, true) => (set(&[WHOLE]), Vec::new()),
                 (_, false) => (none, Vec::new()),
             };
-            assert_eq!(packet.turns, whole, "{codec:?} {picture}");
+            assert_eq!(packet.leads_to, whole, "{codec:?} {picture}");
             assert_eq!(lesser, expected, "{codec:?} {picture}");
         }
     }
@@ -325,7 +325,7 @@ fn a_small_picture_leads_to_no_larger_one_whatever_pauses() {
             source.scalable.handle_packet(&mut packet);
             let mut copy = Packet::empty(source.start);
             while source.scalable.poll_copy(&packet, &mut copy) {
-                assert!(!copy.turns.contains(WHOLE));
+                assert!(!copy.leads_to.contains(WHOLE));
             }
         }
         assert!(source.scalable.figures(WHOLE).bytes > before);

@@ -169,6 +169,21 @@ pub(crate) fn spatial_frame(
 ) -> Vec<u8> {
     let template = 2 * spatial + u8::from(!keyframe);
     let brings = keyframe && spatial == 0 && starts_frame;
+    frame_of(
+        structure,
+        (template, brings),
+        frame_number,
+        (starts_frame, ends_frame),
+    )
+}
+
+/// The descriptor of a packet of a frame that is as its template says, and brings the structure or not.
+fn frame_of(
+    structure: &Structure,
+    (template, brings): (u8, bool),
+    frame_number: u16,
+    (starts_frame, ends_frame): (bool, bool),
+) -> Vec<u8> {
     let descriptor = Descriptor {
         starts_frame,
         ends_frame,
@@ -211,15 +226,13 @@ pub(crate) fn temporal_frame(
         (0, false, false) => 2,
         (temporal, ..) => 2 + temporal,
     };
-    let descriptor = Descriptor {
-        starts_frame,
-        ends_frame,
+    let brings = keyframe && starts_frame;
+    frame_of(
+        structure,
+        (template, brings),
         frame_number,
-        frame: structure.templates[usize::from(template)].clone(),
-        active_decode_targets: None,
-        structure: (keyframe && starts_frame).then(|| Box::new(structure.clone())),
-    };
-    write(&descriptor, template, structure, false)
+        (starts_frame, ends_frame),
+    )
 }
 
 #[test]

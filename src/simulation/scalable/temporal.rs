@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::VIDEO;
-use super::network::Weather;
-use super::publisher::{Scalability, Sent};
-use super::world::World;
+use super::{QUEUE, choose_in_bad_weather, follow_link, newest, seconds};
+use crate::simulation::VIDEO;
+use crate::simulation::publisher::{Scalability, Sent};
+use crate::simulation::world::World;
 use crate::stream::LayerChoice;
 
 /// By temporal layer.
@@ -14,18 +14,19 @@ const QUARTER: usize = 0;
 const HALF: usize = 1;
 const ALL: usize = 2;
 
-/// Of the link, in bytes.
-const QUEUE: usize = 400_000;
-
-fn seconds(seconds: u64) -> Duration {
-    Duration::from_secs(seconds)
-}
-
 fn temporal(layer: usize) -> LayerChoice {
     LayerChoice {
         temporal: Some(layer as u8),
         ..LayerChoice::default()
     }
+}
+
+fn world(seed: u64) -> World {
+    let mut world = World::scalable(seed, Scalability::Temporal);
+    world.run(seconds(2));
+    world.add_viewer();
+    world.run(seconds(3));
+    world
 }
 
 /// The pictures that the viewer got, of what layer and when sent. Each is whole but for so many, numbers are dense, and
@@ -70,14 +71,6 @@ fn pictures_but(world: &World, cut: usize) -> Vec<(Instant, Sent)> {
     pictures
 }
 
-/// The highest layer of the newest pictures.
-fn newest(world: &World) -> usize {
-    let from = world.now - Duration::from_millis(300);
-    let got = world.compare(&world.viewers[0].tracks[0]);
-    let fresh = got.filter(|(.., sent)| sent.at >= from);
-    fresh.map(|(.., sent)| sent.layer).max().unwrap_or(QUARTER)
-}
-
 fn keyframes(world: &World) -> usize {
     let sent = world.publisher.sent.values();
     sent.filter(|packet| packet.keyframe).count()
@@ -86,10 +79,7 @@ fn keyframes(world: &World) -> usize {
 #[test]
 fn a_viewer_gets_fewer_pictures_and_more_again_without_a_keyframe() {
     for seed in 0..3 {
-        let mut world = World::scalable(seed, Scalability::Temporal);
-        world.run(seconds(2));
-        world.add_viewer();
-        world.run(seconds(3));
+        let mut world = world(seed);
         assert_eq!(newest(&world), ALL);
         let ranked = world.gateway.ranked().iter();
         let layers: Vec<_> = ranked
@@ -116,22 +106,8 @@ fn a_viewer_gets_fewer_pictures_and_more_again_without_a_keyframe() {
 #[test]
 fn losses_of_every_layer_are_repaired() {
     for seed in 0..3 {
-        let mut world = World::scalable(seed, Scalability::Temporal);
-        world.run(seconds(2));
-        world.add_viewer();
-        world.run(seconds(3));
-        let bad = Weather {
-            loss: 0.02,
-            jitter: Duration::from_millis(12),
-            ..Weather::FAIR
-        };
-        world.viewer_weather(bad);
-        for wanted in [QUARTER, ALL, HALF, ALL] {
-            world.gateway.select(world.now, 0, &temporal(wanted));
-            world.run(seconds(2));
-        }
-        world.viewer_weather(Weather::FAIR);
-        world.run(seconds(2));
+        let mut world = world(seed);
+        choose_in_bad_weather(&mut world, [QUARTER, ALL, HALF, ALL].map(temporal));
         assert_eq!(newest(&world), ALL);
         assert!(!pictures_but(&world, 0).is_empty());
         assert!(world.viewers[0].tracks[0].repaired > 0);
@@ -147,14 +123,10 @@ fn fewer_pictures_are_sent_over_a_slow_link_and_all_again_over_a_fast_one() {
         world.narrow(0, 4_000_000, QUEUE);
         world.run(seconds(4));
         assert_eq!(newest(&world), ALL);
-        for (rate, expected) in [(1_150_000, HALF), (750_000, QUARTER), (4_000_000, ALL)] {
-            world.bottlenecks.get_mut(&1).unwrap().rate = rate;
-            let until = world.now + seconds(30);
-            while newest(&world) != expected {
-                assert!(world.now < until, "{rate}: {} is sent", newest(&world));
-                world.run(Duration::from_millis(50));
-            }
-        }
+        follow_link(
+            &mut world,
+            [(1_150_000, HALF), (750_000, QUARTER), (4_000_000, ALL)],
+        );
         world.run(seconds(1));
         // A layer that floods the link is left in the middle of a picture, and a keyframe begins the next.
         assert!(!pictures_but(&world, 4).is_empty());

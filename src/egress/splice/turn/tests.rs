@@ -31,8 +31,20 @@ impl Stage {
         stage
     }
 
+    /// The lesser layer is followed up to picture 10, and wants to go back.
+    fn low_that_leads_up() -> Self {
+        let mut stage = Self::new();
+        stage.leads_up = true;
+        stage.splice.aim(LOW);
+        let _ = stage.low(1..2);
+        let _ = stage.whole(2..3);
+        let _ = stage.low(2..11);
+        stage.splice.aim(WHOLE);
+        stage
+    }
+
     /// The lesser layer leads up at each tenth picture, if at all.
-    fn turns(&self, layer: LayerId, picture: u64, index: u64) -> LayerSet {
+    fn leads_to(&self, layer: LayerId, picture: u64, index: u64) -> LayerSet {
         let leads_up = self.leads_up && picture.is_multiple_of(10);
         let layers = [WHOLE, LOW].into_iter();
         match (index, layer) {
@@ -53,7 +65,7 @@ impl Stage {
             timestamp: 3_000 * picture as u32,
             received: self.start + Duration::from_millis(33) * picture as u32,
             keyframe: picture.is_multiple_of(50) && index == 0,
-            turns: self.turns(layer, picture, index),
+            leads_to: self.leads_to(layer, picture, index),
             marker: index == count - 1,
             ..packet(first + count * picture + index)
         }
@@ -211,13 +223,7 @@ fn a_greater_layer_begins_with_a_keyframe() {
 
 #[test]
 fn a_greater_layer_goes_on_with_a_picture_that_leads_to_it() {
-    let mut stage = Stage::new();
-    stage.leads_up = true;
-    stage.splice.aim(LOW);
-    let _ = stage.low(1..2);
-    let _ = stage.whole(2..3);
-    let _ = stage.low(2..11);
-    stage.splice.aim(WHOLE);
+    let mut stage = Stage::low_that_leads_up();
     assert!(stage.splice.is_turning() && !stage.splice.waits_for_keyframe());
     for picture in 11..20 {
         assert_eq!(stage.whole(picture..picture + 1), Passed::default());
@@ -237,13 +243,7 @@ fn a_greater_layer_goes_on_with_a_picture_that_leads_to_it() {
 
 #[test]
 fn a_greater_layer_that_does_not_come_needs_a_keyframe() {
-    let mut stage = Stage::new();
-    stage.leads_up = true;
-    stage.splice.aim(LOW);
-    let _ = stage.low(1..2);
-    let _ = stage.whole(2..3);
-    let _ = stage.low(2..11);
-    stage.splice.aim(WHOLE);
+    let mut stage = Stage::low_that_leads_up();
     let _ = stage.whole(11..12);
     let _ = stage.low(11..21);
     assert!(stage.splice.turn().is_some());
@@ -257,15 +257,9 @@ fn a_greater_layer_that_does_not_come_needs_a_keyframe() {
 
 #[test]
 fn a_layer_that_is_no_more_is_left_with_a_keyframe() {
-    let mut stage = Stage::new();
-    stage.leads_up = true;
-    stage.splice.aim(LOW);
-    let _ = stage.low(1..2);
-    let _ = stage.whole(2..3);
-    let _ = stage.low(2..11);
-    stage.splice.aim(WHOLE);
+    let mut stage = Stage::low_that_leads_up();
     assert!(stage.splice.is_turning());
-    stage.splice.forget_turns();
+    stage.splice.lose_layer();
     assert!(stage.splice.waits_for_keyframe());
     let _ = stage.whole(11..51);
     let pictures = stage.pictures();
