@@ -22,9 +22,7 @@
 
 mod support;
 
-use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
-use std::io::Read as _;
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 use std::rc::Rc;
@@ -35,13 +33,17 @@ use support::arguments::{self, List};
 use support::cpu::Thread;
 use support::http::Connection;
 use support::nginx::{Nginx, Running};
+use support::players::{Counted, Players, Playlist};
 use support::report::{median, quantile, save};
 use support::server::{self, Server};
 use tokio::task::LocalSet;
 use tokio::time::sleep;
 
-/// Between two viewers who come.
+/// Between two players who come.
 const ARRIVALS: Duration = Duration::from_micros(1500);
+
+/// From the last one who comes until figures are taken.
+const SETTLING: Duration = Duration::from_secs(3);
 
 /// Connections that fetch plain files.
 const FETCHERS: usize = 16;
@@ -73,9 +75,9 @@ fn main() {
     let figures = LocalSet::new().block_on(&runtime, async {
         playable(server.address).await;
         let mut crowds = Vec::new();
-        println!("viewers | server, % of a core | us a viewer-second | Mbit/s | lag ms: median, p99, worst | missed");
+        println!("viewers | server, % of a core | client | us a viewer-second | Mbit/s | lag ms: median, p99, worst | missed");
         for count in viewers {
-            crowds.push(crowd(&server, count, Duration::from_secs(seconds)).await);
+            crowds.push(crowd(&server, count, Duration::from_secs(seconds)));
         }
         (crowds, plain(&server, rounds).await)
     });
@@ -102,152 +104,42 @@ fn server_cpu(server: &Server) -> Duration {
     media + others
 }
 
-/// What all viewers of a rendition know.
-#[derive(Default)]
-struct Known {
-    /// By the tag of a playlist: when it was first seen, the newest part, and which part comes next.
-    states: RefCell<HashMap<String, State>>,
-    /// Since when figures are taken.
-    counting: Cell<bool>,
-    lags: RefCell<Vec<f64>>,
-    bytes: Cell<u64>,
-    /// Parts that a viewer found listed behind the one that it had asked for: it was too slow for them.
-    missed: Cell<u64>,
-    stop: Cell<bool>,
-}
-
-#[derive(Clone)]
-struct State {
-    seen: Instant,
-    newest: String,
-    next: (u64, usize),
-    parts: Rc<[String]>,
-}
-
-async fn crowd(server: &Server, count: usize, length: Duration) -> serde_json::Value {
-    let known: [Rc<Known>; 2] = Default::default();
-    let mut tasks = Vec::new();
-    for number in 0..count {
-        for (known, rendition) in known.iter().zip(["video", "audio"]) {
-            let (known, address) = (Rc::clone(known), server.address);
-            tasks.push(tokio::task::spawn_local(async move {
-                // So that those who are let in do not pile up.
-                sleep(ARRIVALS * number as u32).await;
-                view(address, rendition, &known).await
-            }));
-        }
-    }
-    sleep(ARRIVALS * count as u32 + Duration::from_secs(3)).await;
-    let (begun, before) = (Instant::now(), server_cpu(server));
-    known.iter().for_each(|known| known.counting.set(true));
-    sleep(length).await;
+fn crowd(server: &Server, count: usize, length: Duration) -> serde_json::Value {
+    let mut players = Players::new(server.address);
+    players.come(count, ARRIVALS);
+    players.play(SETTLING);
+    let client = Thread::current();
+    let (begun, before, own) = (Instant::now(), server_cpu(server), client.cpu());
+    players.begin_counting();
+    players.play(length);
     let (elapsed, cpu) = (begun.elapsed().as_secs_f64(), server_cpu(server) - before);
-    known.iter().for_each(|known| known.stop.set(true));
-    for task in tasks {
-        task.await.unwrap().unwrap();
-    }
-    let bytes: u64 = known.iter().map(|known| known.bytes.get()).sum();
-    let missed: u64 = known.iter().map(|known| known.missed.get()).sum();
-    let lags: Vec<f64> = known.iter().flat_map(|known| known.lags.take()).collect();
+    let own = 100.0 * (client.cpu() - own).as_secs_f64() / elapsed;
+    let Counted {
+        lags,
+        bytes,
+        missed,
+    } = players.counted();
     let (busy, each) = (
         100.0 * cpu.as_secs_f64() / elapsed,
         cpu.as_secs_f64() * 1e6 / count as f64 / elapsed,
     );
     let (middle, high, worst) = (median(&lags), quantile(&lags, 0.99), quantile(&lags, 1.0));
     println!(
-        "{count:7} | {busy:20.1} | {each:18.0} | {:6.0} | {middle:.1}, {high:.1}, {worst:.1} | {missed}",
+        "{count:7} | {busy:20.1} | {own:6.1} | {each:18.0} | {:6.0} | {middle:.1}, {high:.1}, {worst:.1} | {missed}",
         bytes as f64 * 8.0 / 1e6 / elapsed
     );
     json!({
-        "viewers": count, "core_percent": busy, "us_per_viewer_second": each,
+        "viewers": count, "core_percent": busy, "client_percent": own, "us_per_viewer_second": each,
         "bytes": bytes, "lag_ms": [middle, high, worst], "parts": lags.len(), "missed": missed,
     })
-}
-
-/// One rendition for one viewer.
-async fn view(server: SocketAddr, rendition: &str, known: &Known) -> std::io::Result<()> {
-    let mut connection = Connection::open(server).await?;
-    let mut wanted: Option<(u64, usize)> = None;
-    while !known.stop.get() {
-        let path = match wanted {
-            None => format!("/hls/bench/{rendition}.m3u8"),
-            Some((segment, part)) => {
-                format!("/hls/bench/{rendition}.m3u8?_HLS_msn={segment}&_HLS_part={part}")
-            }
-        };
-        let head = connection.ask(&path).await?;
-        assert_eq!(head.status, 200, "{path}");
-        let mut bytes = head.body;
-        let state = known.states.borrow().get(&head.etag).cloned();
-        let state = match state {
-            Some(state) => {
-                connection.drop_body(&head).await?;
-                state
-            }
-            None => {
-                let seen = Instant::now();
-                let body = connection.body(&head).await?;
-                let state = State::read(body, head.is_gzip, seen);
-                known.states.borrow_mut().insert(head.etag, state.clone());
-                state
-            }
-        };
-        let asked = wanted.map(|(segment, part)| format!("{rendition}-{segment}.{part}.m4s"));
-        let place = |name: &String| state.parts.iter().position(|part| part == name);
-        let behind = asked.as_ref().and_then(place).map_or(0, |place| {
-            // What was listed after it had come already.
-            (state.parts.len() - 1 - place) as u64
-        });
-        let head = connection
-            .ask(&format!("/hls/bench/{}", state.newest))
-            .await?;
-        assert_eq!(head.status, 200, "{}", state.newest);
-        bytes += connection.drop_body(&head).await?;
-        if known.counting.get() && !known.stop.get() && wanted.is_some() {
-            let lag = state.seen.elapsed().as_secs_f64() * 1e3;
-            known.lags.borrow_mut().push(lag);
-            known.bytes.set(known.bytes.get() + bytes as u64);
-            known.missed.set(known.missed.get() + behind);
-        }
-        wanted = Some(state.next);
-    }
-    Ok(())
-}
-
-impl State {
-    fn read(body: &[u8], is_gzip: bool, seen: Instant) -> Self {
-        let mut text = String::new();
-        if is_gzip {
-            let mut decoder = flate2::read::GzDecoder::new(body);
-            decoder.read_to_string(&mut text).unwrap();
-        } else {
-            std::str::from_utf8(body).unwrap().clone_into(&mut text);
-        }
-        let uri = |line: &str| Some(line.split_once("URI=\"")?.1.split_once('"')?.0.to_owned());
-        let of = |tag: &str| -> Vec<String> {
-            let lines = text.lines().filter(|line| line.starts_with(tag));
-            lines.filter_map(uri).collect()
-        };
-        let (parts, hints) = (of("#EXT-X-PART:"), of("#EXT-X-PRELOAD-HINT:"));
-        let next = || {
-            let (_, rest) = hints.first()?.split_once('-')?;
-            let (segment, part) = rest.strip_suffix(".m4s")?.split_once('.')?;
-            Some((segment.parse().ok()?, part.parse().ok()?))
-        };
-        Self {
-            seen,
-            newest: parts.last().unwrap().clone(),
-            next: next().unwrap(),
-            parts: parts.into(),
-        }
-    }
 }
 
 /// Plain files, in turn from the server and from nginx.
 async fn plain(server: &Server, rounds: usize) -> serde_json::Value {
     // A segment that stays for two minutes, and one of its parts.
     let playlist = server::get(server.address, "/hls/bench/video.m3u8").await;
-    let part = State::read(playlist.as_bytes(), false, Instant::now()).newest;
+    let part = Playlist::read(playlist.as_bytes(), false);
+    let part = part.newest();
     let segment = playlist
         .lines()
         .rfind(|line| line.ends_with(".m4s"))
@@ -261,7 +153,7 @@ async fn plain(server: &Server, rounds: usize) -> serde_json::Value {
     println!(
         "\nfile | kB | MB/s: server, nginx, ratio | MB for each CPU second: server, nginx, ratio"
     );
-    for file in [segment, &part] {
+    for file in [segment, part] {
         let path = format!("/hls/bench/{file}");
         let bytes = server::get_bytes(server.address, &path).await;
         if let Some(nginx) = &nginx {

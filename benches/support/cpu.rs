@@ -44,11 +44,11 @@ impl Thread {
         Duration::from_nanos(nanoseconds.parse().unwrap())
     }
 
-    /// Keeps it on one core, if there are several.
+    /// Keeps it on one core, if the machine has that one.
     pub(crate) fn pin(self, core: usize) {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        // Not asked for is how many cores there are: whoever is on one already is told of that one alone.
         let mut set = CpuSet::new();
-        if cores > 1 && set.set(core % cores).is_ok() {
+        if set.set(core).is_ok() {
             // Where it is not allowed the figures are noisier, not wrong.
             let _ = sched_setaffinity(Pid::from_raw(self.id), &set);
         }

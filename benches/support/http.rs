@@ -1,9 +1,10 @@
-//! A small HTTP/1.1 client for many connections on one thread, which looks at heads and lets bodies go:
-//! the kernel drops them, so that the client costs little of what it measures.
+//! The parts of a small HTTP/1.1 client that looks at heads and lets bodies go: the kernel drops them, so that the
+//! client costs little of what it measures.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::os::fd::AsRawFd as _;
+use std::ops::Range;
+use std::os::fd::AsRawFd;
 
 use nix::sys::socket::{MsgFlags, recv};
 use tokio::io::{AsyncWriteExt as _, Interest};
@@ -23,10 +24,11 @@ pub(crate) struct Connection {
 #[derive(Debug)]
 pub(crate) struct Head {
     pub(crate) status: u16,
-    pub(crate) etag: String,
+    /// Where the value of `ETag` is in the head; empty for none.
+    pub(crate) etag: Range<usize>,
     pub(crate) is_gzip: bool,
-    /// Bytes of the head in the buffer.
-    length: usize,
+    /// Bytes of the head.
+    pub(crate) length: usize,
     /// Bytes of the body.
     pub(crate) body: usize,
 }
@@ -46,16 +48,10 @@ impl Connection {
         })
     }
 
-    /// Asks for a path as players in browsers do, and reads the head of the answer.
+    /// Asks for a path, and reads the head of the answer.
     pub(crate) async fn ask(&mut self, path: &str) -> io::Result<Head> {
-        use std::io::Write as _;
         self.request.clear();
-        write!(
-            self.request,
-            "GET {path} HTTP/1.1\r\nHost: {}\r\nAccept: */*\r\nAccept-Encoding: gzip, deflate\r\n\
-             User-Agent: Mozilla/5.0 (X11; Linux x86_64)\r\nConnection: keep-alive\r\n\r\n",
-            self.server
-        )?;
+        write_request(&mut self.request, self.server, path);
         self.stream.write_all(&self.request).await?;
         self.filled = 0;
         loop {
@@ -82,19 +78,6 @@ impl Connection {
         }
     }
 
-    /// The body of the answer, which must be small.
-    pub(crate) async fn body(&mut self, head: &Head) -> io::Result<&[u8]> {
-        let end = head.length + head.body;
-        assert!(end <= self.buffer.len(), "a body of {} bytes", head.body);
-        while self.filled < end {
-            match self.read().await? {
-                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-                read => self.filled += read,
-            }
-        }
-        Ok(&self.buffer[head.length..end])
-    }
-
     /// Drops the body of the answer; gives its length.
     pub(crate) async fn drop_body(&mut self, head: &Head) -> io::Result<usize> {
         let mut left = (head.length + head.body).saturating_sub(self.filled);
@@ -102,7 +85,7 @@ impl Connection {
             self.stream.readable().await?;
             let most = left.min(self.buffer.len());
             let dropped = self.stream.try_io(Interest::READABLE, || {
-                drop_bytes(&self.stream, &mut self.buffer, most)
+                drop_bytes(&self.stream, &mut self.buffer[..most])
             });
             match dropped {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
@@ -115,28 +98,46 @@ impl Connection {
     }
 }
 
-/// Takes bytes from the socket; the kernel copies none of them (tcp(7), `MSG_TRUNC`).
-fn drop_bytes(stream: &TcpStream, buffer: &mut [u8], most: usize) -> io::Result<usize> {
+/// A request as players in browsers make it.
+pub(crate) fn write_request(request: &mut Vec<u8>, server: SocketAddr, path: &str) {
+    use std::io::Write as _;
+    write!(
+        request,
+        "GET {path} HTTP/1.1\r\nHost: {server}\r\nAccept: */*\r\nAccept-Encoding: gzip, deflate\r\n\
+         User-Agent: Mozilla/5.0 (X11; Linux x86_64)\r\nConnection: keep-alive\r\n\r\n",
+    )
+    .unwrap();
+}
+
+/// Takes as many bytes from the socket as `place` has room for, or fewer; the kernel copies none of them (tcp(7),
+/// `MSG_TRUNC`).
+pub(crate) fn drop_bytes(stream: &impl AsRawFd, place: &mut [u8]) -> io::Result<usize> {
     let flags = MsgFlags::MSG_TRUNC | MsgFlags::MSG_DONTWAIT;
-    Ok(recv(stream.as_raw_fd(), &mut buffer[..most], flags)?)
+    Ok(recv(stream.as_raw_fd(), place, flags)?)
 }
 
 impl Head {
-    fn parse(bytes: &[u8]) -> Option<Self> {
+    /// None while there is more to come.
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
         let length = 4 + bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
         let text = std::str::from_utf8(&bytes[..length]).ok()?;
         let mut head = Self {
             status: text.get(9..12)?.parse().ok()?,
-            etag: String::new(),
+            etag: 0..0,
             is_gzip: false,
             length,
             body: 0,
         };
-        for (name, value) in text.lines().filter_map(|line| line.split_once(": ")) {
+        let mut end = 0;
+        for line in text.split_inclusive("\r\n") {
+            end += line.len();
+            let Some((name, value)) = line.trim_end().split_once(": ") else {
+                continue;
+            };
             if name.eq_ignore_ascii_case("content-length") {
                 head.body = value.parse().ok()?;
             } else if name.eq_ignore_ascii_case("etag") {
-                value.clone_into(&mut head.etag);
+                head.etag = end - 2 - value.len()..end - 2;
             } else if name.eq_ignore_ascii_case("content-encoding") {
                 head.is_gzip = value == "gzip";
             }

@@ -14,6 +14,7 @@ pub(crate) mod http;
 pub(crate) mod limit;
 pub(crate) mod nginx;
 pub(crate) mod peer;
+pub(crate) mod players;
 pub(crate) mod plot;
 pub(crate) mod report;
 pub(crate) mod server;
