@@ -5,8 +5,11 @@
 #[derive(Debug)]
 pub(super) struct KeyframeWish {
     state: State,
-    /// How long before the end of a segment to ask: as long as it took the publisher to answer (ns).
+    /// How long before the end of a segment to ask: as long as it took the publisher to answer the last two
+    /// requests (ns), as the keyframe may have been on its way for somebody else.
     notice: i64,
+    /// How long the last one took.
+    took: Option<i64>,
     /// Decode time of the newest picture when it was asked for the next segment.
     asked: Option<i64>,
 }
@@ -23,6 +26,7 @@ impl KeyframeWish {
         Self {
             state: State::None,
             notice: MOST,
+            took: None,
             asked: None,
         }
     }
@@ -60,9 +64,7 @@ impl KeyframeWish {
     pub(super) fn begin(&mut self, dts: i64) {
         if let (true, Some(asked)) = (self.is_told(), self.asked) {
             let took = (dts - asked).clamp(0, MOST);
-            // A segment that ends early is cut short again and again, one that ends late goes on unharmed; so
-            // what is too early is given up by half each time.
-            self.notice = took.max((self.notice + took) / 2);
+            self.notice = took.max(self.took.replace(took).unwrap_or(0));
         }
         self.forget();
     }
@@ -112,14 +114,20 @@ mod tests {
 
     #[test]
     fn segments_become_as_long_as_they_should_be() {
-        assert_eq!(lengths(|_| 1), [52, 56, 58, 59, 60, 60, 60, 60, 60, 60]);
-        assert_eq!(lengths(|_| 5), [56, 58, 59, 60, 60, 60, 60, 60, 60, 60]);
+        assert_eq!(lengths(|_| 1), [52, 60, 60, 60, 60, 60, 60, 60, 60, 60]);
+        assert_eq!(lengths(|_| 5), [56, 60, 60, 60, 60, 60, 60, 60, 60, 60]);
     }
 
     #[test]
     fn a_slower_answer_is_known_at_once() {
         let answers = |segment| if segment < 5 { 1 } else { 6 };
         assert_eq!(lengths(answers)[5..], [65, 60, 60, 60, 60]);
+    }
+
+    #[test]
+    fn a_keyframe_for_somebody_else_makes_no_segment_late() {
+        let answers = |segment| if segment == 5 { 1 } else { 6 };
+        assert_eq!(lengths(answers)[4..], [60, 55, 60, 60, 60, 60]);
     }
 
     #[test]
