@@ -38,6 +38,8 @@ pub struct Period {
     pub start: i64,
     /// The same in media time.
     pub media: i64,
+    /// How much later its newest media was made than `start` and media time say, by what is known now (ns).
+    pub correction: i64,
     /// How long it lasts, where no other follows at once.
     pub duration: Option<i64>,
     /// It goes on with the same init segments as the one before.
@@ -175,7 +177,7 @@ impl Manifest {
                 &[
                     ("id", "0".to_owned()),
                     ("type", "encoder".to_owned()),
-                    ("wallClockTime", date(period.start)),
+                    ("wallClockTime", date(period.start + period.correction)),
                     ("presentationTime", first.ticks(period.media).to_string()),
                 ],
             );
@@ -335,6 +337,7 @@ mod tests {
             first,
             start: 1_750_000_000 * SECOND + first as i64 * 2 * SECOND,
             media: SECOND + first as i64 * 2 * SECOND,
+            correction: 0,
             duration: None,
             continuous: first > 7,
             representations: vec![video(addressing)],
@@ -356,6 +359,7 @@ mod tests {
                 duration: 2 * SECOND,
             },
         );
+        steady.correction = 40_000_000;
         steady.representations.push(Representation {
             name: "audio",
             kind: MediaKind::Audio,
@@ -397,7 +401,7 @@ mod tests {
             "value=\"7\"",
             "presentationTimeOffset=\"1890000\" startNumber=\"10\"",
             "availabilityTimeOffset=\"1.5\" availabilityTimeComplete=\"false\" duration=\"180000\"/>",
-            "wallClockTime=\"2025-06-15T15:07:00.000Z\" presentationTime=\"1890000\"",
+            "wallClockTime=\"2025-06-15T15:07:00.040Z\" presentationTime=\"1890000\"",
             "<Representation id=\"video\" codecs=\"avc1.42c01f\" bandwidth=\"2500000\" width=\"1280\" \
              height=\"720\" frameRate=\"29970/1000\">",
             "<Representation id=\"audio\" codecs=\"opus\" bandwidth=\"96000\" audioSamplingRate=\"48000\">",

@@ -715,6 +715,31 @@ fn the_readers_of_a_segment_are_counted_and_end_with_the_publisher() {
 }
 
 #[test]
+fn a_manifest_tells_what_was_learnt_of_the_clock() {
+    let library = library();
+    let recording = library.record(&stream(), FIRST);
+    let init = init();
+    push_all(&recording, &init, 0..6);
+    let made = || {
+        let Answered::Now(Resource::Playlist(manifest)) = ask_dash(&library, "manifest.mpd") else {
+            panic!("no manifest");
+        };
+        let text = String::from_utf8(manifest.text.to_vec()).unwrap();
+        let (_, time) = text.split_once("wallClockTime=\"").unwrap();
+        time.split_once('"').unwrap().0.to_owned()
+    };
+    assert!(made().ends_with(":40.000Z"), "{}", made());
+    recording.push(Part {
+        correction: Correction {
+            from_start: 20 * MILLI,
+            since: 13 * MILLI,
+        },
+        ..segment(&init, 6, 10)
+    });
+    assert!(made().ends_with(":40.033Z"), "{}", made());
+}
+
+#[test]
 fn a_manifest_is_written_once_for_each_state_and_says_when_the_stream_ended() {
     let library = library();
     let recording = library.record(&stream(), FIRST);
