@@ -25,7 +25,7 @@ impl KeyframeWish {
     pub(super) fn new() -> Self {
         Self {
             state: State::None,
-            notice: MOST,
+            notice: FIRST,
             took: None,
             asked: None,
         }
@@ -78,6 +78,9 @@ impl KeyframeWish {
 /// How long before the end of a segment a keyframe is asked for at most (ns); it may come at once.
 pub(super) const MOST: i64 = 300_000_000;
 
+/// The same while nobody knows how long an answer takes.
+const FIRST: i64 = 100_000_000;
+
 /// Pictures come in steps, and their times are rounded (ns).
 const SLACK: i64 = 5_000_000;
 
@@ -114,8 +117,8 @@ mod tests {
 
     #[test]
     fn segments_become_as_long_as_they_should_be() {
-        assert_eq!(lengths(|_| 1), [52, 60, 60, 60, 60, 60, 60, 60, 60, 60]);
-        assert_eq!(lengths(|_| 5), [56, 60, 60, 60, 60, 60, 60, 60, 60, 60]);
+        assert_eq!(lengths(|_| 1), [58, 60, 60, 60, 60, 60, 60, 60, 60, 60]);
+        assert_eq!(lengths(|_| 5), [62, 60, 60, 60, 60, 60, 60, 60, 60, 60]);
     }
 
     #[test]
@@ -132,8 +135,8 @@ mod tests {
 
     #[test]
     fn who_does_not_answer_is_asked_as_early_as_may_be() {
-        // It has a keyframe every 100 pictures.
-        assert_eq!(lengths(|_| 49)[..3], [100, 100, 100]);
+        // Its keyframes come 49 pictures later, by themselves.
+        assert_eq!(lengths(|_| 49)[..3], [106, 100, 100]);
     }
 
     #[test]
