@@ -154,10 +154,14 @@ impl Segmenter {
             }
             return;
         }
-        // What had no packets yet is at no place that could change.
+        // What had no packets yet is at no place that could change. The others keep theirs, whatever is known now, so
+        // that it is placed by what it is away from the one that leads.
+        let kept = epoch.walls.get(epoch.leader);
+        let moved = kept.zip(walls.get(epoch.leader));
+        let moved = moved.map_or(0, |(kept, known)| kept - known);
         for id in RenditionId::all() {
             if epoch.walls.get(id).is_none() {
-                epoch.walls.set(id, walls.get(id));
+                epoch.walls.set(id, walls.get(id).map(|wall| wall + moved));
             }
         }
     }

@@ -558,3 +558,45 @@ fn a_keyframe_is_asked_for_a_layer_and_not_for_what_is_made_of_the_leader() {
     assert!(asks(&[]));
     assert!(!asks(&[rendition]));
 }
+
+#[test]
+fn a_layer_that_joins_late_is_placed_by_the_leader_whatever_is_known_by_then() {
+    const LAYER: RenditionId = RenditionId::Video(1);
+    let mut bench = Bench::new();
+    let format = Arc::new(Format::vp9(0, 8, 1, 160, 120).unwrap());
+    for time in (0..10 * SECOND).step_by(FRAME as usize) {
+        bench.picture(time, time % SECOND == 0);
+        if time >= 3 * SECOND {
+            // The clock of both turned out to be another one, which is no reason to place anything anew.
+            let mut known = walls(0);
+            known.set(VIDEO, Some(WALL - SECOND / 25));
+            known.set(AUDIO, Some(WALL - SECOND / 25));
+            known.set(LAYER, Some(WALL - SECOND / 25));
+            bench.segmenter.handle_walls(known);
+            let picture = Sample {
+                dts: time,
+                pts: time,
+                duration: FRAME,
+                keyframe: time % SECOND == 0,
+                data: Bytes::from_static(b"picture"),
+                format: Arc::clone(&format),
+            };
+            bench.sample_of(LAYER, picture);
+        }
+    }
+    bench.finish();
+    let (layer, leader): (Vec<_>, Vec<_>) = bench
+        .parts
+        .into_iter()
+        .partition(|part| part.rendition == LAYER);
+    assert!(layer.len() > 5, "{layer:?}");
+    // It joins in the middle of a segment.
+    let first = layer[0].segment;
+    let placed = |parts: &[Part]| -> Vec<_> {
+        let whole = parts.iter().filter(|part| part.segment > first);
+        whole
+            .map(|part| (part.segment, part.independent, extent_of(part)))
+            .collect()
+    };
+    assert_eq!(placed(&layer), placed(&leader));
+}
