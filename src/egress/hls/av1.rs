@@ -29,7 +29,9 @@ pub struct TemporalUnit {
 impl Depayloader {
     /// Takes the next payload. `marker` ends the temporal unit.
     pub fn handle_payload(&mut self, payload: &[u8], marker: bool) -> Option<TemporalUnit> {
-        if self.take(payload).is_none() || self.unit.len() + self.open.len() > MAX_UNIT {
+        // Empty ones fill a place in the numbers.
+        let is_taken = payload.is_empty() || self.take(payload).is_some();
+        if !is_taken || self.unit.len() + self.open.len() > MAX_UNIT {
             self.handle_loss();
         }
         if !marker {
@@ -391,6 +393,17 @@ mod tests {
         }
         let unit = Depayloader::default().handle_payload(&payload, true);
         assert_eq!(unit.unwrap().data.len(), 300 * 3);
+    }
+
+    #[test]
+    fn what_fills_a_place_changes_nothing() {
+        let mut depayloader = Depayloader::default();
+        let start = [&[0x18][..], &frame(6, &[1])].concat();
+        assert_eq!(depayloader.handle_payload(&start, false), None);
+        assert_eq!(depayloader.handle_payload(&[], false), None);
+        let rest = [&[0x10][..], &frame(6, &[2])].concat();
+        let unit = depayloader.handle_payload(&rest, true).unwrap();
+        assert_eq!(&unit.data[..], [0x32, 1, 1, 0x32, 1, 2]);
     }
 
     #[test]
