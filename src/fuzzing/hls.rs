@@ -27,7 +27,7 @@ pub(super) fn av1(data: &[u8]) {
         if let Some(header) = header {
             assert!(header.codecs().starts_with("av01."));
         }
-        if let Ok(format) = Format::av1(&unit.data) {
+        if let Ok(format) = Format::av1(&unit.data, None) {
             init_segment(&format).expect("a segment of what could be read");
         }
     }
@@ -64,7 +64,7 @@ pub(super) fn formats(data: &[u8]) {
     let format = match kind % 6 {
         0 => Format::h264(body, 1280, 720),
         1 => Format::h265(body, 1280, 720),
-        2 => Format::av1(body),
+        2 => Format::av1(body, None),
         3 => Format::aac(body),
         4 => match *body {
             [profile, depth, subsampling, a, b, c, d, ..] => {

@@ -15,6 +15,7 @@ mod keyframes;
 mod ladder;
 mod pause;
 mod selection;
+mod spatial;
 mod description;
 mod frame;
 mod supervisor;

@@ -2,8 +2,13 @@
 //!
 //! Follows the AV1 RTP specification (AOMedia, v1.0) and the AV1 bitstream specification, section 5.5.
 
+mod points;
+
 use bytes::Bytes;
 use mp4_atom::Av1c;
+
+use points::Points;
+pub use points::narrowed;
 
 /// Puts temporal units together out of RTP payloads in order.
 ///
@@ -112,15 +117,7 @@ impl Depayloader {
         }
         self.unit.push(header | HAS_SIZE);
         self.unit.extend_from_slice(&obu[1..1 + extension]);
-        let mut length = body.len();
-        loop {
-            let more = if length > 0x7f { 0x80 } else { 0 };
-            self.unit.push((length & 0x7f) as u8 | more);
-            length >>= 7;
-            if length == 0 {
-                break;
-            }
-        }
+        push_leb128(&mut self.unit, body.len());
         self.unit.extend_from_slice(body);
         Some(())
     }
@@ -197,43 +194,13 @@ impl SequenceHeader {
         let profile = bits.take(3)? as u8;
         bits.take(1)?;
         let reduced = bits.flag()?;
-        let (mut level, mut tier) = (0, false);
-        if reduced {
-            level = bits.take(5)? as u8;
+        let (level, tier) = if reduced {
+            (bits.take(5)? as u8, false)
         } else {
-            let mut model = None;
-            if bits.flag()? {
-                bits.take(32)?;
-                bits.take(32)?;
-                if bits.flag()? {
-                    bits.unsigned_vlc()?;
-                }
-                if bits.flag()? {
-                    model = Some(bits.take(5)? + 1);
-                    bits.take(32)?;
-                    bits.take(10)?;
-                }
-            }
-            let delay = bits.flag()?;
-            for point in 0..=bits.take(5)? {
-                bits.take(12)?;
-                let point_level = bits.take(5)? as u8;
-                let point_tier = point_level > 7 && bits.flag()?;
-                if point == 0 {
-                    (level, tier) = (point_level, point_tier);
-                }
-                if let Some(length) = model
-                    && bits.flag()?
-                {
-                    bits.take(length)?;
-                    bits.take(length)?;
-                    bits.take(1)?;
-                }
-                if delay && bits.flag()? {
-                    bits.take(4)?;
-                }
-            }
-        }
+            let points = Points::read(&mut bits)?;
+            let first = points.first()?;
+            (first.level, first.tier)
+        };
         let (width_bits, height_bits) = (bits.take(4)? + 1, bits.take(4)? + 1);
         let (width, height) = (bits.take(width_bits)? + 1, bits.take(height_bits)? + 1);
         if !reduced && bits.flag()? {
@@ -322,6 +289,18 @@ fn leb128(bytes: &[u8]) -> Option<(usize, &[u8])> {
         }
     }
     None
+}
+
+/// Appends such a number.
+fn push_leb128(bytes: &mut Vec<u8>, mut value: usize) {
+    loop {
+        let more = if value > 0x7f { 0x80 } else { 0 };
+        bytes.push((value & 0x7f) as u8 | more);
+        value >>= 7;
+        if value == 0 {
+            break;
+        }
+    }
 }
 
 /// Reads numbers bit by bit, most significant first.

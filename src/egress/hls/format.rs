@@ -124,14 +124,16 @@ impl Format {
         Ok(Self::video(codecs, size, Codec::Vp09(entry)))
     }
 
-    /// AV1, from the sequence header OBU that a keyframe begins with.
+    /// AV1, from the sequence header OBU that a keyframe begins with. Its pictures have the size that this tells, or
+    /// `size` where that is known: of spatial layers the header tells the greatest, whatever comes.
     ///
     /// # Errors
     ///
     /// [`FormatError`] when there is none or the size is unusable.
-    pub fn av1(temporal_unit: &[u8]) -> Result<Self, FormatError> {
+    pub fn av1(temporal_unit: &[u8], size: Option<(u16, u16)>) -> Result<Self, FormatError> {
         let header = SequenceHeader::find(temporal_unit).ok_or(FormatError::Malformed("AV1"))?;
-        let size = picture("AV1", header.width, header.height)?;
+        let most = picture("AV1", header.width, header.height)?;
+        let size = size.unwrap_or(most);
         let entry = Av01 {
             visual: visual(size),
             av1c: header.configuration(),
@@ -359,7 +361,7 @@ mod tests {
             Format::vp9(0, 8, 1, 70_000, 1),
             Err(FormatError::Size("VP9"))
         );
-        assert_eq!(Format::av1(&[]), Err(FormatError::Malformed("AV1")));
+        assert_eq!(Format::av1(&[], None), Err(FormatError::Malformed("AV1")));
         assert_eq!(Format::aac(&[0x11]), Err(FormatError::Malformed("AAC")));
     }
 }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use super::arrival::ArrivalClock;
 use super::description::Description;
 use super::frame::parameter_sets;
+use super::spatial::SpatialLayers;
 use super::supervisor::Supervisor;
 use super::transcodes::Permit;
 use super::{HlsSettings, Line, Wake};
@@ -47,6 +48,7 @@ enum Kind {
     /// GStreamer 1.22 has no depayloader.
     Av1 {
         depayloader: av1::Depayloader,
+        layers: SpatialLayers,
         format: Option<Arc<Format>>,
     },
     /// That of GStreamer 1.22 gives keyframes alone where higher spatial layers refer to lower ones in those only.
@@ -99,6 +101,7 @@ impl Track {
             }
             (Codec::Av1, None) => Kind::Av1 {
                 depayloader: av1::Depayloader::default(),
+                layers: SpatialLayers::default(),
                 format: None,
             },
             (Codec::Vp9, None) => Kind::Vp9 {
@@ -152,18 +155,24 @@ impl Track {
                 Kind::Opus { format } => out_opus(&packet, time, format, out),
                 Kind::Av1 {
                     depayloader,
+                    layers,
                     format,
                 } => {
+                    layers.handle_packet(&packet);
                     if lost > 0 {
                         depayloader.handle_loss();
                     }
                     let unit = depayloader.handle_payload(&packet.payload, packet.marker);
                     self.lossy |= depayloader.needs_keyframe();
-                    let Some(unit) = unit else {
+                    let Some(mut unit) = unit else {
                         continue;
                     };
                     if unit.keyframe {
-                        follow(format, Format::av1(&unit.data).ok());
+                        let highest = layers.highest();
+                        let narrowed =
+                            highest.and_then(|highest| av1::narrowed(&unit.data, highest));
+                        unit.data = narrowed.unwrap_or(unit.data);
+                        follow(format, Format::av1(&unit.data, layers.size()).ok());
                     }
                     out.extend(picture(time, unit.keyframe, unit.data, format.as_ref()));
                 }
