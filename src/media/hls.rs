@@ -8,6 +8,7 @@ mod aac;
 mod arrival;
 mod assembly;
 mod chain;
+mod clock;
 mod figures;
 mod formats;
 mod inbox;
@@ -161,13 +162,13 @@ impl HlsFeed {
         });
     }
 
-    /// Says that the picture has layers, before the first packet: players choose among these.
-    pub fn set_layered(&self) {
-        // The queue is empty.
-        let _ = self.shared.inputs.push(Input::Layered);
+    /// Says that the picture has layers, best before the first packet: players choose among these, and no smaller
+    /// pictures are made from then on. False when the queue was full, and nobody heard it.
+    pub fn set_layered(&self, layers: Layers) -> bool {
+        self.shared.inputs.push(Input::Layered(layers)).is_ok()
     }
 
-    /// How many layers of a simulcast the branch takes at most.
+    /// How many layers the branch takes at most.
     pub fn layers(&self) -> u8 {
         self.layers
     }
@@ -196,13 +197,22 @@ impl Drop for HlsFeed {
     }
 }
 
-/// Packets of a track with one numbering and clock: all of them, or those of one layer.
+/// Packets of a track with one numbering: all of them, or those of one layer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Line(pub u8);
 
 impl Line {
     /// The track, or the best layer of it: whatever that is, as one.
     pub const MAIN: Self = Self(0);
+}
+
+/// What the lines of a picture with layers are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layers {
+    /// Of a simulcast: sources with clocks of their own.
+    Sources,
+    /// Parts of one source, with one clock.
+    Parts,
 }
 
 /// Ends the playlists however the worker ends.

@@ -8,7 +8,7 @@ pub mod thumbnail;
 
 use std::sync::OnceLock;
 
-pub use hls::{HlsBranch, HlsFeed, HlsSettings, LadderSettings, Line, Rung, Transcodes};
+pub use hls::{HlsBranch, HlsFeed, HlsSettings, LadderSettings, Layers, Line, Rung, Transcodes};
 
 /// GStreamer can't be used.
 #[derive(Clone, Debug, thiserror::Error)]

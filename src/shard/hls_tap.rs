@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::local_stream::LocalTrack;
 use crate::egress::splice::Splice;
-use crate::media::{HlsFeed, Line};
+use crate::media::{HlsFeed, Layers, Line};
 use crate::stream::{LayerId, LayersByTrack, Packet, RankedLayer, TrackId};
 
 /// Where the line of a track with layers begins; the branch takes any number.
@@ -42,7 +42,8 @@ impl HlsTap {
             })
         };
         if tracks.iter().any(|track| track.is_layered) {
-            feed.set_layered();
+            // The queue is empty.
+            let _ = feed.set_layered(Layers::Sources);
         }
         Self {
             ladders: tracks.iter().map(ladder).collect(),

@@ -4,12 +4,13 @@
 //! that durations stay as regular as the publisher made them. [`Walls`] says which wall-clock time
 //! media time zero has.
 
+use std::borrow::Borrow;
 use std::time::Duration;
 
 use super::rendition::RenditionId;
 
 /// The clock of a track.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct TrackClock {
     rate: i64,
     last: Option<Last>,
@@ -40,10 +41,11 @@ impl Walls {
     /// All renditions on one clock: by sender reports when all that have packets have one, else by arrival.
     ///
     /// A publisher's clock that is off by more than [`Self::TRUSTED`] is used between the tracks only.
-    pub fn of<'a>(clocks: impl IntoIterator<Item = (RenditionId, &'a TrackClock)>) -> Self {
+    pub fn of<C: Borrow<TrackClock>>(clocks: impl IntoIterator<Item = (RenditionId, C)>) -> Self {
         let (mut arrivals, mut reports) = (Self::default(), Self::default());
         let (mut any, mut all, mut off) = (false, true, None);
         for (rendition, clock) in clocks {
+            let clock = clock.borrow();
             arrivals.set(rendition, clock.arrival);
             reports.set(rendition, clock.report);
             if clock.last.is_some() {

@@ -8,7 +8,7 @@ use super::track::Track;
 use super::{EndOnDrop, HlsSettings};
 use crate::egress::hls::segmenter::SegmenterSettings;
 use crate::egress::hls::store::Figures;
-use crate::egress::hls::timeline::{TrackClock, Walls};
+use crate::egress::hls::timeline::Walls;
 use crate::egress::hls::{RenditionId, Sample, Segmenter};
 use crate::stream::StreamName;
 
@@ -161,9 +161,9 @@ fn walls(tracks: &[Track]) -> Walls {
     let reported = tracks
         .iter()
         .filter(is_main)
-        .all(|track| track.clock.is_reported() || !track.clock.has_begun());
+        .all(|track| track.clock.get().is_reported() || !track.clock.get().has_begun());
     let clocks = tracks
         .iter()
-        .filter(|track| is_main(track) || !reported || track.clock.is_reported());
-    Walls::of(clocks.map(|track| -> (RenditionId, &TrackClock) { (track.rendition, &track.clock) }))
+        .filter(|track| is_main(track) || !reported || track.clock.get().is_reported());
+    Walls::of(clocks.map(|track| (track.rendition, track.clock.get())))
 }

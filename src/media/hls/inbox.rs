@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crossbeam_queue::ArrayQueue;
 
-use super::Line;
+use super::{Layers, Line};
 use crate::stream::{Packet, TrackId};
 
 /// Packets that wait for the worker at most: about a second of a heavy stream.
@@ -27,7 +27,7 @@ pub(super) enum Input {
         ntp: u64,
     },
     /// The picture has layers, whether more than one of them come or not.
-    Layered,
+    Layered(Layers),
     #[cfg(test)]
     BreakDown(Broken),
     /// Asks what a test wants to know of the branch.

@@ -6,6 +6,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::arrival::ArrivalClock;
+use super::clock::LineClock;
 use super::description::Description;
 use super::frame::parameter_sets;
 use super::spatial::SpatialLayers;
@@ -13,7 +14,6 @@ use super::supervisor::Supervisor;
 use super::transcodes::Permit;
 use super::{HlsSettings, Line, Wake};
 use crate::egress::hls::reorder::{Ordered, Reorder};
-use crate::egress::hls::timeline::TrackClock;
 use crate::egress::hls::{Format, RenditionId, Sample, av1, vp9};
 use crate::media::MediaError;
 use crate::media::cpu::CpuTime;
@@ -28,10 +28,8 @@ pub(super) struct Track {
     pub(super) rendition: RenditionId,
     /// Which of the packets of the track are its own.
     pub(super) line: Line,
-    pub(super) clock: TrackClock,
+    pub(super) clock: LineClock,
     pub(super) reorder: Reorder,
-    /// A sender report that came before the first packet: its RTP timestamp and NTP time.
-    report: Option<(u32, u64)>,
     depayloader: Kind,
     /// Packets were lost since the last question.
     lossy: bool,
@@ -113,7 +111,7 @@ impl Track {
             },
         };
         Ok(Self {
-            clock: TrackClock::new(info.codec.clock_rate()),
+            clock: LineClock::new(info.codec.clock_rate()),
             info,
             line: match rendition {
                 RenditionId::Video(layer) => Line(layer),
@@ -121,19 +119,10 @@ impl Track {
             },
             rendition,
             reorder: Reorder::new(settings.reorder_patience),
-            report: None,
             depayloader,
             lossy: false,
             _permit: permit,
         })
-    }
-
-    /// Takes a sender report: RTP timestamp and NTP time of one instant.
-    pub(super) fn handle_report(&mut self, rtp: u32, ntp: u64) {
-        match self.clock.has_begun() {
-            true => self.clock.handle_report(rtp, ntp),
-            false => self.report = Some((rtp, ntp)),
-        }
     }
 
     /// Takes the packets that are in order now; samples go to `out` as they come.
@@ -147,9 +136,6 @@ impl Track {
             let time = self
                 .clock
                 .handle_packet(packet.timestamp, arrivals.unix(packet.received));
-            if let Some((rtp, ntp)) = self.report.take() {
-                self.clock.handle_report(rtp, ntp);
-            }
             self.lossy |= lost > 0;
             match &mut self.depayloader {
                 Kind::Opus { format } => out_opus(&packet, time, format, out),

@@ -15,7 +15,7 @@ use super::keyframes::Keyframes;
 use super::ladder::Ladder;
 use super::selection::{self, Selection};
 use super::track::{Change, Track};
-use super::{EndOnDrop, HlsSettings, Input, Line, Shared, Wake};
+use super::{EndOnDrop, HlsSettings, Input, Layers, Line, Shared, Wake};
 use crate::egress::hls::{RenditionId, Sample};
 use crate::rtp::MediaKind;
 use crate::stream::{StreamName, TrackId, TrackInfo};
@@ -65,6 +65,8 @@ struct Worker {
     tracks: Vec<Track>,
     /// The picture, for the layers that are still to come.
     video: Option<TrackInfo>,
+    /// What the lines of the picture are, where it has layers.
+    layers: Layers,
     /// The layers that can't be carried.
     refused: Vec<Line>,
     aac: Option<Aac>,
@@ -122,6 +124,7 @@ impl Worker {
             wake,
             tracks,
             video,
+            layers: Layers::Sources,
             refused: Vec::new(),
             aac,
             ladder,
@@ -159,10 +162,11 @@ impl Worker {
                 ntp,
             } => {
                 if let Some(index) = self.track_of(track, line, now) {
-                    self.tracks[index].handle_report(rtp, ntp);
+                    self.tracks[index].clock.handle_report(rtp, ntp);
                 }
             }
-            Input::Layered => {
+            Input::Layered(layers) => {
+                self.layers = layers;
                 self.ladder = None;
                 self.assembly.set_rungs(std::iter::empty());
             }
@@ -198,7 +202,13 @@ impl Worker {
         }
         let layer = selection::layer(&self.settings, info, line, &self.wake, &self.cpu, now);
         match layer {
-            Ok(layer) => self.tracks.push(layer),
+            Ok(mut layer) => {
+                let source = self.tracks.iter().find(|track| track.info.id == id);
+                if let (Layers::Parts, Some(source)) = (self.layers, source) {
+                    layer.clock = source.clock.clone();
+                }
+                self.tracks.push(layer);
+            }
             Err(error) => {
                 tracing::warn!(stream = %self.stream, layer = line.0, %error, "layer is not in HLS");
                 self.refused.push(line);

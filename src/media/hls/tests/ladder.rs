@@ -244,7 +244,7 @@ fn a_simulcast_a_small_picture_and_one_stream_too_many_have_no_rungs() {
     let rungs = |bench: &Bench, is_layered: bool| {
         let feed = bench.start(vec![info(VIDEO, Codec::H264)]);
         if is_layered {
-            feed.set_layered();
+            assert!(feed.set_layered(Layers::Sources));
         }
         push(&feed, &packets(vec![h264()]));
         let figures = feed.figures();

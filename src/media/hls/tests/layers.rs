@@ -114,3 +114,43 @@ fn a_broken_layer_does_not_disturb_the_others() {
     assert_eq!(durations(&list), [2.0, 2.0, 2.0], "{list}");
     assert_eq!(list.matches("#EXT-X-DISCONTINUITY\n").count(), 0, "{list}");
 }
+
+#[test]
+fn a_picture_has_one_time_in_all_lines_of_a_source() {
+    let bench = Bench::new();
+    let whole = at(packets(vec![layer(320)]), Instant::now(), 0);
+    let start = whole[0].received;
+    // What came before the lesser layer was known was delayed less than all that follows.
+    let second = start + Duration::from_secs(2);
+    let late = whole.iter().map(|packet| match packet.received < second {
+        true => Arc::clone(packet),
+        false => Arc::new(Packet {
+            received: packet.received + Duration::from_millis(40),
+            ..Packet::clone(packet)
+        }),
+    });
+    let feed = bench.start(vec![info(VIDEO, Codec::H264)]);
+    assert!(feed.set_layered(Layers::Parts));
+    for packet in late {
+        if packet.received >= second {
+            push_to(&feed, Line(1), &packet);
+        }
+        push_to(&feed, Line::MAIN, &packet);
+    }
+    feed.finish();
+    let directory = bench.write("parts");
+    let pictures = ["video", "video1"].map(|kind| probe(&bench, &directory, kind, "h264"));
+    let (all, lesser) = (&pictures[0], &pictures[1]);
+    assert_eq!((all.len(), lesser.len()), (FRAMES, FRAMES - 50));
+    assert_eq!(all[50..], lesser[..]);
+    let lists = ["video.m3u8", "video1.m3u8"].map(|list| bench.text(list));
+    assert_eq!(durations(&lists[1]), [2.0, 2.0]);
+    assert_eq!(starts(&lists[0])[1..], starts(&lists[1]));
+    std::fs::remove_dir_all(directory).unwrap();
+}
+
+fn push_to(feed: &HlsFeed, line: Line, packet: &Arc<Packet>) {
+    while !feed.push(line, packet) {
+        std::thread::yield_now();
+    }
+}
