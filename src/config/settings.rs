@@ -180,7 +180,7 @@ pub struct Hls {
     pub linger: Duration,
     /// Whether sound is there in AAC as well, made while somebody asks for it.
     pub aac: bool,
-    /// How many layers of a simulcast can be chosen.
+    /// How many layers of a simulcast, or spatial ones within a source, can be chosen.
     pub layers: usize,
     /// How many VP8 streams may be encoded anew as H264 at once.
     pub vp8_transcodes: usize,

@@ -99,6 +99,8 @@ impl HlsBranch {
             Some(video) if video.codec == Codec::Vp8 => 1,
             _ => settings.layers.clamp(1, RenditionId::LAYERS),
         };
+        let codec = video.map(|video| video.codec);
+        let parts_sources = layers > 1 && matches!(codec, Some(Codec::Av1 | Codec::Vp9));
         let video = video.map(|track| track.id);
         let name = format!("hls-{stream}");
         let start = worker::Start {
@@ -120,6 +122,7 @@ impl HlsBranch {
             shared: feed,
             video,
             layers,
+            parts_sources,
             worker: worker.ok(),
         }
     }
@@ -132,6 +135,7 @@ pub struct HlsFeed {
     /// Its packets make up frames; those of sound are frames.
     video: Option<TrackId>,
     layers: u8,
+    parts_sources: bool,
     worker: Option<JoinHandle<()>>,
 }
 
@@ -160,6 +164,11 @@ impl HlsFeed {
             rtp,
             ntp,
         });
+    }
+
+    /// Whether the branch takes the layers of a source with spatial layers one by one.
+    pub fn parts_sources(&self) -> bool {
+        self.parts_sources
     }
 
     /// Says that the picture has layers, best before the first packet: players choose among these, and no smaller
