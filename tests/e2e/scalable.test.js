@@ -1,6 +1,10 @@
 // A browser publishes all layers of its picture in one stream of packets; viewers choose between them.
 
 import assert from "node:assert/strict";
+import { execFileSync, spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "node:test";
 
 import { browserOfFile } from "./support/browser.js";
@@ -126,7 +130,68 @@ for (const [codec, mode, height] of [["AV1", "L3T3", 144], ["AV1", "L2T1", 288],
   });
 }
 
-for (const [codec, mode] of [["VP9", "L3T3_KEY"], ["VP9", "L2T1"], ["AV1", "L3T3_KEY"], ["AV1", "L1T3"]]) {
+/** Of 144, 288 and 576 lines, the smallest first. */
+const SIZES = ["256x144", "512x288", "1024x576"];
+
+/** So often the player changes the level. */
+const CHANGES = 10;
+
+const VARIANTS = [
+  ["AV1", "L3T3_KEY", SIZES],
+  ["AV1", "L3T3", SIZES],
+  ["AV1", "L2T1", SIZES.slice(1)],
+  ["VP9", "L3T3_KEY", SIZES],
+  ["VP9", "L3T3", SIZES],
+  ["VP9", "L2T1", SIZES.slice(1)],
+];
+
+for (const [codec, mode, sizes] of VARIANTS) {
+  test(`hls.js changes between the spatial layers of ${codec} ${mode}`, async (t) => {
+    const { gateway } = await start(t, codec, mode);
+    const hls = `${gateway.url}/hls/demo`;
+    const playlist = `${hls}/index-audio.m3u8`;
+    const index = await until(`there are ${sizes.length} variants`, async () => {
+      const text = await (await fetch(playlist)).text();
+      return sizes.every((size) => text.includes(`RESOLUTION=${size}`)) && text;
+    });
+    assert.equal(index.match(/^#EXT-X-STREAM-INF:/gm).length, sizes.length, "temporal layers are none");
+    const page = await browser.open(t, playerOf(await startSite(t), playlist));
+    await playbackAdvances(page, 2);
+    const levels = await page.evaluate(() => window.hls.levels.map(({ width, height }) => `${width}x${height}`));
+    assert.deepEqual(levels, sizes, "by their bandwidth");
+    let current = await page.evaluate(() => window.hls.currentLevel);
+    for (let number = 0; number < CHANGES; number += 1) {
+      // Up and down, by one and by two.
+      const level = (current + 1 + ((number >> 1) % (sizes.length - 1))) % sizes.length;
+      current = level;
+      // At once, with what is buffered thrown away, and with the next segment.
+      const way = number % 2 ? "nextLevel" : "currentLevel";
+      await page.evaluate(([way, level]) => (window.hls[way] = level), [way, level]);
+      await until(`the picture is that of ${sizes[level]}`, async () => (await pictureSize(page)) === sizes[level]);
+      const before = await decoded(page);
+      await playbackAdvances(page, 1.5);
+      const pictures = async () => (await decoded(page)) - before;
+      await until(`there are 15 pictures of ${sizes[level]}`, async () => (await pictures()) >= 15);
+      const complaints = await page.evaluate(() => window.complaints.splice(0));
+      const grave = complaints.filter((complaint) => /^buffer(Stalled|Append)|, fatal$/.test(complaint));
+      assert.deepEqual(grave, [], `change ${number}, by ${way} to ${sizes[level]}`);
+      // What it loads while it throws away may get lost on the way; it sees to that itself.
+      if (complaints.length) t.diagnostic(`change ${number}, by ${way} to ${sizes[level]}: ${complaints}`);
+    }
+    await page.evaluate(() => window.hls.destroy());
+
+    const names = sizes.map((size) => index.match(new RegExp(`RESOLUTION=${size},.*\\n(\\S+)`))[1]);
+    const variants = await lastSegments(t, names.map((name) => `${hls}/${name}`));
+    const times = variants.map((file) => packetTimes(file));
+    assert.ok(times[0].length > 10, `${times[0]}`);
+    for (const [place, size] of sizes.entries()) {
+      assert.deepEqual(times[place], times[0], `a picture has the same time in ${size}`);
+      assert.deepEqual(decodedSizes(variants[place], codec), times[0].map(() => size));
+    }
+  });
+}
+
+for (const [codec, mode] of [["VP9", "L1T3"], ["AV1", "L1T3"]]) {
   test(`hls.js plays ${codec} ${mode} whole`, async (t) => {
     const { gateway } = await start(t, codec, mode);
     const playlist = `${gateway.url}/hls/demo/index.m3u8`;
@@ -145,6 +210,47 @@ for (const [codec, mode] of [["VP9", "L3T3_KEY"], ["VP9", "L2T1"], ["AV1", "L3T3
 function layersAreListed(viewer, count) {
   const listed = (count) => document.getElementById("layer").length > count;
   return until(`the page lists ${count} layers`, () => viewer.evaluate(listed, count));
+}
+
+/** How many pictures the video element of the page has decoded. */
+function decoded(page) {
+  return page.evaluate(() => document.querySelector("video").getVideoPlaybackQuality().totalVideoFrames);
+}
+
+/** The newest whole segments that all of these playlists have, as a file for each that is kept for the time of the test. */
+async function lastSegments(t, playlists) {
+  const directory = mkdtempSync(join(tmpdir(), "tidegate-"));
+  t.after(() => rmSync(directory, { recursive: true }));
+  const texts = await Promise.all(playlists.map(async (url) => (await fetch(url)).text()));
+  const numbersOf = (text) => [...text.matchAll(/^video\d?-(\d+)\.m4s$/gm)].map(([, number]) => number);
+  const numbers = texts.map(numbersOf).reduce((all, own) => all.filter((number) => own.includes(number))).slice(-3);
+  const bytesOf = async (url, name) => Buffer.from(await (await fetch(new URL(name, url))).arrayBuffer());
+  const files = playlists.map(async (url, place) => {
+    const [, map] = [...texts[place].matchAll(/^#EXT-X-MAP:URI="(.*)"/gm)].at(-1);
+    const [, rendition] = texts[place].match(/^(video\d?)-\d+\.m4s$/m);
+    const names = [map, ...numbers.map((number) => `${rendition}-${number}.m4s`)];
+    const file = join(directory, `${rendition}.mp4`);
+    writeFileSync(file, Buffer.concat(await Promise.all(names.map((name) => bytesOf(url, name)))));
+    return file;
+  });
+  return Promise.all(files);
+}
+
+/** When the pictures of a file are shown, in ticks. */
+function packetTimes(file) {
+  const args = ["-v", "error", "-show_entries", "packet=pts", "-of", "json", file];
+  return JSON.parse(execFileSync("ffprobe", args)).packets.map(({ pts }) => pts);
+}
+
+/** The sizes of all pictures that FFmpeg decodes of a file, which it must do without a word of complaint. */
+function decodedSizes(file, codec) {
+  // FFmpeg's own decoder of VP9 shows all spatial layers of a picture one after another.
+  const decoder = codec === "VP9" ? ["-c:v", "libvpx-vp9"] : [];
+  const output = ["-vf", "showinfo", "-f", "null", "-"];
+  const args = ["-hide_banner", "-nostats", "-v", "level+info", ...decoder, "-i", file, ...output];
+  const { stderr } = spawnSync("ffmpeg", args, { encoding: "utf8" });
+  assert.doesNotMatch(stderr, /\[(error|fatal|panic)\]/);
+  return [...stderr.matchAll(/ n: *\d+ .* s:(\d+x\d+)/g)].map(([, size]) => size);
 }
 
 /** What the gateway says of the picture that it gets, once a second. */
