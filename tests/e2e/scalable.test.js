@@ -246,7 +246,9 @@ function packetTimes(file) {
 function decodedSizes(file, codec) {
   // FFmpeg's own decoder of VP9 shows all spatial layers of a picture one after another.
   const decoder = codec === "VP9" ? ["-c:v", "libvpx-vp9"] : [];
-  const output = ["-vf", "showinfo", "-f", "null", "-"];
+  // With the times of the file: by the rate that it guesses, two pictures of a camera may be at the same time.
+  const times = ["-fps_mode", "passthrough", "-enc_time_base", "-1"];
+  const output = ["-vf", "showinfo", ...times, "-f", "null", "-"];
   const args = ["-hide_banner", "-nostats", "-v", "level+info", ...decoder, "-i", file, ...output];
   const { stderr } = spawnSync("ffmpeg", args, { encoding: "utf8" });
   assert.doesNotMatch(stderr, /\[(error|fatal|panic)\]/);
