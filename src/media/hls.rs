@@ -99,8 +99,8 @@ impl HlsBranch {
             Some(video) if video.codec == Codec::Vp8 => 1,
             _ => settings.layers.clamp(1, RenditionId::LAYERS),
         };
-        let codec = video.map(|video| video.codec);
-        let parts_sources = layers > 1 && matches!(codec, Some(Codec::Av1 | Codec::Vp9));
+        let is_av1 = video.is_some_and(|video| video.codec == Codec::Av1);
+        let parts_sources = layers > 1 && is_av1;
         let video = video.map(|track| track.id);
         let name = format!("hls-{stream}");
         let start = worker::Start {
@@ -166,7 +166,8 @@ impl HlsFeed {
         });
     }
 
-    /// Whether the branch takes the layers of a source with spatial layers one by one.
+    /// Whether the branch takes the layers of a source with spatial layers one by one. Not those of VP9: Chromium once
+    /// showed nothing more after a change between them.
     pub fn parts_sources(&self) -> bool {
         self.parts_sources
     }
