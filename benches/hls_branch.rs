@@ -5,7 +5,8 @@
 //! H264 of 720p30 with a keyframe every two seconds and Opus of 96 kbit/s are made once and pushed in real
 //! time into the branches of several streams, once without anybody asking for AAC, and once with. CPU is that
 //! of all threads but the one that pushes: the workers and GStreamer's. Memory is private resident memory per
-//! stream, with the whole window of segments in it; what the process had before is taken off.
+//! stream, with the whole window of segments in it; what the process had before is taken off. Lag is from when the last
+//! packet of a part was pushed until who waits for the playlist with the part has it, in the first stream.
 //!
 //! Left out: the shard that feeds the branch (see `forward`), and HTTP.
 
@@ -28,7 +29,8 @@ use gstreamer::prelude::*;
 use gstreamer_app::AppSink;
 use serde_json::json;
 use support::{arguments, cpu, report};
-use tidegate::egress::hls::{File, Library, LibrarySettings, RenditionId, Resource};
+use tidegate::egress::hls::{Answered, Directives, File, Library, LibrarySettings};
+use tidegate::egress::hls::{RenditionId, Resource};
 use tidegate::media::{HlsBranch, HlsFeed, HlsSettings, Line};
 use tidegate::rtp::Codec;
 use tidegate::rtp::keyframe::starts_keyframe;
@@ -213,6 +215,7 @@ fn measure(
     let warm_up = rounds(WARM_UP);
     ask();
     recording.push(&feeds, start, 0..warm_up, ask);
+    let watcher = Watcher::start(&library, &names[0], start);
     let before = (busy(), workers());
     let began = Instant::now();
     recording.push(&feeds, start, warm_up..warm_up + rounds(length), ask);
@@ -230,15 +233,103 @@ fn measure(
     });
     assert_eq!(has_aac, aac, "AAC is made when it is asked for");
     feeds.into_iter().for_each(HlsFeed::finish);
+    let lags = watcher.lags();
+    let lag = [0.5, 0.99, 1.0].map(|of| report::quantile(&lags, of));
     let each = |spent: Duration| spent.as_secs_f64() * 1e3 / took.as_secs_f64() / streams as f64;
     let (cpu, worker) = (each(spent), each(worked));
     let mib = |bytes: f64| bytes / streams as f64 / f64::from(1 << 20);
     let (memory, media) = (mib(grown as f64), mib(kept as f64));
     let label = if aac { "with AAC" } else { "without AAC" };
     println!(
-        "{label:12} {cpu:6.2} ms of CPU a stream-second ({worker:.2} the worker, the rest GStreamer), {memory:5.2} MiB a stream ({media:.2} MiB of it media), {own:.1} threads"
+        "{label:12} {cpu:6.2} ms of CPU a stream-second ({worker:.2} the worker, the rest GStreamer), {memory:5.2} MiB a stream ({media:.2} MiB of it media), {own:.1} threads\n{:12} lag of {} parts: {:.1} ms in the middle, {:.1} p99, {:.1} at most",
+        "",
+        lags.len(),
+        lag[0],
+        lag[1],
+        lag[2]
     );
-    json!({ "aac": aac, "cpu_ms": cpu, "worker_cpu_ms": worker, "memory_mib": memory, "media_mib": media, "threads": own })
+    json!({ "aac": aac, "cpu_ms": cpu, "worker_cpu_ms": worker, "memory_mib": memory, "media_mib": media, "threads": own, "lag_ms": lag })
+}
+
+/// Who waits for each part of a stream until that ends.
+struct Watcher(std::thread::JoinHandle<Vec<f64>>);
+
+impl Watcher {
+    /// The first packet was pushed at `start`, and the stream has begun long since.
+    fn start(library: &Library, name: &StreamName, start: Instant) -> Self {
+        let stream = library.get(name).unwrap();
+        Self(std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .build()
+                .unwrap();
+            let ask = |directives| {
+                let list = File::Playlist(RenditionId::Video(0));
+                match Arc::clone(&stream).ask(list, directives, Instant::now()) {
+                    Answered::Now(answer) => answer,
+                    Answered::Later(waiting) => runtime.block_on(waiting),
+                }
+            };
+            let (mut lags, mut pictures, mut wanted) = (Vec::new(), 0.0, None);
+            loop {
+                let (segment, part) = wanted.unzip();
+                let directives = Directives {
+                    segment,
+                    part,
+                    ..Directives::default()
+                };
+                let Resource::Playlist(list) = ask(directives) else {
+                    return lags;
+                };
+                let now = Instant::now();
+                let text = std::str::from_utf8(&list.text).unwrap();
+                pictures += match wanted {
+                    None => pictures_of(text),
+                    Some((segment, part)) => {
+                        let Some(place) = text.find(&format!("video-{segment}.{part}.m4s")) else {
+                            return lags; // the end
+                        };
+                        pictures_of(&text[text[..place].rfind('\n').unwrap()..])
+                    }
+                };
+                // All packets of a picture are pushed at its time.
+                let newest = Duration::from_secs_f64((pictures - 1.0) / 30.0);
+                if wanted.is_some() {
+                    lags.push((now - start - newest).as_secs_f64() * 1e3);
+                }
+                wanted = next_of(text);
+                if wanted.is_none() {
+                    return lags;
+                }
+            }
+        }))
+    }
+
+    fn lags(self) -> Vec<f64> {
+        self.0.join().unwrap()
+    }
+}
+
+/// How many pictures are listed: those of whole segments, and of parts behind the last of them.
+fn pictures_of(list: &str) -> f64 {
+    let (mut whole, mut open) = (0.0, 0.0);
+    for line in list.lines() {
+        let number = |text: &str| -> f64 { text.split(',').next().unwrap().parse().unwrap() };
+        if let Some(length) = line.strip_prefix("#EXTINF:") {
+            // Behind some of its parts alone, these count.
+            whole += if open > 0.0 { open } else { number(length) };
+            open = 0.0;
+        } else if let Some(length) = line.strip_prefix("#EXT-X-PART:DURATION=") {
+            open += number(length);
+        }
+    }
+    ((whole + open) * 30.0).round()
+}
+
+/// The part that comes next; none at the end.
+fn next_of(list: &str) -> Option<(u64, usize)> {
+    let (_, hint) = list.split_once("#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"video-")?;
+    let (segment, part) = hint.split_once(".m4s")?.0.split_once('.')?;
+    Some((segment.parse().ok()?, part.parse().ok()?))
 }
 
 /// CPU time of all threads but this one.

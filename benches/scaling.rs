@@ -137,9 +137,7 @@ fn main() {
 }
 
 fn measure(scene: Scene, rounds: usize, seconds: u32) -> Figures {
-    if scene.shards == 1 {
-        Thread::current().pin(cpu::OTHERS);
-    }
+    Thread::current().pin(cpu::OTHERS);
     let mut stage = Stage::with(RINGS, scene.shards, scene.streams);
     let mut viewers = Viewers::new(scene.subscribers);
     for (number, socket) in viewers.sockets.iter().enumerate() {

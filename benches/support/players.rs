@@ -30,7 +30,6 @@ const REMEMBERED: usize = 16;
 
 /// All players of one stream.
 pub(crate) struct Players {
-    server: SocketAddr,
     poll: Poll,
     connections: Vec<Connection>,
     shared: Shared,
@@ -92,7 +91,6 @@ enum Step {
 impl Players {
     pub(crate) fn new(server: SocketAddr) -> Self {
         Self {
-            server,
             poll: Poll::new().unwrap(),
             connections: Vec::new(),
             shared: Shared {
@@ -112,7 +110,7 @@ impl Players {
             let due = Instant::now() + interval;
             for rendition in 0..RENDITIONS.len() {
                 let token = Token(self.connections.len());
-                let connection = Connection::open(self.server, rendition, &mut self.shared);
+                let connection = Connection::open(rendition, &mut self.shared);
                 self.connections.push(connection);
                 let stream = &mut self.connections[token.0].stream;
                 let registry = self.poll.registry();
@@ -153,9 +151,9 @@ impl Players {
 
 impl Connection {
     /// With its first request.
-    fn open(server: SocketAddr, rendition: usize, shared: &mut Shared) -> Self {
+    fn open(rendition: usize, shared: &mut Shared) -> Self {
         // On loopback this waits for nothing.
-        let stream = Std::connect(server).unwrap();
+        let stream = Std::connect(shared.server).unwrap();
         stream.set_nodelay(true).unwrap();
         stream.set_nonblocking(true).unwrap();
         let mut connection = Self {

@@ -112,7 +112,10 @@ impl Stage {
             .map(|shard| Thread::named(std::process::id(), &format!("shard-{shard}"))[0])
             .collect();
         stage.thread = stage.threads[0];
-        stage.thread.pin(cpu::MEASURED);
+        // Each has a core, the first one for itself alone.
+        for (core, thread) in (cpu::MEASURED..).zip(&stage.threads) {
+            thread.pin(core);
+        }
         stage
     }
 
