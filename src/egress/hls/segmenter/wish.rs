@@ -5,11 +5,8 @@
 #[derive(Debug)]
 pub(super) struct KeyframeWish {
     state: State,
-    /// How long before the end of a segment to ask: as long as it took the publisher to answer the last two
-    /// requests (ns), as the keyframe may have been on its way for somebody else.
-    notice: i64,
-    /// How long the last one took.
-    took: Option<i64>,
+    /// How long it took the publisher to answer the newest requests (ns), the last of them first.
+    answers: [Option<i64>; 3],
     /// Decode time of the newest picture when it was asked for the next segment.
     asked: Option<i64>,
 }
@@ -25,8 +22,7 @@ impl KeyframeWish {
     pub(super) fn new() -> Self {
         Self {
             state: State::None,
-            notice: FIRST,
-            took: None,
+            answers: [None; 3],
             asked: None,
         }
     }
@@ -40,7 +36,7 @@ impl KeyframeWish {
 
     /// A picture of decode time `dts` is in a segment that ends in the time `left` (ns) at best.
     pub(super) fn approach(&mut self, dts: i64, left: i64) {
-        if left <= self.notice + SLACK && self.asked.is_none() {
+        if left <= self.notice() + SLACK && self.asked.is_none() {
             self.asked = Some(dts);
             self.wish();
         }
@@ -63,10 +59,20 @@ impl KeyframeWish {
     /// A segment begins with the picture of this decode time; learns from that when to ask for the next.
     pub(super) fn begin(&mut self, dts: i64) {
         if let (true, Some(asked)) = (self.is_told(), self.asked) {
-            let took = (dts - asked).clamp(0, MOST);
-            self.notice = took.max(self.took.replace(took).unwrap_or(0));
+            self.answers.rotate_right(1);
+            self.answers[0] = Some((dts - asked).clamp(0, MOST));
         }
         self.forget();
+    }
+
+    /// How long before the end of a segment to ask: as long as an answer takes. The middle of three is right also when one
+    /// was late, or had been on its way for somebody else.
+    fn notice(&self) -> i64 {
+        match self.answers {
+            [Some(a), Some(b), Some(c)] => a.max(b).min(a.min(b).max(c)),
+            [Some(a), Some(b), _] => a.max(b),
+            [a, ..] => a.unwrap_or(FIRST),
+        }
     }
 
     /// What was wished for is of no use any more.
@@ -122,9 +128,15 @@ mod tests {
     }
 
     #[test]
-    fn a_slower_answer_is_known_at_once() {
+    fn a_slower_publisher_is_known_after_two_answers() {
         let answers = |segment| if segment < 5 { 1 } else { 6 };
-        assert_eq!(lengths(answers)[5..], [65, 60, 60, 60, 60]);
+        assert_eq!(lengths(answers)[5..], [65, 65, 60, 60, 60]);
+    }
+
+    #[test]
+    fn one_late_answer_makes_one_segment_longer() {
+        let answers = |segment| if segment == 5 { 6 } else { 1 };
+        assert_eq!(lengths(answers)[4..], [60, 65, 60, 60, 60, 60]);
     }
 
     #[test]
