@@ -16,7 +16,6 @@ mod opening;
 mod pictures;
 mod promise;
 mod sounds;
-mod wish;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -29,7 +28,6 @@ use crate::rtp::MediaKind;
 use epoch::{End, Epoch, Span};
 use line::{Joined, Line, Output};
 pub use media::{Begin, Correction, Init, Part, Progress, Sample, Terms};
-use wish::KeyframeWish;
 
 /// What the segmenter aims at.
 #[derive(Clone, Debug)]
@@ -71,6 +69,13 @@ pub struct Segmenter {
     longest: i64,
     measured: (u32, i64),
     parts: VecDeque<Part>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum KeyframeWish {
+    None,
+    Wanted,
+    Told,
 }
 
 /// What a line did.
@@ -124,7 +129,7 @@ impl Segmenter {
             walls: Walls::default(),
             lines: RenditionId::all().map(Line::new).collect(),
             epoch: None,
-            keyframe: KeyframeWish::new(),
+            keyframe: KeyframeWish::None,
             ending: false,
             end: settings.after.map_or(MARGIN, |after| after.end.max(MARGIN)),
             zero: settings.after.map(|after| after.zero),
@@ -179,7 +184,7 @@ impl Segmenter {
             let video = rendition.kind() == MediaKind::Video;
             if video && line.queue.is_empty() && !sample.keyframe {
                 if !line.is_derived {
-                    self.keyframe.wish();
+                    self.wish_keyframe();
                 }
                 return;
             }
@@ -239,7 +244,17 @@ impl Segmenter {
 
     /// Whether the publisher should be asked for a keyframe of all its layers; true once for each reason.
     pub fn poll_keyframe_request(&mut self) -> bool {
-        self.keyframe.poll()
+        let wanted = self.keyframe == KeyframeWish::Wanted;
+        if wanted {
+            self.keyframe = KeyframeWish::Told;
+        }
+        wanted
+    }
+
+    fn wish_keyframe(&mut self) {
+        if self.keyframe == KeyframeWish::None {
+            self.keyframe = KeyframeWish::Wanted;
+        }
     }
 
     fn line(&self, rendition: RenditionId) -> Option<&Line> {

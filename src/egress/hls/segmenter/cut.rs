@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::epoch::{End, Epoch, Span};
 use super::line::Line;
-use super::{Segmenter, SegmenterSettings, wish};
+use super::{KeyframeWish, Segmenter, SegmenterSettings};
 use crate::egress::hls::rendition::RenditionId;
 use crate::egress::hls::timeline::Walls;
 use crate::rtp::MediaKind;
@@ -49,12 +49,8 @@ impl Segmenter {
             let format = line.joined.as_ref().map(|joined| &joined.init.format);
             let changed = format.is_some_and(|format| !Arc::ptr_eq(format, &sample.format));
             let target = self.settings.target.as_nanos() as i64;
-            let early = if self.keyframe.is_told() {
-                wish::MOST
-            } else {
-                EARLY
-            };
-            let due = age >= target - early || changed;
+            let requested = self.keyframe == KeyframeWish::Told;
+            let due = age >= target - EARLY || (requested && age >= target - NOTICE) || changed;
             let forced = age + line.length_before(epoch.placed) > limit;
             if (sample.keyframe && due) || forced {
                 if placed > 0 {
@@ -66,8 +62,8 @@ impl Segmenter {
                     return true;
                 }
                 self.next_span(end);
-            } else {
-                self.keyframe.approach(dts, target - age);
+            } else if age >= target - NOTICE {
+                self.wish_keyframe();
             }
             if let Some(epoch) = &mut self.epoch {
                 epoch.placed += 1;
@@ -181,7 +177,7 @@ impl Segmenter {
             epoch.correct(&self.walls, self.terms.target_duration.is_some());
             epoch.push_span(number, end, target);
         }
-        self.keyframe.begin(end.dts);
+        self.keyframe = KeyframeWish::None;
     }
 
     fn end_span(&mut self, end: End) {
@@ -266,11 +262,13 @@ impl Line {
 
 /// No keyframe ends a segment that is shorter (ns).
 pub(super) fn shortest(settings: &SegmenterSettings) -> i64 {
-    settings.target.as_nanos() as i64 - wish::MOST
+    settings.target.as_nanos() as i64 - NOTICE
 }
 
 /// How much earlier than its target a segment may end.
 const EARLY: i64 = 100_000_000;
+/// How long before its end a keyframe is asked for; it may come at once.
+const NOTICE: i64 = 300_000_000;
 /// A rendition that leads and is so far behind another has stopped.
 pub(super) const VIDEO_WAIT: i64 = 3_000_000_000;
 /// A change of the alignment that a viewer notices.

@@ -2,10 +2,10 @@
 
 use std::collections::VecDeque;
 
-use super::Segmenter;
 use super::cut::VIDEO_WAIT;
 use super::epoch::{End, Epoch};
 use super::media::{Correction, Init};
+use super::{KeyframeWish, Segmenter};
 use crate::egress::hls::fmp4::BoxError;
 use crate::egress::hls::rendition::RenditionId;
 use crate::rtp::MediaKind;
@@ -27,7 +27,7 @@ impl Segmenter {
             }
         }
         if dropped {
-            self.keyframe.wish();
+            self.wish_keyframe();
         }
         let wall = |id| walls.get(id).unwrap_or(0);
         let video = self.lines.iter().find_map(|line| {
@@ -59,7 +59,7 @@ impl Segmenter {
             .zero
             .map_or(start - self.end, |zero| zero.min(start - self.end));
         self.zero = Some(zero);
-        self.keyframe.forget();
+        self.keyframe = KeyframeWish::None;
         let number = self.number;
         self.number += 1;
         let mut epoch = Epoch {

@@ -169,33 +169,18 @@ impl Periods {
 
     /// The length of the newest segments, in whole milliseconds, when it is that of each of them.
     fn steady(&self) -> Option<i64> {
-        let pairs = self.begins.iter().zip(self.begins.iter().skip(1)).rev();
-        let newest = pairs.map_while(|(one, next)| {
-            let length = next.1 - one.1;
-            (one.0 + 1 == next.0).then_some((one.0, length))
-        });
-        let newest: Vec<_> = newest.collect();
-        let all: Vec<_> = newest.iter().map(|(_, length)| *length).collect();
-        match newest.last() {
-            // The first one has another length, while nobody knows how soon the publisher answers.
-            Some((first, _)) if *first == self.epoch => {
-                mean(&all, EQUAL).or_else(|| mean(&all[..all.len() - 1], JITTER))
-            }
-            _ => mean(&all, JITTER),
-        }
+        let pairs = self.begins.iter().zip(self.begins.iter().skip(1));
+        let newest: Vec<_> = pairs
+            .rev()
+            .map_while(|(one, next)| (one.0 + 1 == next.0).then_some(next.1 - one.1))
+            .collect();
+        let count = i64::try_from(newest.len())
+            .ok()
+            .filter(|count| *count >= STEADY)?;
+        let mean = newest.iter().sum::<i64>() / count;
+        let regular = newest.iter().all(|length| (length - mean).abs() <= JITTER);
+        (regular && mean > 0).then_some((mean + MILLI / 2) / MILLI * MILLI)
     }
-}
-
-/// The mean of so many lengths that they promise more of it, in whole milliseconds, when none differs from it by more
-/// than `jitter`.
-fn mean(lengths: &[i64], jitter: i64) -> Option<i64> {
-    let count = i64::try_from(lengths.len()).ok()?;
-    if count < STEADY {
-        return None;
-    }
-    let mean = lengths.iter().sum::<i64>() / count;
-    let regular = lengths.iter().all(|length| (length - mean).abs() <= jitter);
-    (regular && mean > 0).then_some((mean + MILLI / 2) / MILLI * MILLI)
 }
 
 impl Period {
@@ -233,8 +218,6 @@ const MILLI: i64 = 1_000_000;
 const STEADY: i64 = 3;
 /// Lengths that differ by no more from their mean (ns) are the same.
 const JITTER: i64 = 100 * MILLI;
-/// The same with the first segment among them.
-const EQUAL: i64 = 15 * MILLI;
 /// By so much (ns) a segment may begin at another time than the clock says. It is what a player may be
 /// late by, or what it waits at the server.
 const DRIFT: i64 = 250 * MILLI;
@@ -307,30 +290,6 @@ mod tests {
         };
         for number in 0..8 {
             unseen.segment(number, number as i64 * 2000, false);
-        }
-        assert_eq!(unseen.all(), [(0, Some(2000))]);
-    }
-
-    #[test]
-    fn the_first_segment_may_have_another_length() {
-        for (first, expected) in [
-            (1_933, vec![(0, None), (4, Some(2000))]),
-            (2_010, vec![(0, None), (3, Some(2003)), (5, Some(2000))]),
-        ] {
-            let mut show = Show::new();
-            show.segment(0, 0, false);
-            for number in 1..20 {
-                show.segment(number, first + (number as i64 - 1) * 2000, false);
-            }
-            assert_eq!(show.all()[..2], expected[..2]);
-        }
-        let mut unseen = Show {
-            unseen: true,
-            ..Show::new()
-        };
-        unseen.segment(0, 0, false);
-        for number in 1..20 {
-            unseen.segment(number, 1_933 + (number as i64 - 1) * 2000, false);
         }
         assert_eq!(unseen.all(), [(0, Some(2000))]);
     }
