@@ -28,6 +28,7 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app::AppSink;
 use serde_json::json;
+use support::players::Playlist;
 use support::{arguments, cpu, report};
 use tidegate::egress::hls::{Answered, Directives, File, Library, LibrarySettings};
 use tidegate::egress::hls::{RenditionId, Resource};
@@ -241,7 +242,10 @@ fn measure(
     let (memory, media) = (mib(grown as f64), mib(kept as f64));
     let label = if aac { "with AAC" } else { "without AAC" };
     println!(
-        "{label:12} {cpu:6.2} ms of CPU a stream-second ({worker:.2} the worker, the rest GStreamer), {memory:5.2} MiB a stream ({media:.2} MiB of it media), {own:.1} threads\n{:12} lag of {} parts: {:.1} ms in the middle, {:.1} p99, {:.1} at most",
+        "{label:12} {cpu:6.2} ms of CPU a stream-second ({worker:.2} the worker, the rest GStreamer), {memory:5.2} MiB a stream ({media:.2} MiB of it media), {own:.1} threads"
+    );
+    println!(
+        "{:12} lag of {} parts: {:.1} ms in the middle, {:.1} p99, {:.1} at most",
         "",
         lags.len(),
         lag[0],
@@ -296,7 +300,7 @@ impl Watcher {
                 if wanted.is_some() {
                     lags.push((now - start - newest).as_secs_f64() * 1e3);
                 }
-                wanted = next_of(text);
+                wanted = Playlist::read(text.as_bytes(), false).next();
                 if wanted.is_none() {
                     return lags;
                 }
@@ -323,13 +327,6 @@ fn pictures_of(list: &str) -> f64 {
         }
     }
     ((whole + open) * 30.0).round()
-}
-
-/// The part that comes next; none at the end.
-fn next_of(list: &str) -> Option<(u64, usize)> {
-    let (_, hint) = list.split_once("#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"video-")?;
-    let (segment, part) = hint.split_once(".m4s")?.0.split_once('.')?;
-    Some((segment.parse().ok()?, part.parse().ok()?))
 }
 
 /// CPU time of all threads but this one.

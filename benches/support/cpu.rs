@@ -46,7 +46,7 @@ impl Thread {
 
     /// Keeps it on one core, if the machine has that one.
     pub(crate) fn pin(self, core: usize) {
-        // Not asked for is how many cores there are: whoever is on one already is told of that one alone.
+        // The count of cores is no help: a thread that is on one already is told of that one alone.
         let mut set = CpuSet::new();
         if set.set(core).is_ok() {
             // Where it is not allowed the figures are noisier, not wrong.

@@ -65,8 +65,8 @@ pub(crate) struct Playlist {
     seen: Instant,
     /// The names of all parts; that of the newest is the last.
     parts: Vec<String>,
-    /// Which comes next.
-    next: (u64, usize),
+    /// Which comes next; none at the end of the stream.
+    next: Option<(u64, usize)>,
 }
 
 /// One rendition for one player.
@@ -269,7 +269,7 @@ impl Connection {
             counted.bytes += self.bytes;
             counted.missed += playlist.behind(&asked);
         }
-        self.wanted = Some(playlist.next);
+        self.wanted = playlist.next;
         self.ask_playlist(shared)?;
         Ok(false)
     }
@@ -333,13 +333,18 @@ impl Playlist {
         Self {
             seen,
             parts,
-            next: next().unwrap(),
+            next: next(),
         }
     }
 
     /// The name of the newest part.
     pub(crate) fn newest(&self) -> &str {
         self.parts.last().unwrap()
+    }
+
+    /// The segment, and the place in it, of the part that comes next; none at the end of the stream.
+    pub(crate) fn next(&self) -> Option<(u64, usize)> {
+        self.next
     }
 
     /// How many parts came after this one.

@@ -4,7 +4,6 @@
 //! that durations stay as regular as the publisher made them. [`Walls`] says which wall-clock time
 //! media time zero has.
 
-use std::borrow::Borrow;
 use std::time::Duration;
 
 use super::rendition::RenditionId;
@@ -41,11 +40,10 @@ impl Walls {
     /// All renditions on one clock: by sender reports when all that have packets have one, else by arrival.
     ///
     /// A publisher's clock that is off by more than [`Self::TRUSTED`] is used between the tracks only.
-    pub fn of<C: Borrow<TrackClock>>(clocks: impl IntoIterator<Item = (RenditionId, C)>) -> Self {
+    pub fn of(clocks: impl IntoIterator<Item = (RenditionId, TrackClock)>) -> Self {
         let (mut arrivals, mut reports) = (Self::default(), Self::default());
         let (mut any, mut all, mut off) = (false, true, None);
         for (rendition, clock) in clocks {
-            let clock = clock.borrow();
             arrivals.set(rendition, clock.arrival);
             reports.set(rendition, clock.report);
             if clock.last.is_some() {
@@ -211,7 +209,7 @@ mod tests {
         clock.handle_packet(0, START + SECOND / 2);
         clock.handle_packet(90_000, START + SECOND + SECOND / 10);
         clock.handle_packet(180_000, START + 2 * SECOND + SECOND / 5);
-        let walls = Walls::of([(VIDEO, &clock)]);
+        let walls = Walls::of([(VIDEO, clock)]);
         assert_eq!(
             walls.get(VIDEO),
             Some(START + SECOND / 10 - TrackClock::ORIGIN)
@@ -224,11 +222,11 @@ mod tests {
         let (mut video, mut audio) = (TrackClock::new(90_000), TrackClock::new(48_000));
         video.handle_packet(1000, START);
         audio.handle_packet(5000, START + SECOND / 10);
-        assert!(!Walls::of([(VIDEO, &video), (AUDIO, &audio)]).reported);
+        assert!(!Walls::of([(VIDEO, video), (AUDIO, audio)]).reported);
         video.handle_report(1000, ntp(START - SECOND / 4));
-        assert!(!Walls::of([(VIDEO, &video), (AUDIO, &audio)]).reported);
+        assert!(!Walls::of([(VIDEO, video), (AUDIO, audio)]).reported);
         audio.handle_report(5000 + 48_000, ntp(START + SECOND));
-        let walls = Walls::of([(VIDEO, &video), (AUDIO, &audio)]);
+        let walls = Walls::of([(VIDEO, video), (AUDIO, audio)]);
         assert!(walls.reported);
         let near = |wall: Option<i64>, expected: i64| {
             (wall.unwrap() + TrackClock::ORIGIN - expected).abs() < 10
@@ -243,7 +241,7 @@ mod tests {
         audio.handle_packet(0, START);
         video.handle_report(0, ntp(1_000 * SECOND));
         audio.handle_report(0, ntp(1_000 * SECOND + SECOND / 2));
-        let walls = Walls::of([(VIDEO, &video), (AUDIO, &audio)]);
+        let walls = Walls::of([(VIDEO, video), (AUDIO, audio)]);
         assert_eq!(walls.get(VIDEO), Some(START - TrackClock::ORIGIN));
         assert!((walls.get(AUDIO).unwrap() - walls.get(VIDEO).unwrap() - SECOND / 2).abs() < 10);
     }

@@ -152,20 +152,19 @@ impl State {
             };
             representation(shelf, period, init, &segments)
         });
-        let representations = representations.collect();
         Written {
             first: period.first,
             start: period.start,
             media: period.media,
-            correction: self.correction(period, segments),
+            correction: self.correction(period, &segments),
             duration: period.duration(),
             continuous: period.continuous,
-            representations,
+            representations: representations.collect(),
         }
     }
 
     /// How much later the newest segment with one of these numbers is dated than its place in the period says (ns).
-    fn correction(&self, period: &Period, segments: Range<u64>) -> i64 {
+    fn correction(&self, period: &Period, segments: &Range<u64>) -> i64 {
         let stored = self.shelves.iter().flat_map(|shelf| {
             let kind = shelf.id.kind();
             shelf.kept().map(move |segment| (kind, segment))
