@@ -13,6 +13,7 @@ mod epoch;
 mod line;
 mod media;
 mod opening;
+mod pace;
 mod pictures;
 mod promise;
 mod sounds;
@@ -34,7 +35,7 @@ pub use media::{Begin, Correction, Init, Part, Progress, Sample, Terms};
 pub struct SegmenterSettings {
     /// The length of a segment, where keyframes allow it.
     pub target: Duration,
-    /// The length of a part; what comes out may be a little more, so that whole pictures fit.
+    /// The length of a part at most; what comes out may be a little more, so that whole pictures fit.
     pub part: Duration,
     /// Whether the publisher announced a video track.
     pub video: bool,

@@ -169,28 +169,26 @@ impl Segmenter {
     }
 
     fn next_span(&mut self, end: End) {
-        self.end_span(end);
+        let length = self.end_span(end);
         let number = self.number;
         self.number += 1;
         let target = self.settings.target.as_nanos() as i64;
         if let Some(epoch) = &mut self.epoch {
             epoch.correct(&self.walls, self.terms.target_duration.is_some());
-            epoch.push_span(number, end, target);
+            epoch.push_span(number, end, target, length.unwrap_or(target));
         }
         self.keyframe = KeyframeWish::None;
     }
 
-    fn end_span(&mut self, end: End) {
-        let Some(epoch) = &mut self.epoch else {
-            return;
-        };
-        let Some(span) = epoch.spans.back_mut() else {
-            return;
-        };
+    /// Ends the open segment; how long it is (ns).
+    fn end_span(&mut self, end: End) -> Option<i64> {
+        let epoch = self.epoch.as_mut()?;
+        let span = epoch.spans.back_mut()?;
         span.end = Some(end);
         self.end = self.end.max(end.time - epoch.zero);
         let length = end.time - span.start;
         self.measure(length);
+        Some(length)
     }
 
     /// Whether the next segment must begin an epoch.
@@ -228,8 +226,8 @@ impl Segmenter {
 }
 
 impl Epoch {
-    /// Opens a segment. Where sound leads its end is known.
-    pub(super) fn push_span(&mut self, number: u64, begin: End, target: i64) {
+    /// Opens a segment that is likely to be as long as `expected`. Where sound leads its end is known.
+    pub(super) fn push_span(&mut self, number: u64, begin: End, target: i64, expected: i64) {
         let end = (self.leader.kind() == MediaKind::Audio).then_some(End {
             time: begin.time + target,
             dts: 0,
@@ -239,6 +237,7 @@ impl Epoch {
             start: begin.time,
             dts: begin.dts,
             since: self.correction.since,
+            expected,
             end,
         });
     }

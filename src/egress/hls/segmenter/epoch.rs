@@ -37,6 +37,8 @@ pub(super) struct Span {
     pub(super) dts: i64,
     /// [`Correction::since`] when it began: a segment has one date in all renditions.
     pub(super) since: i64,
+    /// How long it is likely to be (ns).
+    pub(super) expected: i64,
     pub(super) end: Option<End>,
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::epoch::Epoch;
 use super::media::{Begin, Init, Part, Progress, Sample, Terms, fragment};
+use super::pace;
 use crate::egress::hls::fmp4::BoxError;
 use crate::egress::hls::rendition::RenditionId;
 
@@ -43,10 +44,12 @@ pub(super) struct Joined {
     /// Where the samples that it took end, in its media time.
     pub(super) end: i64,
     open: Vec<Sample>,
+    /// Where its segment begins, in its media time.
+    pub(super) begun: i64,
     /// Where the open part begins.
-    start: i64,
+    pub(super) start: i64,
     /// Parts of this segment that are out.
-    parts: usize,
+    pub(super) parts: usize,
 }
 
 impl Line {
@@ -74,6 +77,7 @@ impl Line {
             since,
             end: start,
             open: Vec::new(),
+            begun: start,
             start,
             parts: 0,
         });
@@ -123,7 +127,7 @@ impl Line {
     }
 
     /// Puts a sample into the open part; the part goes out before it if both are too long, and with it
-    /// if it is full and `followed`: another sample of the same segment is known.
+    /// if it is long enough and `followed`: another sample of the same segment is known.
     pub(super) fn take(
         &mut self,
         sample: Sample,
@@ -132,10 +136,11 @@ impl Line {
         epoch: &Epoch,
         out: &mut Output<'_>,
     ) -> Result<(), BoxError> {
-        let target = out.terms.part_target.as_nanos() as i64;
-        let full = |duration: i64, next: i64| duration + next > target + ROUNDING;
+        let target = out.part_target();
+        let goal = self.goal(epoch, target);
+        let full = |duration: i64, next: i64| duration + next > goal + ROUNDING;
         let (before, gap) = (self.open_duration(), sample.dts - self.end());
-        let enough = |duration: i64| duration >= target - target * 15 / 100;
+        let enough = |duration: i64| duration >= pace::least(target);
         let ready = enough(before) || gap > LONGEST_GAP;
         if self.open_samples() > 0 && full(before + gap.max(0), length) && ready {
             self.emit(false, epoch, out)?;
@@ -159,22 +164,24 @@ impl Line {
         self.frame = length;
         let duration = self.open_duration();
         // The end of a sample that is too long is told by the next part, so there is one.
-        if full(duration, 0) || (followed && enough(duration) && full(duration, likely)) {
+        let too_long = duration > target + ROUNDING;
+        if too_long || (followed && enough(duration) && full(duration, likely)) {
             self.emit(false, epoch, out)?;
         }
         Ok(())
     }
 
     /// Whether the next sample makes a whole part of the open one, if it is as long as those before.
-    pub(super) fn fills_part(&self, out: &Output<'_>) -> bool {
-        let target = out.terms.part_target.as_nanos() as i64;
+    pub(super) fn fills_part(&self, epoch: &Epoch, out: &Output<'_>) -> bool {
+        let target = out.part_target();
         let with_next = self.open_duration() + self.frame;
-        let full = with_next <= target + ROUNDING && with_next + self.frame > target + ROUNDING;
-        full && with_next >= target - target * 15 / 100 && self.steady >= STEADY
+        let full = with_next + self.frame > self.goal(epoch, target) + ROUNDING;
+        let enough = with_next >= pace::least(target) && with_next <= target + ROUNDING;
+        full && enough && self.steady >= STEADY
     }
 
     /// Where the samples that it took end, in its media time.
-    fn end(&self) -> i64 {
+    pub(super) fn end(&self) -> i64 {
         self.joined.as_ref().map_or(0, |joined| joined.end)
     }
 
@@ -192,6 +199,7 @@ impl Line {
             joined.segment += 1;
             joined.parts = 0;
             joined.start = joined.end;
+            joined.begun = joined.end;
         }
         Ok(())
     }
@@ -209,7 +217,7 @@ impl Line {
             wall,
             media: wall - epoch.zero,
         };
-        let target = out.terms.part_target.as_nanos() as i64;
+        let target = out.part_target();
         let samples = std::mem::take(&mut joined.open);
         let mut samples = samples.as_slice();
         loop {
@@ -258,6 +266,13 @@ impl Line {
 pub(super) struct Output<'a> {
     pub(super) parts: &'a mut VecDeque<Part>,
     pub(super) terms: Terms,
+}
+
+impl Output<'_> {
+    /// No part is longer (ns).
+    pub(super) fn part_target(&self) -> i64 {
+        self.terms.part_target.as_nanos() as i64
+    }
 }
 
 /// Lengths add up to a part that is longer by so much because timestamps are rounded.

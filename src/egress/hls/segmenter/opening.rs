@@ -77,7 +77,8 @@ impl Segmenter {
             time: start,
             dts: media,
         };
-        epoch.push_span(number, begin, self.settings.target.as_nanos() as i64);
+        let target = self.settings.target.as_nanos() as i64;
+        epoch.push_span(number, begin, target, target);
         self.epoch = Some(epoch);
         if leader.kind() == MediaKind::Audio {
             self.settled = true;

@@ -40,6 +40,9 @@ pub(super) fn step(
     match epoch.place_picture(line.id, 0, front, &span) {
         Place::Unknown => return Ok(Step::Wait),
         Place::Later => {
+            if line.is_hasty(out.part_target()) && !(overdue || epoch.closing) {
+                return Ok(Step::Wait);
+            }
             line.end_segment(epoch, out)?;
             return Ok(Step::Again);
         }
@@ -76,15 +79,19 @@ pub(super) fn step(
         (None, Some(_)) if overdue => (front.dts + line.frame, false),
         // Pictures of a steady rate need not wait for the next to be known to fill a part.
         (None, None)
-            if leads && line.fills_part(out) && clock.is_uncut(front, &span, line.frame) =>
+            if leads && line.fills_part(epoch, out) && clock.is_uncut(front, &span, line.frame) =>
         {
             (front.dts + line.frame, true)
         }
         (None, _) => return Ok(Step::Wait),
     };
-    if let Some(front) = line.queue.pop_front() {
+    if let Some(mut front) = line.queue.pop_front() {
+        // The picture before was taken for longer than it was, as its part is out: this one is decoded a little
+        // later, and shown when it was to be.
         let length = (until - front.dts).max(1);
-        line.take(front, length, followed, epoch, out)?;
+        let late = (line.end() - front.dts).max(0);
+        front.dts += late;
+        line.take(front, (length - late).max(length / 2).max(1), followed, epoch, out)?;
     }
     Ok(Step::Took)
 }

@@ -54,13 +54,13 @@ pub(super) fn step(
             line.queue.pop_front();
             Ok(Step::Again)
         }
-        Some(Place::Later) => finish(line, &format, &span, epoch, out),
+        Some(Place::Later) => finish(line, &format, &span, epoch, overdue, out),
         Some(Place::Unknown) | None => {
             let full = span
                 .end
                 .is_some_and(|last| last.time - end - epoch.wall(line.id) < TOLERANCE);
             if full || (span.end.is_some() && (overdue || line.leaving)) {
-                return finish(line, &format, &span, epoch, out);
+                return finish(line, &format, &span, epoch, overdue, out);
             }
             if is_new {
                 return Ok(Step::Wait);
@@ -109,6 +109,7 @@ fn finish(
     format: &Arc<Format>,
     span: &Span,
     epoch: &Epoch,
+    overdue: bool,
     out: &mut Output<'_>,
 ) -> Result<Step, BoxError> {
     let end = line.joined.as_ref().map_or(0, |joined| joined.end);
@@ -121,6 +122,9 @@ fn finish(
         let length = silence.duration;
         line.take(silence, length, false, epoch, out)?;
         return Ok(Step::Took);
+    }
+    if line.is_hasty(out.part_target()) && !(overdue || line.leaving || epoch.closing) {
+        return Ok(Step::Wait);
     }
     let had = line.open_samples() > 0;
     line.end_segment(epoch, out)?;

@@ -301,6 +301,62 @@ fn a_keyframe_that_was_asked_for_may_come_early() {
 }
 
 #[test]
+fn the_parts_of_a_segment_are_as_even_as_the_one_before_allows() {
+    let mut bench = Bench::new();
+    bench.span(0, 6 * 48 * FRAME, 48 * FRAME, true, true);
+    let segments = bench.end();
+    let pictures = |segment: &Segment| -> Vec<_> {
+        let video = segment.video.as_ref().unwrap();
+        video.parts.iter().map(|part| part.samples).collect()
+    };
+    // Nobody knew how long the first would be.
+    assert_eq!(pictures(&segments[0]), [13, 12, 13, 10]);
+    for segment in &segments[1..] {
+        assert_eq!(pictures(segment), [12, 12, 12, 12]);
+        let sound = lengths_of(segment.audio.as_ref().unwrap());
+        assert!(
+            sound
+                .iter()
+                .all(|length| (480..=480).contains(&length.as_millis())),
+            "{sound:?}"
+        );
+    }
+}
+
+#[test]
+fn a_last_part_of_a_picture_is_kept_back_for_a_moment() {
+    let mut bench = Bench::new();
+    bench.span(0, 4 * SECOND, 2 * SECOND, true, true);
+    // The keyframe is late by two pictures, behind a part as long as it may be.
+    let end = 6 * SECOND + 2 * FRAME;
+    bench.span(4 * SECOND, end, 60 * SECOND, true, true);
+    let of_last = |bench: &Bench, rendition| {
+        let of = |part: &&Part| part.segment == 2 && part.rendition == rendition;
+        bench.parts.iter().filter(of).count()
+    };
+    bench.span(end, end + SECOND / 10, 60 * SECOND, true, true);
+    assert_eq!((of_last(&bench, VIDEO), of_last(&bench, AUDIO)), (4, 4));
+    bench.span(end + SECOND / 10, end + 8 * FRAME, 60 * SECOND, true, true);
+    assert_eq!((of_last(&bench, VIDEO), of_last(&bench, AUDIO)), (5, 5));
+    let (waiting, following) = (bench.parts.len(), end + 8 * FRAME);
+    bench.span(following, end + 2 * SECOND, 60 * SECOND, true, true);
+    assert!(bench.parts.len() > waiting);
+    assert_eq!(lengths(&bench.end())[2], (Some(2080), Some(2080)));
+}
+
+#[test]
+fn the_end_waits_for_no_last_part() {
+    let mut bench = Bench::new();
+    bench.span(0, 4 * SECOND, 2 * SECOND, true, false);
+    let end = 6 * SECOND + 2 * FRAME;
+    bench.span(4 * SECOND, end, 60 * SECOND, true, false);
+    bench.picture(end, true);
+    let before = bench.parts.len();
+    bench.finish();
+    assert_eq!(bench.parts.len(), before + 2);
+}
+
+#[test]
 fn without_keyframes_memory_is_bounded() {
     let mut bench = Bench::new();
     bench.span(0, 40 * SECOND, 60 * SECOND, true, true);
