@@ -2,7 +2,7 @@
 //! (draft-ietf-wish-whep, section 4.2, status 406), and what comes of the player's answer to it.
 //!
 //! It offers each track of the stream on an m-line of its own, in the codec and format that the
-//! publisher sends, and nothing else. A player may reject an m-line and watch the rest.
+//! publisher sends, Opus also with redundancy. A player may reject an m-line and watch the rest.
 
 use std::fmt;
 
@@ -12,6 +12,7 @@ use super::leniency::Leniency;
 use super::media_section::{Direction, ExtensionOffer, MediaSection};
 use super::payload_format::PayloadFormat;
 use super::player_answer::Answer;
+use super::redundancy;
 use super::refusal::{CodecList, MediaKinds, Refusal};
 use super::session::{
     DtlsRole, Feedback, Fingerprint, IceCredentials, SubscribedTrack, SubscriberSpec,
@@ -60,6 +61,8 @@ struct OfferedTrack {
     track: TrackInfo,
     mid: String,
     format: PayloadFormat,
+    /// The same sound with redundancy.
+    red: Option<PayloadFormat>,
     rtx_payload_type: Option<u8>,
     ssrc: u32,
     rtx_ssrc: Option<u32>,
@@ -82,7 +85,7 @@ pub fn counter_offer(
     let lines: Vec<_> = tracks
         .iter()
         .enumerate()
-        .map(|(index, track)| OfferedTrack::new(index, track, next_ssrc))
+        .map(|(index, track)| OfferedTrack::new(index, track, local, next_ssrc))
         .collect();
     let reason = reason.map(plain_words).filter(|reason| !reason.is_empty());
     let mut sdp = Writer::begin(local, reason.as_deref());
@@ -139,7 +142,12 @@ impl CounterOffer {
 }
 
 impl OfferedTrack {
-    fn new(index: usize, track: &TrackInfo, next_ssrc: &mut dyn FnMut() -> u32) -> Self {
+    fn new(
+        index: usize,
+        track: &TrackInfo,
+        local: &Local<'_>,
+        next_ssrc: &mut dyn FnMut() -> u32,
+    ) -> Self {
         let is_video = track.kind() == MediaKind::Video;
         let payload_type = payload_type(track.codec);
         let format = PayloadFormat {
@@ -156,15 +164,18 @@ impl OfferedTrack {
                 nack: is_video,
                 pli: is_video,
                 fir: is_video,
-                transport_cc: false,
+                transport_cc: is_video,
                 remb: is_video,
             },
         };
+        let has_red = track.codec == Codec::Opus && local.audio_redundancy;
+        let red = has_red.then(|| redundancy::format_of(&format, RED_PAYLOAD_TYPE));
         let rtx_payload_type = is_video.then_some(payload_type + 1);
         Self {
             track: track.clone(),
             mid: index.to_string(),
             format,
+            red,
             rtx_payload_type,
             ssrc: next_ssrc(),
             rtx_ssrc: rtx_payload_type.map(|_| next_ssrc()),
@@ -184,12 +195,16 @@ impl OfferedTrack {
     fn media(&self) -> MediaAnswer<'_> {
         MediaAnswer {
             direction: Direction::SendOnly,
-            formats: vec![FormatAnswer {
-                format: &self.format,
-                fmtp: self.format.fmtp.clone(),
-                rtx_payload_type: self.rtx_payload_type,
-                feedback: self.format.feedback,
-            }],
+            // The plain one first: who knows nothing of redundancy goes by that.
+            formats: std::iter::once(&self.format)
+                .chain(&self.red)
+                .map(|format| FormatAnswer {
+                    format,
+                    fmtp: format.fmtp.clone(),
+                    rtx_payload_type: self.rtx_payload_type,
+                    feedback: format.feedback,
+                })
+                .collect(),
             extensions: self.extensions.clone(),
             layers: Vec::new(),
             ssrcs: Some((self.ssrc, self.rtx_ssrc)),
@@ -229,24 +244,30 @@ impl OfferedTrack {
         let rtx_payload_type = section
             .rtx_of(format.payload_type)
             .filter(|_| self.rtx_payload_type.is_some());
+        let red = redundancy::red_of(&section.formats, format).filter(|_| self.red.is_some());
         let offered = self.format.feedback;
+        let extensions = self.agreed_extensions(section);
+        let transport_cc = offered.transport_cc
+            && format.feedback.transport_cc
+            && extensions.id(Extension::TransportSequenceNumber).is_some();
         Ok(Some(SubscribedTrack {
             track: self.track.id,
             kind,
             clock_rate: self.format.clock_rate,
             mid: self.mid.clone(),
             payload_type: format.payload_type,
-            red_payload_type: None,
+            red_payload_type: red.map(|red| red.payload_type),
             rtx_payload_type,
             ssrc: self.ssrc,
             rtx_ssrc: self.rtx_ssrc.filter(|_| rtx_payload_type.is_some()),
-            extensions: self.agreed_extensions(section),
+            extensions,
             feedback: Feedback {
                 nack: offered.nack && format.feedback.nack,
                 pli: offered.pli && format.feedback.pli,
                 fir: offered.fir && format.feedback.fir,
-                transport_cc: offered.transport_cc && format.feedback.transport_cc,
-                remb: offered.remb && format.feedback.remb,
+                transport_cc,
+                // Of who can tell more precisely it is not wanted.
+                remb: offered.remb && format.feedback.remb && !transport_cc,
             },
         }))
     }
@@ -255,7 +276,13 @@ impl OfferedTrack {
     /// (RFC 8285, section 6).
     fn agreed_extensions(&self, section: &MediaSection) -> ExtensionMap {
         let mut map = ExtensionMap::default();
+        let mut told = section.formats.iter();
+        let is_told = told.any(|format| format.feedback.transport_cc);
         for offered in &self.extensions {
+            // Numbers are for who tells of them.
+            if offered.extension == Extension::TransportSequenceNumber && !is_told {
+                continue;
+            }
             let answered = section.extension(offered.extension);
             let is_taken = |answered: &&ExtensionOffer| {
                 answered.id == offered.id && answered.direction.is_none_or(Direction::receives)
@@ -279,15 +306,16 @@ fn payload_type(codec: Codec) -> u8 {
     }
 }
 
-/// Those that we pass on. One id means the same on all m-lines of a bundle (RFC 8843, section 14).
+/// Those that we pass on, and numbers for the feedback on pictures. One id means the same on all m-lines of a bundle (RFC 8843, section 14).
 fn extensions(kind: MediaKind) -> Vec<ExtensionOffer> {
-    const IDS: [(Extension, u8); 6] = [
+    const IDS: [(Extension, u8); 7] = [
         (Extension::AudioLevel, 1),
         (Extension::AbsCaptureTime, 2),
         (Extension::PlayoutDelay, 3),
         (Extension::VideoContentType, 4),
         (Extension::ColorSpace, 5),
         (Extension::DependencyDescriptor, 6),
+        (Extension::TransportSequenceNumber, 7),
     ];
     let fits = |extension| match extension {
         Extension::AudioLevel => kind == MediaKind::Audio,
@@ -303,6 +331,9 @@ fn extensions(kind: MediaKind) -> Vec<ExtensionOffer> {
         })
         .collect()
 }
+
+/// That of redundant audio, as browsers have it.
+const RED_PAYLOAD_TYPE: u8 = 63;
 
 /// One line of text: a reason may hold names that came from an offer.
 fn plain_words(reason: &str) -> String {

@@ -34,6 +34,17 @@ pub(super) fn red_of<'a>(
     })
 }
 
+/// A payload type that carries `format`, which is of Opus, with redundancy: the packet before each in the same one.
+pub(super) fn format_of(format: &PayloadFormat, payload_type: u8) -> PayloadFormat {
+    PayloadFormat {
+        payload_type,
+        name: "red".to_owned(),
+        codec: None,
+        fmtp: format!("{0}/{0}", format.payload_type),
+        ..format.clone()
+    }
+}
+
 /// Section 5: the payload types of the blocks, the primary one first, with slashes between.
 fn carries_only(fmtp: &str, payload_type: u8) -> bool {
     let mut blocks = fmtp.split('/').map(|block| block.trim().parse());

@@ -124,6 +124,61 @@ fn a_player_that_takes_all_gets_all() {
 }
 
 #[test]
+fn a_player_that_tells_of_each_packet_gets_numbers() {
+    let video = accept(&[]).unwrap().spec.tracks.remove(1);
+    assert_eq!(
+        video.extensions.id(Extension::TransportSequenceNumber),
+        Some(7)
+    );
+    assert!(video.feedback.transport_cc && !video.feedback.remb);
+    for lacks in [
+        "a=rtcp-fb:96 transport-cc\r\n",
+        "a=extmap:7 http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01\r\n",
+    ] {
+        let video = accept(&[(lacks, "")]).unwrap().spec.tracks.remove(1);
+        let numbers = video.extensions.id(Extension::TransportSequenceNumber);
+        assert_eq!(numbers, None, "without {lacks}");
+        assert!(!video.feedback.transport_cc && video.feedback.remb);
+    }
+}
+
+#[test]
+fn opus_is_offered_with_redundancy_too() {
+    let mut ssrcs = 2001..;
+    let local = Local {
+        audio_redundancy: true,
+        ..local()
+    };
+    let offer = counter_offer(&h264_stream(), &local, None, &mut || ssrcs.next().unwrap());
+    let offer = offer.unwrap();
+    assert!(offer.sdp.contains("SAVPF 111 63\r\n"), "{}", offer.sdp);
+    assert!(offer.sdp.contains("a=fmtp:63 111/111\r\n"));
+    let audio_of = |answer: &str| {
+        let agreed = offer.accept(&read(answer).unwrap()).unwrap();
+        agreed.spec.tracks.into_iter().next().unwrap()
+    };
+    let answer = answer_of(&offer);
+    let audio = audio_of(&answer);
+    assert_eq!(
+        (audio.payload_type, audio.red_payload_type),
+        (111, Some(63))
+    );
+    let plain = answer
+        .replace("111 63\r\n", "111\r\n")
+        .replace("a=rtpmap:63 red/48000/2\r\na=fmtp:63 111/111\r\n", "");
+    assert_eq!(audio_of(&plain).red_payload_type, None);
+    // Nothing is taken that was not offered.
+    let unasked = answer_of(&our_offer())
+        .replace("SAVPF 111\r\n", "SAVPF 111 63\r\n")
+        .replace(
+            "a=rtpmap:111 opus/48000/2\r\n",
+            "a=rtpmap:111 opus/48000/2\r\na=rtpmap:63 red/48000/2\r\na=fmtp:63 111/111\r\n",
+        );
+    let agreed = our_offer().accept(&read(&unasked).unwrap()).unwrap();
+    assert_eq!(agreed.spec.tracks[0].red_payload_type, None);
+}
+
+#[test]
 fn a_player_may_take_less() {
     let agreed = accept(&[
         ("96 97\r\n", "96\r\n"),
