@@ -14,9 +14,7 @@ impl Line {
         let Some(joined) = &self.joined else {
             return target;
         };
-        let expected = epoch
-            .span(joined.segment)
-            .map_or(0, |span| span.expected);
+        let expected = epoch.span(joined.segment).map_or(0, |span| span.expected);
         even(expected, target, joined.place(), self.frame)
     }
 
@@ -26,7 +24,7 @@ impl Line {
             return false;
         };
         let known = self.newest.unwrap_or(i64::MAX) - joined.start;
-        self.open_samples() > 0 && known.max(self.open_duration()) < (target / 2).min(SOONEST)
+        self.open_samples() > 0 && known.max(self.open_duration()) < target.min(SOONEST)
     }
 }
 
@@ -65,10 +63,10 @@ fn even(expected: i64, target: i64, place: Place, frame: i64) -> i64 {
 /// Lengths add up to a segment that is longer by so much because timestamps are rounded.
 const ROUNDING: i64 = 1_000_000;
 
-/// A last part follows the one before after half the part target, or this (ns). hls.js 1.7.4 takes a segment for loaded that
+/// A last part follows the one before after a part target, or this (ns). hls.js 1.7.4 takes a segment for loaded that
 /// is in its buffer but for 200 ms: if the rest is listed before the part ahead of it is in the buffer, it is never loaded, and
-/// playback stands still for seconds.
-const SOONEST: i64 = 250_000_000;
+/// playback stands still for seconds. The part after it is not late by that, as it is as long itself.
+const SOONEST: i64 = 300_000_000;
 
 #[cfg(test)]
 mod tests {

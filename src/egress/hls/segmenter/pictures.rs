@@ -91,7 +91,13 @@ pub(super) fn step(
         let length = (until - front.dts).max(1);
         let late = (line.end() - front.dts).max(0);
         front.dts += late;
-        line.take(front, (length - late).max(length / 2).max(1), followed, epoch, out)?;
+        line.take(
+            front,
+            (length - late).max(length / 2).max(1),
+            followed,
+            epoch,
+            out,
+        )?;
     }
     Ok(Step::Took)
 }
