@@ -148,3 +148,39 @@ test("where packets are lost, sound with redundancy has fewer holes", { skip: re
   assert.ok(more > 0.05, `${more}`);
   assert.ok(less < more / 3, `${less} beside ${more}`);
 });
+
+test("a browser takes an offer of ours, with redundancy and transport-wide feedback", async (t) => {
+  const gateway = await startGateway(t, { "media.audio_redundancy": true }, { args: ["--demo"] });
+  await streamIsListed(gateway, "demo");
+  const page = await browser.open(t, `${gateway.url}/healthz`);
+  const answer = await page.evaluate(async () => {
+    const type = "application/sdp";
+    const response = await fetch("/whep/demo", { method: "POST", headers: { "Content-Type": type } });
+    if (response.status !== 406) throw new Error(await response.text());
+    const peer = new RTCPeerConnection();
+    peer.ontrack = ({ track }) => {
+      const player = document.body.appendChild(document.createElement(track.kind));
+      player.srcObject = new MediaStream([track]);
+      player.play();
+    };
+    await peer.setRemoteDescription({ type: "offer", sdp: await response.text() });
+    await peer.setLocalDescription();
+    const { sdp } = peer.localDescription;
+    const session = response.headers.get("Location");
+    const taken = await fetch(session, { method: "PATCH", headers: { "Content-Type": type }, body: sdp });
+    if (taken.status !== 204) throw new Error(await taken.text());
+    window.tidegate = {
+      get stats() {
+        return peer.getStats();
+      },
+    };
+    return sdp;
+  });
+  assert.match(answer, /^a=rtpmap:63 red\/48000\/2/m);
+  assert.match(answer, /^a=rtcp-fb:96 transport-cc/m);
+  assert.match(answer, /^a=extmap:7 .*transport-wide-cc-extensions-01/m);
+  const sound = await soundComes(page, 100);
+  assert.ok(sound.packetsDiscarded > 80, JSON.stringify(sound));
+  const { framesDecoded } = (await received(page)).video;
+  assert.ok(framesDecoded > 30, `${framesDecoded}`);
+});
