@@ -78,7 +78,7 @@ pub struct Media {
     pub retransmission_packets: RetransmissionPackets,
     /// So many packets of video are sent to viewers before sound that came meanwhile gets its turn.
     pub video_per_round: usize,
-    /// Whether Opus comes and goes with redundancy (RFC 2198) where clients offer it.
+    /// Whether Opus comes and goes with redundancy (RFC 2198) where clients offer or take it.
     pub audio_redundancy: bool,
     /// How late a publisher's packet may be before it is asked for again.
     pub reorder_tolerance: Duration,
@@ -158,7 +158,7 @@ pub struct Hls {
     pub enabled: bool,
     /// How long a segment is meant to be; it ends at a keyframe.
     pub segment_duration: Duration,
-    /// How long a part of a segment is meant to be.
+    /// How long a part of a segment is meant to be at most.
     pub part_duration: Duration,
     /// How far behind the newest part players stay at least; never less than three parts.
     pub hold_back: Duration,

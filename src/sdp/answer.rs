@@ -31,7 +31,7 @@ pub struct Local<'a> {
     pub stream: &'a StreamName,
     /// Which rules the other side may bend.
     pub leniency: Leniency,
-    /// Whether Opus comes and goes with redundancy (RFC 2198) where the other side offers it.
+    /// Whether Opus comes and goes with redundancy (RFC 2198) where the other side offers or takes it.
     pub audio_redundancy: bool,
 }
 

@@ -247,8 +247,10 @@ impl OfferedTrack {
         let red = redundancy::red_of(&section.formats, format).filter(|_| self.red.is_some());
         let offered = self.format.feedback;
         let extensions = self.agreed_extensions(section);
+        // Numbers come with padding and repetitions, which are RTX.
         let transport_cc = offered.transport_cc
             && format.feedback.transport_cc
+            && rtx_payload_type.is_some()
             && extensions.id(Extension::TransportSequenceNumber).is_some();
         Ok(Some(SubscribedTrack {
             track: self.track.id,

@@ -7,6 +7,7 @@
 
 use super::epoch::Epoch;
 use super::line::{Joined, Line};
+use crate::rtp::MediaKind;
 
 impl Line {
     /// How long the open part should become at most (ns), where none may be longer than `target`.
@@ -15,16 +16,24 @@ impl Line {
             return target;
         };
         let expected = epoch.span(joined.segment).map_or(0, |span| span.expected);
-        even(expected, target, joined.place(), self.frame)
+        // Sound has a frame more or less than the pictures that it is cut with.
+        let slack = match self.id.kind() {
+            MediaKind::Video => 0,
+            MediaKind::Audio => self.frame,
+        };
+        let count = count(expected - slack, target, self.frame);
+        even(expected, count, target, joined.place(), self.frame)
     }
 
-    /// Whether the open part, the last of its segment, would come too soon after the one before. `target` is the part target.
+    /// Whether the open part, the last of its segment, would come too soon after the one before, by the time of the media.
+    /// `target` is the part target.
     pub(super) fn is_hasty(&self, target: i64) -> bool {
         let Some(joined) = self.joined.as_ref().filter(|joined| joined.parts > 0) else {
             return false;
         };
-        let known = self.newest.unwrap_or(i64::MAX) - joined.start;
-        self.open_samples() > 0 && known.max(self.open_duration()) < target.min(SOONEST)
+        let open = self.open_duration();
+        let known = self.newest.map_or(i64::MAX, |newest| newest - joined.start);
+        open > 0 && known.max(open) < target.min(SOONEST)
     }
 }
 
@@ -49,10 +58,16 @@ pub(super) fn least(target: i64) -> i64 {
     target - target * 15 / 100
 }
 
-/// How long a part should be, so that those of a segment that lasts `expected` are as few and as even as they can be, of whole
+/// How many parts of whole frames a segment of this length has at least.
+fn count(expected: i64, target: i64, frame: i64) -> i64 {
+    let frame = frame.max(1);
+    let most = ((target + ROUNDING) / frame * frame).clamp(1, target.max(1));
+    (expected - ROUNDING).max(0) / most + 1
+}
+
+/// How long a part should be, so that the `count` of a segment that lasts `expected` are as even as they can be, of whole
 /// frames. The last may be as long as any, should the segment turn out to be longer.
-fn even(expected: i64, target: i64, place: Place, frame: i64) -> i64 {
-    let count = (expected - ROUNDING).max(0) / target.max(1) + 1;
+fn even(expected: i64, count: i64, target: i64, place: Place, frame: i64) -> i64 {
     if place.number + 1 >= count {
         return target;
     }
@@ -63,9 +78,9 @@ fn even(expected: i64, target: i64, place: Place, frame: i64) -> i64 {
 /// Lengths add up to a segment that is longer by so much because timestamps are rounded.
 const ROUNDING: i64 = 1_000_000;
 
-/// A last part follows the one before after a part target, or this (ns). hls.js 1.7.4 takes a segment for loaded that
-/// is in its buffer but for 200 ms: if the rest is listed before the part ahead of it is in the buffer, it is never loaded, and
-/// playback stands still for seconds. The part after it is not late by that, as it is as long itself.
+/// A last part follows the one before after a part target, or this (ns), by the time of the media. hls.js 1.7.4 takes a segment
+/// for loaded that is in its buffer but for 200 ms: if the rest is listed before the part ahead of it is in the buffer, it is never
+/// loaded, and playback stands still for seconds. The part after it is hardly late by that, as it is about as long itself.
 const SOONEST: i64 = 300_000_000;
 
 #[cfg(test)]
@@ -74,23 +89,27 @@ mod tests {
 
     const FRAME: i64 = 1_000_000_000 / 30;
 
-    /// The lengths of the parts of at most `most` frames of a segment that has `frames` and was expected to have others.
-    fn lengths(expected: i64, most: i64, frames: i64) -> Vec<i64> {
+    /// The lengths of the parts of at most `target` of a segment that has `frames` and was expected to have others.
+    fn lengths_of(frame: i64, expected: i64, target: i64, frames: i64) -> Vec<i64> {
         let (mut lengths, mut start) = (Vec::new(), 0);
+        let count = count(expected * frame, target, frame);
         while start < frames {
             let place = Place {
                 number: lengths.len() as i64,
-                start: start * FRAME,
+                start: start * frame,
             };
-            let target = most * FRAME;
-            let goal = even(expected * FRAME, target, place, FRAME);
-            let whole = (goal + ROUNDING) / FRAME;
-            let enough = (least(target) + FRAME - 1) / FRAME;
+            let goal = even(expected * frame, count, target, place, frame);
+            let whole = (goal + ROUNDING) / frame;
+            let enough = (least(target) + frame - 1) / frame;
             let length = whole.max(enough).min(frames - start);
             lengths.push(length);
             start += length;
         }
         lengths
+    }
+
+    fn lengths(expected: i64, most: i64, frames: i64) -> Vec<i64> {
+        lengths_of(FRAME, expected, most * FRAME, frames)
     }
 
     #[test]
@@ -115,5 +134,21 @@ mod tests {
         // Five frames would be 83 % of six.
         assert_eq!(lengths(53, 6, 53), [6, 6, 6, 6, 6, 6, 6, 6, 5]);
         assert_eq!(lengths(46, 15, 46), [13, 13, 13, 7]);
+    }
+
+    #[test]
+    fn frames_of_another_length_are_counted_by_what_fits() {
+        const AAC: i64 = 21_333_333;
+        assert_eq!(
+            lengths_of(AAC, 94, 500_000_000, 94),
+            [20, 20, 20, 20, 14],
+            "23 of them fit"
+        );
+        assert_eq!(lengths_of(AAC, 94, 500_000_000, 83), [20, 20, 20, 20, 3]);
+        assert!(
+            lengths_of(AAC, 94, 200_000_000, 94)
+                .iter()
+                .all(|length| *length >= 6)
+        );
     }
 }

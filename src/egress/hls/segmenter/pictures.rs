@@ -1,4 +1,4 @@
-//! Pictures into parts: a part ends before it would be too long, and before each cut.
+//! Pictures into parts: a part ends when it is as long as it should be, and before each cut.
 
 use std::sync::Arc;
 
@@ -86,11 +86,12 @@ pub(super) fn step(
         (None, _) => return Ok(Step::Wait),
     };
     if let Some(mut front) = line.queue.pop_front() {
-        // The picture before was taken for longer than it was, as its part is out: this one is decoded a little
-        // later, and shown when it was to be.
+        // The picture before was taken for longer than it was, and its part is out: this one is decoded a little
+        // later, and not before that, or FFmpeg would show all that follows later too.
         let length = (until - front.dts).max(1);
         let late = (line.end() - front.dts).max(0);
         front.dts += late;
+        front.pts = front.pts.max(front.dts);
         line.take(
             front,
             (length - late).max(length / 2).max(1),

@@ -6,7 +6,7 @@ use super::Segmenter;
 
 impl Segmenter {
     /// Fixes the part target once pictures of such a part are known: as many as make a part of at least
-    /// the length that was set, so that parts of a steady rate are all as long as they may be.
+    /// the length that was set, so that a whole number of a steady rate fills one.
     pub(super) fn settle_part_target(&mut self) {
         let Some(epoch) = self.epoch.as_ref().filter(|_| !self.settled) else {
             return;

@@ -651,3 +651,31 @@ fn a_layer_that_joins_late_is_placed_by_the_leader_whatever_is_known_by_then() {
     };
     assert_eq!(placed(&layer), placed(&leader));
 }
+
+#[test]
+fn a_picture_that_comes_sooner_than_foretold_is_not_shown_before_it_is_decoded() {
+    let mut bench = Bench::new();
+    let frame = SECOND / 30;
+    for index in 0..180 {
+        bench.picture(index * frame, index % 60 == 0);
+    }
+    // Twice as many from within a segment on, behind each of its pictures once.
+    let (begin, mut out) = (180 * frame, bench.parts.len());
+    for index in 0..120 {
+        bench.picture(begin + index * frame / 2, index % 60 == 0);
+    }
+    out = bench.parts.len() - out;
+    assert!(out > 3, "{out} parts");
+    bench.finish();
+    let mut end = 0;
+    for part in &bench.parts {
+        let Any::Moof(moof) = Any::decode(&mut &part.body[..]).unwrap() else {
+            panic!("no moof");
+        };
+        let offsets = moof.traf[0].trun[0].samples.iter();
+        assert!(offsets.clone().all(|sample| sample.cts.unwrap_or(0) >= 0));
+        let (start, length) = extent_of(part);
+        assert!(start >= end, "{start} is before {end}");
+        end = start + length;
+    }
+}
