@@ -278,11 +278,11 @@ impl OfferedTrack {
     /// (RFC 8285, section 6).
     fn agreed_extensions(&self, section: &MediaSection) -> ExtensionMap {
         let mut map = ExtensionMap::default();
-        let mut told = section.formats.iter();
-        let is_told = told.any(|format| format.feedback.transport_cc);
+        let mut formats = section.formats.iter();
+        let has_feedback = formats.any(|format| format.feedback.transport_cc);
         for offered in &self.extensions {
             // Numbers are for who tells of them.
-            if offered.extension == Extension::TransportSequenceNumber && !is_told {
+            if offered.extension == Extension::TransportSequenceNumber && !has_feedback {
                 continue;
             }
             let answered = section.extension(offered.extension);
@@ -308,7 +308,8 @@ fn payload_type(codec: Codec) -> u8 {
     }
 }
 
-/// Those that we pass on, and numbers for the feedback on pictures. One id means the same on all m-lines of a bundle (RFC 8843, section 14).
+/// Those that we pass on, and numbers for the feedback on pictures. One id means the same on all m-lines of a bundle
+/// (RFC 8843, section 14).
 fn extensions(kind: MediaKind) -> Vec<ExtensionOffer> {
     const IDS: [(Extension, u8); 7] = [
         (Extension::AudioLevel, 1),

@@ -25,12 +25,15 @@ impl Line {
         even(expected, count, target, joined.place(), self.frame)
     }
 
-    /// Whether the open part, the last of its segment, would come too soon after the one before, by the time of the media.
-    /// `target` is the part target.
-    pub(super) fn is_hasty(&self, target: i64) -> bool {
+    /// Whether the open part, the last of its segment, would come too soon after the one before, by the time of the media, and
+    /// more media comes. `target` is the part target.
+    pub(super) fn is_hasty(&self, epoch: &Epoch, target: i64) -> bool {
         let Some(joined) = self.joined.as_ref().filter(|joined| joined.parts > 0) else {
             return false;
         };
+        if self.leaving || epoch.closing {
+            return false;
+        }
         let open = self.open_duration();
         let known = self.newest.map_or(i64::MAX, |newest| newest - joined.start);
         open > 0 && known.max(open) < target.min(SOONEST)

@@ -40,7 +40,7 @@ pub(super) fn step(
     match epoch.place_picture(line.id, 0, front, &span) {
         Place::Unknown => return Ok(Step::Wait),
         Place::Later => {
-            if line.is_hasty(out.part_target()) && !(overdue || epoch.closing) {
+            if !overdue && line.is_hasty(epoch, out.part_target()) {
                 return Ok(Step::Wait);
             }
             line.end_segment(epoch, out)?;
@@ -86,19 +86,16 @@ pub(super) fn step(
         (None, _) => return Ok(Step::Wait),
     };
     if let Some(mut front) = line.queue.pop_front() {
-        // The picture before was taken for longer than it was, and its part is out: this one is decoded a little
-        // later, and not before that, or FFmpeg would show all that follows later too.
-        let length = (until - front.dts).max(1);
-        let late = (line.end() - front.dts).max(0);
-        front.dts += late;
-        front.pts = front.pts.max(front.dts);
-        line.take(
-            front,
-            (length - late).max(length / 2).max(1),
-            followed,
-            epoch,
-            out,
-        )?;
+        let mut length = (until - front.dts).max(1);
+        let late = line.end() - front.dts;
+        if late > 0 {
+            // The picture before was taken for longer than it was, and its part is out: this one is decoded a little
+            // later, and shown no sooner, or FFmpeg would show all that follows later too.
+            front.dts += late;
+            front.pts = front.pts.max(front.dts);
+            length = (length - late).max(length / 2).max(1);
+        }
+        line.take(front, length, followed, epoch, out)?;
     }
     Ok(Step::Took)
 }

@@ -123,7 +123,7 @@ fn finish(
         line.take(silence, length, false, epoch, out)?;
         return Ok(Step::Took);
     }
-    if line.is_hasty(out.part_target()) && !(overdue || line.leaving || epoch.closing) {
+    if !overdue && line.is_hasty(epoch, out.part_target()) {
         return Ok(Step::Wait);
     }
     let had = line.open_samples() > 0;
