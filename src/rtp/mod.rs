@@ -8,6 +8,7 @@ pub mod extension;
 pub(crate) mod h264;
 pub mod header;
 pub mod keyframe;
+pub(crate) mod obu;
 pub mod opus;
 pub(crate) mod picture;
 mod picture_size;

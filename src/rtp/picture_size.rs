@@ -2,6 +2,7 @@
 
 use super::h264::ProfileLevelId;
 use super::keyframe::{aggregated, vp8_frame, vp9_frame};
+use super::obu::{self, Obu};
 use super::{Codec, picture};
 
 /// Width and height in pixels, where this payload tells them: it holds a sequence parameter set or
@@ -107,41 +108,10 @@ fn h265_parameters(payload: &[u8]) -> Option<&[u8]> {
 
 /// The body of the first sequence header among the OBU elements (AV1 RTP specification, section 4.4).
 fn av1_sequence_header(payload: &[u8]) -> Option<&[u8]> {
-    const SEQUENCE_HEADER: u8 = 1;
-    let (&aggregation, mut rest) = payload.split_first()?;
-    let count = aggregation >> 4 & 3;
-    let mut number = 0;
-    while !rest.is_empty() {
-        number += 1;
-        let element = match number == count {
-            true => std::mem::take(&mut rest),
-            false => {
-                let len = leb128(&mut rest)?;
-                let (element, tail) = rest.split_at_checked(len)?;
-                rest = tail;
-                element
-            }
-        };
-        let header = *element.first()?;
-        if header >> 3 & 0xF == SEQUENCE_HEADER {
-            let mut body = element.get(if header & 0x04 != 0 { 2 } else { 1 }..)?;
-            if header & 0x02 != 0 {
-                leb128(&mut body)?;
-            }
-            return Some(body);
-        }
-    }
-    None
-}
-
-fn leb128(rest: &mut &[u8]) -> Option<usize> {
-    let mut value = 0;
-    for shift in [0, 7, 14, 21] {
-        let (&byte, tail) = rest.split_first()?;
-        *rest = tail;
-        value |= usize::from(byte & 0x7F) << shift;
-        if byte & 0x80 == 0 {
-            return Some(value);
+    for element in obu::elements(payload)? {
+        let mut element = element?;
+        if obu::kind(*element.first()?) == obu::SEQUENCE_HEADER {
+            return Some(Obu::read(&mut element)?.body);
         }
     }
     None

@@ -5,6 +5,7 @@
 
 use bytes::Bytes;
 
+use crate::rtp::obu::{self, Obu};
 use crate::rtp::{Codec, MediaKind};
 
 /// A frame without its RTP packaging.
@@ -57,9 +58,9 @@ pub(super) fn holds_keyframe(codec: Codec, payload: &[u8]) -> bool {
             // N: the first packet of a coded video sequence; some payloaders never set it.
             [flags, ..] if flags & 0x80 == 0 => {
                 flags & 0x08 != 0
-                    || av1_elements(payload)
-                        .and_then(|elements| elements.first().copied())
-                        .is_some_and(|obu| obu_type(obu) == Some(OBU_SEQUENCE_HEADER))
+                    || obu::elements(payload)
+                        .and_then(|mut elements| elements.next()??.first().copied())
+                        .is_some_and(|header| obu::kind(header) == obu::SEQUENCE_HEADER)
             }
             _ => false,
         },
@@ -276,92 +277,31 @@ fn vp9_body(payload: &[u8]) -> Option<&[u8]> {
 
 // AV1, the RTP payload format of AOMedia.
 
-const OBU_SEQUENCE_HEADER: u8 = 1;
-const OBU_TEMPORAL_DELIMITER: u8 = 2;
-const OBU_TILE_LIST: u8 = 8;
-
-fn obu_type(obu: &[u8]) -> Option<u8> {
-    obu.first().map(|header| (header >> 3) & 0xf)
-}
-
-/// The OBU elements of a payload; the first and the last can be fragments.
-fn av1_elements(payload: &[u8]) -> Option<Vec<&[u8]>> {
-    let mut rest = payload;
-    let count = (take(&mut rest)? >> 4) & 3;
-    let mut elements = Vec::new();
-    while !rest.is_empty() {
-        let is_last = count != 0 && elements.len() + 1 == usize::from(count);
-        let len = match is_last {
-            true => rest.len(),
-            false => leb128(&mut rest)?,
-        };
-        let (element, tail) = rest.split_at_checked(len)?;
-        elements.push(element);
-        rest = tail;
-    }
-    Some(elements)
-}
-
 fn av1(payloads: &[Bytes]) -> Option<Vec<u8>> {
     let mut out = Vec::new();
     let mut fragment: Vec<u8> = Vec::new();
     for payload in payloads {
-        let continues_before = payload.first()? & 0x80 != 0;
-        let continues_after = payload.first()? & 0x40 != 0;
-        let elements = av1_elements(payload)?;
-        for (index, element) in elements.iter().enumerate() {
-            if index > 0 || !continues_before {
-                fragment.clear();
+        let flags = *payload.first()?;
+        let (continues_before, continues_after) = (flags & 0x80 != 0, flags & 0x40 != 0);
+        if !continues_before {
+            fragment.clear();
+        }
+        let mut elements = obu::elements(payload)?;
+        while let Some(element) = elements.next() {
+            fragment.extend_from_slice(element?);
+            if elements.is_empty() && continues_after {
+                break;
             }
-            fragment.extend_from_slice(element);
-            if index + 1 < elements.len() || !continues_after {
-                put_obu(&mut out, &fragment)?;
-                fragment.clear();
+            if !fragment.is_empty() {
+                let obu = Obu::read(&mut &fragment[..])?;
+                if obu.is_kept() {
+                    obu.write_to(&mut out);
+                }
             }
+            fragment.clear();
         }
     }
     (!out.is_empty()).then_some(out)
-}
-
-/// Writes an OBU with its size, which RTP leaves out.
-fn put_obu(out: &mut Vec<u8>, obu: &[u8]) -> Option<()> {
-    let mut rest = obu;
-    let header = take(&mut rest)?;
-    if matches!(
-        obu_type(obu),
-        Some(OBU_TEMPORAL_DELIMITER | OBU_TILE_LIST) | None
-    ) {
-        return Some(());
-    }
-    out.push(header | 0x02);
-    if header & 0x04 != 0 {
-        out.push(take(&mut rest)?);
-    }
-    if header & 0x02 != 0 {
-        let len = leb128(&mut rest)?;
-        rest = rest.get(..len)?;
-    }
-    let mut len = rest.len();
-    while len >= 0x80 {
-        out.push((len & 0x7f) as u8 | 0x80);
-        len >>= 7;
-    }
-    out.push(len as u8);
-    out.extend_from_slice(rest);
-    Some(())
-}
-
-/// A number in groups of seven bits, the lowest first (AV1 specification, section 4.10.5).
-pub(super) fn leb128(rest: &mut &[u8]) -> Option<usize> {
-    let mut value = 0;
-    for group in 0..4 {
-        let byte = take(rest)?;
-        value |= usize::from(byte & 0x7f) << (7 * group);
-        if byte & 0x80 == 0 {
-            return Some(value);
-        }
-    }
-    None
 }
 
 fn take(rest: &mut &[u8]) -> Option<u8> {

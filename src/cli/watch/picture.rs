@@ -2,9 +2,9 @@
 //!
 //! Pure. Nothing is trusted: what does not parse gives `None`.
 
-use super::depayload::{Sample, leb128};
-use crate::rtp::Codec;
+use super::depayload::Sample;
 use crate::rtp::picture::{self, Picture};
+use crate::rtp::{Codec, obu};
 
 /// Reads the headers of a keyframe.
 pub(super) fn read(codec: Codec, sample: &Sample) -> Option<Picture> {
@@ -19,7 +19,7 @@ pub(super) fn read(codec: Codec, sample: &Sample) -> Option<Picture> {
         ),
         (Codec::Vp8, Sample::Bytes(bytes)) => picture::vp8(bytes),
         (Codec::Vp9, Sample::Bytes(bytes)) => picture::vp9(bytes),
-        (Codec::Av1, Sample::Bytes(bytes)) => picture::av1(sequence_header(bytes)?.body),
+        (Codec::Av1, Sample::Bytes(bytes)) => picture::av1(obu::sequence_header(bytes)?.1.body),
         _ => None,
     }
 }
@@ -27,32 +27,8 @@ pub(super) fn read(codec: Codec, sample: &Sample) -> Option<Picture> {
 /// The OBU of AV1's sequence header, with its size; none where there is none.
 pub(super) fn sequence_header_of(sample: &Sample) -> Option<Vec<u8>> {
     match sample {
-        Sample::Bytes(bytes) => sequence_header(bytes).map(|obu| obu.whole.to_vec()),
+        Sample::Bytes(bytes) => obu::sequence_header(bytes).map(|(place, _)| bytes[place].to_vec()),
         Sample::Nals(_) => None,
-    }
-}
-
-/// An OBU of AV1.
-struct Obu<'a> {
-    /// With its header and size.
-    whole: &'a [u8],
-    body: &'a [u8],
-}
-
-/// The first sequence header of a temporal unit whose OBUs have sizes (the AV1 bitstream, section 5.3).
-fn sequence_header(unit: &[u8]) -> Option<Obu<'_>> {
-    let mut rest = unit;
-    loop {
-        let start = rest;
-        let header = *rest.first()?;
-        rest = rest.get(if header & 0x04 != 0 { 2 } else { 1 }..)?;
-        let len = leb128(&mut rest)?;
-        let (body, tail) = rest.split_at_checked(len)?;
-        rest = tail;
-        if header >> 3 & 0xf == 1 {
-            let whole = &start[..start.len() - tail.len()];
-            return Some(Obu { whole, body });
-        }
     }
 }
 

@@ -7,6 +7,8 @@ mod points;
 use bytes::Bytes;
 use mp4_atom::Av1c;
 
+use crate::rtp::bits::Bits;
+use crate::rtp::obu::{self, Obu};
 use points::Points;
 pub use points::narrowed;
 
@@ -64,13 +66,9 @@ impl Depayloader {
     }
 
     fn take(&mut self, payload: &[u8]) -> Option<()> {
-        let (&header, mut rest) = payload.split_first()?;
-        let (continues, open_end, count, new_sequence) = (
-            header & 0x80 != 0,
-            header & 0x40 != 0,
-            usize::from(header >> 4 & 3),
-            header & 0x08 != 0,
-        );
+        let header = *payload.first()?;
+        let (continues, open_end, new_sequence) =
+            (header & 0x80 != 0, header & 0x40 != 0, header & 0x08 != 0);
         if new_sequence {
             self.handle_loss();
             self.started = true;
@@ -81,18 +79,10 @@ impl Depayloader {
         if continues == self.open.is_empty() {
             return None;
         }
-        let mut number = 0_usize;
-        while !rest.is_empty() {
-            number += 1;
-            let element;
-            if count == number {
-                (element, rest) = (rest, &[][..]);
-            } else {
-                let (length, tail) = leb128(rest)?;
-                (element, rest) = tail.split_at_checked(length)?;
-            }
-            self.open.extend_from_slice(element);
-            if !(rest.is_empty() && open_end) {
+        let mut elements = obu::elements(payload)?;
+        while let Some(element) = elements.next() {
+            self.open.extend_from_slice(element?);
+            if !(elements.is_empty() && open_end) {
                 self.close_obu()?;
             }
         }
@@ -101,24 +91,14 @@ impl Depayloader {
 
     /// Moves the open OBU to the unit, with a size field as the file format wants it.
     fn close_obu(&mut self) -> Option<()> {
-        let obu = std::mem::take(&mut self.open);
-        let Some(&header) = obu.first() else {
-            return Some(());
-        };
-        let kind = header >> 3 & 15;
-        if kind == TEMPORAL_DELIMITER || kind == TILE_LIST || kind == PADDING {
+        let open = std::mem::take(&mut self.open);
+        if open.is_empty() {
             return Some(());
         }
-        let extension = usize::from(header >> 2 & 1);
-        let mut body = obu.get(1 + extension..)?;
-        if header & HAS_SIZE != 0 {
-            let (length, tail) = leb128(body)?;
-            body = tail.get(..length)?;
+        let obu = Obu::read(&mut &open[..])?;
+        if obu.is_kept() {
+            obu.write_to(&mut self.unit);
         }
-        self.unit.push(header | HAS_SIZE);
-        self.unit.extend_from_slice(&obu[1..1 + extension]);
-        push_leb128(&mut self.unit, body.len());
-        self.unit.extend_from_slice(body);
         Some(())
     }
 }
@@ -143,21 +123,8 @@ pub struct SequenceHeader {
 impl SequenceHeader {
     /// The first one in a temporal unit.
     pub fn find(unit: &[u8]) -> Option<Self> {
-        let mut rest = unit;
-        while let Some(&header) = rest.first() {
-            let start = 1 + usize::from(header >> 2 & 1);
-            if header & HAS_SIZE == 0 {
-                return None;
-            }
-            let (length, body) = leb128(rest.get(start..)?)?;
-            let end = rest.len() - body.len() + length;
-            if header >> 3 & 15 == SEQUENCE_HEADER {
-                let obu = rest.get(..end)?.to_vec();
-                return Self::parse(body.get(..length)?, obu);
-            }
-            rest = rest.get(end..)?;
-        }
-        None
+        let (place, obu) = obu::sequence_header(unit)?;
+        Self::parse(obu.body, unit[place].to_vec())
     }
 
     /// The `CODECS` value (AV1 codec ISO media file format binding, section 5).
@@ -187,50 +154,47 @@ impl SequenceHeader {
     }
 
     fn parse(body: &[u8], obu: Vec<u8>) -> Option<Self> {
-        let mut bits = Bits {
-            bytes: body,
-            position: 0,
-        };
-        let profile = bits.take(3)? as u8;
-        bits.take(1)?;
+        let mut bits = Bits::new(body);
+        let profile = bits.bits(3)? as u8;
+        bits.bits(1)?;
         let reduced = bits.flag()?;
         let (level, tier) = if reduced {
-            (bits.take(5)? as u8, false)
+            (bits.bits(5)? as u8, false)
         } else {
             let points = Points::read(&mut bits)?;
             let first = points.first()?;
             (first.level, first.tier)
         };
-        let (width_bits, height_bits) = (bits.take(4)? + 1, bits.take(4)? + 1);
-        let (width, height) = (bits.take(width_bits)? + 1, bits.take(height_bits)? + 1);
+        let (width_bits, height_bits) = (bits.bits(4)? + 1, bits.bits(4)? + 1);
+        let (width, height) = (bits.bits(width_bits)? + 1, bits.bits(height_bits)? + 1);
         if !reduced && bits.flag()? {
-            bits.take(4 + 3)?;
+            bits.bits(4 + 3)?;
         }
-        bits.take(3)?;
+        bits.bits(3)?;
         if !reduced {
-            bits.take(4)?;
+            bits.bits(4)?;
             let order_hint = bits.flag()?;
             if order_hint {
-                bits.take(2)?;
+                bits.bits(2)?;
             }
-            let screen_content = if bits.flag()? { 2 } else { bits.take(1)? };
+            let screen_content = if bits.flag()? { 2 } else { bits.bits(1)? };
             if screen_content > 0 && !bits.flag()? {
-                bits.take(1)?;
+                bits.bits(1)?;
             }
             if order_hint {
-                bits.take(3)?;
+                bits.bits(3)?;
             }
         }
-        bits.take(3)?;
+        bits.bits(3)?;
         let high = bits.flag()?;
         let bit_depth = match (high, profile) {
-            (true, 2) => 10 + 2 * bits.take(1)? as u8,
+            (true, 2) => 10 + 2 * bits.bits(1)? as u8,
             (true, _) => 10,
             _ => 8,
         };
         let monochrome = profile != 1 && bits.flag()?;
         let description = if bits.flag()? {
-            bits.take(24)?
+            bits.bits(24)?
         } else {
             0x02_02_02
         };
@@ -240,7 +204,7 @@ impl SequenceHeader {
             if description == SRGB {
                 subsampling = (false, false);
             } else {
-                bits.take(1)?;
+                bits.bits(1)?;
                 subsampling = match (profile, bit_depth) {
                     (0, _) => (true, true),
                     (1, _) => (false, false),
@@ -251,7 +215,7 @@ impl SequenceHeader {
                     _ => (true, false),
                 };
                 if subsampling == (true, true) {
-                    sample_position = bits.take(2)? as u8;
+                    sample_position = bits.bits(2)? as u8;
                 }
             }
         }
@@ -270,72 +234,8 @@ impl SequenceHeader {
     }
 }
 
-const SEQUENCE_HEADER: u8 = 1;
-const TEMPORAL_DELIMITER: u8 = 2;
-const TILE_LIST: u8 = 8;
-const PADDING: u8 = 15;
-const HAS_SIZE: u8 = 2;
 /// Far above the largest picture of a live stream.
 const MAX_UNIT: usize = 8 << 20;
-
-/// A number of at most 32 bits and what follows it (section 4.10.5).
-fn leb128(bytes: &[u8]) -> Option<(usize, &[u8])> {
-    let mut value = 0u64;
-    for (number, byte) in bytes.iter().take(8).enumerate() {
-        value |= u64::from(byte & 0x7f) << (7 * number);
-        if byte & 0x80 == 0 {
-            let value = u32::try_from(value).ok()?;
-            return Some((value as usize, &bytes[number + 1..]));
-        }
-    }
-    None
-}
-
-/// Appends such a number.
-fn push_leb128(bytes: &mut Vec<u8>, mut value: usize) {
-    loop {
-        let more = if value > 0x7f { 0x80 } else { 0 };
-        bytes.push((value & 0x7f) as u8 | more);
-        value >>= 7;
-        if value == 0 {
-            break;
-        }
-    }
-}
-
-/// Reads numbers bit by bit, most significant first.
-struct Bits<'a> {
-    bytes: &'a [u8],
-    position: usize,
-}
-
-impl Bits<'_> {
-    fn take(&mut self, count: u32) -> Option<u32> {
-        let mut value = 0;
-        for _ in 0..count {
-            let byte = self.bytes.get(self.position / 8)?;
-            value = value << 1 | u32::from(byte >> (7 - self.position % 8) & 1);
-            self.position += 1;
-        }
-        Some(value)
-    }
-
-    fn flag(&mut self) -> Option<bool> {
-        self.take(1).map(|bit| bit == 1)
-    }
-
-    /// Section 4.10.3.
-    fn unsigned_vlc(&mut self) -> Option<()> {
-        let mut zeros = 0;
-        while !self.flag()? {
-            zeros += 1;
-        }
-        if zeros < 32 {
-            self.take(zeros)?;
-        }
-        Some(())
-    }
-}
 
 #[cfg(test)]
 mod tests {

@@ -8,17 +8,13 @@ use gstreamer::prelude::*;
 use gstreamer_app::{AppSink, AppSinkCallbacks, AppSrc};
 
 use crate::media::keyframes;
+use crate::rtp::obu::{HAS_SIZE, Obu, SEQUENCE_HEADER, push_leb128};
 
 /// As in the other payloaders' descriptions.
 const PAYLOAD_TYPE: u8 = 96;
 /// The longest RTP packet, in bytes.
 const MTU: usize = 1200;
 const RTP_HEADER: usize = 12;
-
-const OBU_SEQUENCE_HEADER: u8 = 1;
-const OBU_TEMPORAL_DELIMITER: u8 = 2;
-const OBU_TILE_LIST: u8 = 8;
-const OBU_PADDING: u8 = 15;
 
 /// The bits of the aggregation header. W stays 0: each element has its length before it.
 const CONTINUES_PREVIOUS: u8 = 0x80;
@@ -109,7 +105,7 @@ fn packetize(unit: &[u8], limit: usize) -> Vec<Vec<u8>> {
     let mut payload = vec![0];
     let mut new_sequence = false;
     for (kind, obu) in obus(unit) {
-        new_sequence |= kind == OBU_SEQUENCE_HEADER;
+        new_sequence |= kind == SEQUENCE_HEADER;
         let mut rest = &obu[..];
         while !rest.is_empty() {
             // A length of two bytes covers all that fits into a packet.
@@ -139,59 +135,24 @@ fn packetize(unit: &[u8], limit: usize) -> Vec<Vec<u8>> {
 
 /// The OBUs of a unit as they go into RTP: without size field, and without those that RTP leaves out.
 fn obus(unit: &[u8]) -> Vec<(u8, Vec<u8>)> {
-    let mut obus = Vec::new();
     let mut rest = unit;
-    while let Some((&header, mut body)) = rest.split_first() {
-        let kind = header >> 3 & 0x0f;
-        let mut obu = vec![header & !0x02];
-        if header & 0x04 != 0 {
-            let Some((&extension, after)) = body.split_first() else {
-                break;
-            };
-            obu.push(extension);
-            body = after;
-        }
-        let mut size = body.len();
-        if header & 0x02 != 0 {
-            let Some((value, after)) = leb128(body).filter(|(value, after)| *value <= after.len())
-            else {
-                break;
-            };
-            (size, body) = (value, after);
-        }
-        obu.extend_from_slice(&body[..size]);
-        rest = &body[size..];
-        if !matches!(kind, OBU_TEMPORAL_DELIMITER | OBU_TILE_LIST | OBU_PADDING) {
-            obus.push((kind, obu));
-        }
-    }
-    obus
-}
-
-/// A number of at most 28 bits and what follows it; longer ones are of no use for packets.
-fn leb128(bytes: &[u8]) -> Option<(usize, &[u8])> {
-    let mut value = 0;
-    for (index, byte) in bytes.iter().take(4).enumerate() {
-        value |= usize::from(byte & 0x7f) << (7 * index);
-        if byte & 0x80 == 0 {
-            return Some((value, &bytes[index + 1..]));
-        }
-    }
-    None
-}
-
-fn push_leb128(bytes: &mut Vec<u8>, mut value: usize) {
-    while value >= 0x80 {
-        bytes.push(0x80 | (value & 0x7f) as u8);
-        value >>= 7;
-    }
-    bytes.push(value as u8);
+    let obus = std::iter::from_fn(|| Obu::read(&mut rest));
+    obus.filter(Obu::is_kept)
+        .map(|obu| {
+            let mut bytes = vec![obu.header & !HAS_SIZE];
+            bytes.extend(obu.extension);
+            bytes.extend_from_slice(obu.body);
+            (obu.kind(), bytes)
+        })
+        .collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rtp::obu::leb128;
 
+    const TEMPORAL_DELIMITER: u8 = 2;
     const OBU_FRAME: u8 = 6;
 
     fn obu(kind: u8, body: &[u8]) -> Vec<u8> {
@@ -209,8 +170,8 @@ mod tests {
             assert_eq!(header & 0x30, 0, "W is not used");
             let mut continues = header & CONTINUES_PREVIOUS != 0;
             while !rest.is_empty() {
-                let (size, after) = leb128(rest).unwrap();
-                let (element, later) = after.split_at(size);
+                let size = leb128(&mut rest).unwrap();
+                let (element, later) = rest.split_at(size);
                 if continues {
                     obus.last_mut().unwrap().extend_from_slice(element);
                 } else {
@@ -226,8 +187,8 @@ mod tests {
     fn a_keyframe_is_split_and_marked() {
         let frame: Vec<u8> = (0..5000).map(|n| n as u8).collect();
         let unit = [
-            obu(OBU_TEMPORAL_DELIMITER, &[]),
-            obu(OBU_SEQUENCE_HEADER, &[1, 2, 3]),
+            obu(TEMPORAL_DELIMITER, &[]),
+            obu(SEQUENCE_HEADER, &[1, 2, 3]),
             obu(OBU_FRAME, &frame),
         ]
         .concat();
@@ -239,7 +200,7 @@ mod tests {
         assert_eq!(payloads[4][0], CONTINUES_PREVIOUS);
         let obus = depacketize(&payloads);
         assert_eq!(obus.len(), 2, "the temporal delimiter is left out");
-        assert_eq!(obus[0], [OBU_SEQUENCE_HEADER << 3, 1, 2, 3]);
+        assert_eq!(obus[0], [SEQUENCE_HEADER << 3, 1, 2, 3]);
         assert_eq!(obus[1][0], OBU_FRAME << 3, "the size field is left out");
         assert_eq!(obus[1][1..], frame);
     }

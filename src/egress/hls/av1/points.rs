@@ -9,7 +9,8 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::{Bits, HAS_SIZE, SEQUENCE_HEADER, leb128, push_leb128};
+use crate::rtp::bits::Bits;
+use crate::rtp::obu::{self, Obu};
 
 /// What a sequence header says of them.
 #[derive(Debug)]
@@ -38,44 +39,40 @@ impl Points {
     pub(super) fn read(bits: &mut Bits<'_>) -> Option<Self> {
         let mut model = None;
         if bits.flag()? {
-            bits.take(32)?;
-            bits.take(32)?;
+            bits.skip(64)?;
             if bits.flag()? {
-                bits.unsigned_vlc()?;
+                bits.golomb()?;
             }
             if bits.flag()? {
-                model = Some(bits.take(5)? + 1);
-                bits.take(32)?;
-                bits.take(10)?;
+                model = Some(bits.bits(5)? + 1);
+                bits.skip(32 + 10)?;
             }
         }
         let delay = bits.flag()?;
-        let start = bits.position;
-        let count = bits.take(COUNT_BITS)? + 1;
+        let start = bits.position();
+        let count = bits.bits(COUNT_BITS)? + 1;
         let mut found = Self {
-            count: start..bits.position,
+            count: start..bits.position(),
             points: Vec::new(),
         };
         for _ in 0..count {
-            let start = bits.position;
-            let layers = bits.take(12)?;
-            let level = bits.take(5)? as u8;
+            let start = bits.position();
+            let layers = bits.bits(12)?;
+            let level = bits.bits(5)? as u8;
             let tier = level > 7 && bits.flag()?;
             if let Some(length) = model
                 && bits.flag()?
             {
-                bits.take(length)?;
-                bits.take(length)?;
-                bits.take(1)?;
+                bits.skip(2 * length + 1)?;
             }
             if delay && bits.flag()? {
-                bits.take(4)?;
+                bits.skip(4)?;
             }
             found.points.push(Point {
                 layers,
                 level,
                 tier,
-                place: start..bits.position,
+                place: start..bits.position(),
             });
         }
         Some(found)
@@ -100,33 +97,19 @@ impl Points {
 /// The temporal unit with a sequence header that has the layers up to the spatial layer `highest` alone; none where the
 /// header says so already, or can't.
 pub fn narrowed(unit: &[u8], highest: u8) -> Option<Bytes> {
-    let mut rest = unit;
-    while let Some(&header) = rest.first() {
-        let start = 1 + usize::from(header >> 2 & 1);
-        let (length, body) = leb128(rest.get(start..)?).filter(|_| header & HAS_SIZE != 0)?;
-        let (body, after) = body.split_at_checked(length)?;
-        if header >> 3 & 15 == SEQUENCE_HEADER {
-            let own = narrowed_header(body, highest)?;
-            let before = unit.len() - rest.len() + start;
-            let mut narrowed = Vec::with_capacity(unit.len());
-            narrowed.extend_from_slice(&unit[..before]);
-            push_leb128(&mut narrowed, own.len());
-            narrowed.extend_from_slice(&own);
-            narrowed.extend_from_slice(after);
-            return Some(narrowed.into());
-        }
-        rest = after;
-    }
-    None
+    let (place, obu) = obu::sequence_header(unit)?;
+    let body = narrowed_header(obu.body, highest)?;
+    let mut narrowed = Vec::with_capacity(unit.len());
+    narrowed.extend_from_slice(&unit[..place.start]);
+    Obu { body: &body, ..obu }.write_to(&mut narrowed);
+    narrowed.extend_from_slice(&unit[place.end..]);
+    Some(narrowed.into())
 }
 
 fn narrowed_header(body: &[u8], highest: u8) -> Option<Vec<u8>> {
-    let mut bits = Bits {
-        bytes: body,
-        position: 0,
-    };
+    let mut bits = Bits::new(body);
     // The profile and whether it is a still picture.
-    bits.take(4)?;
+    bits.skip(4)?;
     if bits.flag()? {
         return None;
     }
@@ -163,10 +146,8 @@ impl Writer {
     }
 
     fn copy(&mut self, bytes: &[u8], range: Range<usize>) -> Option<()> {
-        let mut bits = Bits {
-            bytes,
-            position: range.start,
-        };
+        let mut bits = Bits::new(bytes);
+        bits.skip(range.start as u32)?;
         for _ in range {
             self.push(bits.flag()?);
         }
@@ -192,10 +173,8 @@ mod tests {
 
     fn layers(unit: &[u8]) -> Vec<u32> {
         let body = &unit[2..2 + usize::from(unit[1])];
-        let mut bits = Bits {
-            bytes: body,
-            position: 5,
-        };
+        let mut bits = Bits::new(body);
+        bits.skip(5).unwrap();
         let points = Points::read(&mut bits).unwrap().points;
         points.iter().map(|point| point.layers).collect()
     }
