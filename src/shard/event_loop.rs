@@ -68,7 +68,7 @@ impl EventLoop {
             id,
             shards,
             wire: Wire { udp, tcp },
-            turns: Turns::new(config.video_per_round),
+            turns: Turns::new(id, config.video_per_round),
             config,
             identity,
             events,

@@ -205,6 +205,17 @@ impl LocalStream {
         self.tracks.iter().any(|track| track.layers.len() > 1)
     }
 
+    /// How many subscribers of this shard are to have what is like `packet`.
+    pub(super) fn viewers_of(&self, shard: ShardId, packet: &Packet) -> usize {
+        if !self.has_layers() {
+            return self.subscribers.len();
+        }
+        let outgoing = self.counters.of(shard);
+        outgoing.map_or(0, |outgoing| {
+            outgoing.standings.of_layer(packet.track, packet.layer)
+        })
+    }
+
     pub(super) fn numbered(&self) -> impl Iterator<Item = (TrackId, LayerId, &LocalLayer)> {
         (0..)
             .map(TrackId)

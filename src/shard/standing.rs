@@ -68,6 +68,13 @@ impl StandingCounters {
         layers.chain(class).chain(limited)
     }
 
+    /// How many are to have this layer.
+    pub(super) fn of_layer(&self, track: TrackId, layer: LayerId) -> usize {
+        let layers = self.layers.get(usize::from(track.0));
+        let level = layers.and_then(|layers| layers.get(usize::from(layer.0)));
+        level.map_or(0, |level| level.get() as usize)
+    }
+
     /// Adds what stands here to `standings`.
     pub(super) fn add_to(&self, standings: &mut Standings) {
         for (sums, levels) in standings.layers.iter_mut().zip(&self.layers) {

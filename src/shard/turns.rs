@@ -11,10 +11,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::StreamKey;
 use super::inbox::Age;
 use super::local_stream::LocalStream;
 use super::state::State;
+use super::{ShardId, StreamKey};
 use crate::rtp::MediaKind;
 use crate::stream::{LayerId, Packet, TrackId};
 
@@ -49,7 +49,8 @@ impl Round {
 
     /// A packet goes on to so many viewers.
     fn count(&mut self, viewers: usize) {
-        self.packets += 1;
+        // Those of layers that nobody takes are in no run.
+        self.packets += usize::from(viewers > 0);
         self.sends += viewers;
     }
 
@@ -105,15 +106,17 @@ impl Line {
 #[derive(Debug)]
 pub(super) struct Turns {
     round: Round,
+    shard: ShardId,
     /// Those with a line; who was served least recently is first.
     streams: VecDeque<StreamKey>,
 }
 
 impl Turns {
     /// Rounds that send about `limit` packets of video to viewers.
-    pub(super) fn new(limit: usize) -> Self {
+    pub(super) fn new(shard: ShardId, limit: usize) -> Self {
         Self {
             round: Round::new(limit),
+            shard,
             streams: VecDeque::new(),
         }
     }
@@ -137,7 +140,7 @@ impl Turns {
             return stream.push(packet);
         }
         if !stream.line.must_wait(&self.round) {
-            self.round.count(stream.subscribers.len());
+            self.round.count(stream.viewers_of(self.shard, &packet));
             return stream.push(packet);
         }
         // One whose line was just emptied may still have its turn.
@@ -152,7 +155,11 @@ impl Turns {
 impl State {
     /// A new round begins: the streams that have a line get their turns, a run of packets each time.
     pub(super) fn begin_round(&mut self, now: Instant) {
-        let Turns { round, streams } = &mut self.turns;
+        let Turns {
+            round,
+            shard,
+            streams,
+        } = &mut self.turns;
         *round = Round::new(round.limit);
         let mut refused = 0;
         while refused < streams.len()
@@ -167,7 +174,7 @@ impl State {
                 && let Some(packet) = stream.line.poll(now, round)
             {
                 taken += 1;
-                round.count(stream.subscribers.len());
+                round.count(stream.viewers_of(*shard, &packet));
                 if stream.push(packet) {
                     self.fresh.push(key);
                 }
@@ -268,11 +275,19 @@ mod tests {
         let mut few = Round::new(100);
         for _ in 0..99 {
             few.count(1);
+            few.count(0);
         }
         assert!(!few.is_over());
         few.count(1);
         assert!(few.is_over());
         over();
+        let mut large = Round::new(100);
+        for _ in 0..RUN {
+            assert!(!large.is_over());
+            large.count(0);
+            large.count(MANY);
+        }
+        assert!(large.is_over());
     }
 
     #[test]
