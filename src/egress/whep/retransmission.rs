@@ -9,6 +9,10 @@ const MIN_INTERVAL: Duration = Duration::from_millis(20);
 /// Nor less often than this, whatever a receiver says of the round trip.
 const MAX_INTERVAL: Duration = Duration::from_millis(500);
 
+/// How many numbers a subscriber may ask for, for each packet that it gets: one that has not come to us yet is asked for
+/// again and again.
+const LOOKS: u32 = 8;
+
 /// How many repetitions are remembered for that.
 const REMEMBERED: usize = 128;
 
@@ -121,12 +125,15 @@ impl Retransmitter {
 }
 
 /// Bounds what a subscriber can make us send by NACKs: half of what it gets, beyond a start that
-/// covers heavy loss of all that it gets when it comes: a keyframe and some seconds behind it.
+/// covers heavy loss of all that it gets when it comes: a keyframe and some seconds behind it. And how many
+/// numbers are looked up for it, whether anything is sent or not.
 #[derive(Debug)]
 pub(super) struct Budget {
     /// In halves of a packet.
     halves: u32,
     capacity: u32,
+    /// Numbers that may be looked up.
+    looks: u32,
 }
 
 impl Budget {
@@ -136,27 +143,65 @@ impl Budget {
         Self {
             halves: capacity,
             capacity,
+            looks: packets.saturating_mul(LOOKS),
         }
     }
 
     /// Counts packets sent.
     pub(super) fn earn(&mut self, packets: u32) {
-        self.halves = self.halves.saturating_add(packets).min(self.capacity);
+        self.add(packets);
+        let looks = self.looks.saturating_add(packets.saturating_mul(LOOKS));
+        self.looks = looks.min((self.capacity / 2).saturating_mul(LOOKS));
     }
 
-    /// Takes the price of one retransmission, when there is as much.
+    /// Takes the price of one retransmission and of looking for it, when there is as much.
     pub(super) fn spend(&mut self) -> bool {
-        match self.halves.checked_sub(2) {
-            Some(rest) => {
-                self.halves = rest;
-                true
-            }
-            None => false,
-        }
+        let halves = self.halves.checked_sub(2);
+        let looks = self.looks.checked_sub(1);
+        let Some((halves, looks)) = halves.zip(looks) else {
+            return false;
+        };
+        (self.halves, self.looks) = (halves, looks);
+        true
     }
 
-    /// Gives the price of one retransmission back: nothing was sent for it.
+    /// Gives the price of one retransmission back: nothing was sent for it. It was looked for all the same.
     pub(super) fn refund(&mut self) {
-        self.earn(2);
+        self.add(2);
+    }
+
+    fn add(&mut self, halves: u32) {
+        self.halves = self.halves.saturating_add(halves).min(self.capacity);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_asks_in_vain_is_not_looked_up_for_for_ever() {
+        let mut budget = Budget::new(10);
+        let in_vain = |budget: &mut Budget| {
+            let mut looked = 0;
+            while budget.spend() {
+                budget.refund();
+                looked += 1;
+                assert!(looked < 1_000, "without end");
+            }
+            looked
+        };
+        assert_eq!(in_vain(&mut budget), 10 * LOOKS);
+        budget.earn(2);
+        assert_eq!(in_vain(&mut budget), 2 * LOOKS);
+        // What was earned meanwhile is for retransmissions as before.
+        budget.earn(100);
+        assert_eq!(
+            std::iter::repeat_with(|| budget.spend())
+                .take(100)
+                .filter(|sent| *sent)
+                .count(),
+            10
+        );
     }
 }
