@@ -18,6 +18,7 @@ mod pause;
 mod selection;
 mod spatial;
 mod description;
+mod endings;
 mod frame;
 mod supervisor;
 mod track;

@@ -16,10 +16,10 @@ mod parts;
 mod rung;
 mod running;
 
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::Wake;
+use super::endings::Endings;
 use super::pause::Pause;
 use super::transcodes::Permit;
 use crate::egress::hls::{RenditionId, Sample};
@@ -51,7 +51,7 @@ pub(super) struct Ladder {
     failures: u64,
     pictures: u64,
     /// The pipelines before, which may take their time to end.
-    ending: Vec<JoinHandle<()>>,
+    endings: Endings,
 }
 
 #[derive(Debug)]
@@ -90,7 +90,7 @@ impl Ladder {
             pause: Pause::default(),
             failures: 0,
             pictures: 0,
-            ending: Vec::new(),
+            endings: Endings::default(),
         })
     }
 
@@ -197,8 +197,7 @@ impl Ladder {
             State::Running(_) | State::Off => false,
         };
         // Those that do not end hold memory, and what the next would need.
-        self.ending.retain(|ending| !ending.is_finished());
-        if !due || self.ending.len() >= MOST_ENDING {
+        if !due || self.endings.is_full() {
             return;
         }
         let targets = Rung::targets(&self.rungs, keyframe.format.size);
@@ -258,21 +257,13 @@ impl Ladder {
         let State::Running(running) = std::mem::replace(&mut self.state, next) else {
             return;
         };
-        let ending = std::thread::Builder::new()
-            .name("hls-ladder-end".into())
-            .spawn(move || drop(running));
-        match ending {
-            Ok(ending) => self.ending.push(ending),
-            Err(error) => tracing::error!(%error, "no thread for HLS; raise the limit of threads"),
-        }
+        self.endings.end(running);
     }
 
     /// Waits until the pipelines before have ended.
     #[cfg(test)]
     pub(super) fn wait_for_end(&mut self) {
-        for ending in self.ending.drain(..) {
-            ending.join().unwrap();
-        }
+        self.endings.wait();
     }
 
     /// Makes the pipeline report an error, as a broken element does.
@@ -290,7 +281,5 @@ impl Drop for Ladder {
     }
 }
 
-/// So many pipelines that don't end are a driver that hangs.
-const MOST_ENDING: usize = 2;
 /// The next try, where as many streams as may be have a ladder.
 const NO_RIGHT: Duration = Duration::from_secs(2);

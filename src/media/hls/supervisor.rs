@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::Wake;
 use super::chain::Chain;
 use super::description::Description;
+use super::endings::Endings;
 use super::formats::Converter;
 use super::frame::Frame;
 use super::pause::Pause;
@@ -23,6 +24,8 @@ pub(super) struct Supervisor {
     wake: Wake,
     cpu: CpuTime,
     state: State,
+    /// The pipelines before.
+    endings: Endings,
     /// The packets that came of a frame so far.
     frame: Frame,
     converter: Converter,
@@ -64,6 +67,7 @@ impl Supervisor {
             wake: wake.clone(),
             cpu: cpu.clone(),
             state: State::Running { chain, since: now },
+            endings: Endings::default(),
             frame: Frame::default(),
             converter: Converter::new(codec, description.delay()),
             pause: Pause::default(),
@@ -135,7 +139,7 @@ impl Supervisor {
                     .handle_running(now.saturating_duration_since(*since));
                 Ok(false)
             }
-            State::Pausing { until } if now >= *until => {
+            State::Pausing { until } if now >= *until && !self.endings.is_full() => {
                 match Chain::start(self.description, &self.fields, &self.wake, &self.cpu) {
                     Ok(chain) => self.state = State::Running { chain, since: now },
                     Err(error) => return Err(self.fail(error, now)),
@@ -197,9 +201,12 @@ impl Supervisor {
     }
 
     fn fail(&mut self, error: MediaError, now: Instant) -> MediaError {
-        self.state = State::Pausing {
+        let pausing = State::Pausing {
             until: now + self.pause.handle_failure(),
         };
+        if let State::Running { chain, .. } = std::mem::replace(&mut self.state, pausing) {
+            self.endings.end(chain);
+        }
         self.unanswered = None;
         self.frame = Frame::default();
         error

@@ -1,4 +1,4 @@
-//! How many streams are encoded anew at once, for each costs a good part of a core.
+//! How many streams are encoded anew at once, for each needs 0.1 to 0.3 of a core at 720p30.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -153,7 +153,7 @@ impl Running {
         };
         // The last ones before a pause of the publisher stay in the decoder.
         let is_stalled = |made: &Made| {
-            self.pictures - made.pictures > MOST_HELD && long(&made.unanswered, STALL)
+            self.pictures.saturating_sub(made.pictures) > MOST_HELD && long(&made.unanswered, STALL)
         };
         if self.made.iter().any(is_stalled) {
             return Some(self.chain.failed("nothing comes out of it"));
