@@ -29,7 +29,7 @@ pub use filing::{Filed, FilingCounters, FilingFigures, Unfiled, file_name};
 pub use resource::{Directives, File, Media, MediaFile, Rendered, Resource, Sound};
 use state::{Answer, State};
 use waiting::Seat;
-pub use waiting::{Growing, Waiting};
+pub use waiting::{Gone, Growing, Waiting};
 
 /// How much is kept.
 #[derive(Clone, Debug)]
@@ -280,9 +280,7 @@ impl Presentation {
 
     /// Everybody looks again.
     fn wake_all(&self, mut state: MutexGuard<'_, State>) {
-        let wakers: Vec<_> = RenditionId::all()
-            .flat_map(|id| state.take_wakers(id))
-            .collect();
+        let wakers = state.take_all_wakers();
         drop(state);
         wakers.into_iter().for_each(Waker::wake);
     }
@@ -304,17 +302,17 @@ impl Recording {
     /// Adds a part; ignored once another recording of the stream has one.
     pub fn push(&self, part: Part) {
         let mut state = self.presentation.lock();
-        if !state.writes(self.generation) {
-            if !state.may_write(self.generation) {
-                return;
-            }
-            self.presentation.wake_all(state);
-            state = self.presentation.lock();
+        let takes_over = !state.writes(self.generation);
+        if takes_over && !state.may_write(self.generation) {
+            return;
         }
         let rendition = part.rendition;
         let presentation = &self.presentation;
         state.push(part, presentation.dvr_window, &presentation.settings);
-        let wakers = state.take_wakers(rendition);
+        let wakers = match takes_over {
+            true => state.take_all_wakers(),
+            false => state.take_wakers(rendition),
+        };
         drop(state);
         wakers.into_iter().for_each(Waker::wake);
     }

@@ -190,6 +190,11 @@ impl Rendered {
         }
     }
 
+    /// Whether somebody has asked for it compressed.
+    pub fn is_compressed(&self) -> bool {
+        self.gzip.get().is_some()
+    }
+
     /// The same compressed by gzip (RFC 1952); made for who asks first.
     pub fn gzip(&self) -> Bytes {
         self.gzip.get_or_init(|| gzip(&self.text)).clone()

@@ -138,6 +138,10 @@ impl Shelf {
         };
         segment.complete = part.last;
         segment.closing = part.last && part.closing;
+        // Only says that the segment is whole: its last picture is out already, as another was expected to follow.
+        if part.samples == 0 && part.duration.is_zero() {
+            return;
+        }
         segment.duration += part.duration;
         segment.samples += part.samples;
         segment.bytes += size;

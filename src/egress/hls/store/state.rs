@@ -198,6 +198,13 @@ impl State {
             .collect()
     }
 
+    /// Who waits for anything.
+    pub(super) fn take_all_wakers(&mut self) -> Vec<Waker> {
+        RenditionId::all()
+            .flat_map(|id| self.take_wakers(id))
+            .collect()
+    }
+
     fn trim(&mut self, window: Duration, settings: &LibrarySettings) {
         let keep = (settings.window + settings.spare) as u64;
         let mut oldest = self.next_number.saturating_sub(keep + 1);
@@ -334,9 +341,7 @@ impl State {
         let Some(last) = shelf.segments.back() else {
             return Reach::Ahead;
         };
-        let advance = self
-            .terms
-            .map_or(3, |terms| advance_limit(terms.part_target));
+        let advance = self.terms.map_or(3, advance_limit);
         let wanted = part.unwrap_or(0);
         let count = last.parts.len();
         if number < last.number {
@@ -367,11 +372,16 @@ pub(super) fn rounded(duration: Duration) -> u64 {
     (duration.as_millis() as u64 + 500) / 1000
 }
 
-/// The Advance Part Limit (rfc8216bis, section 6.2.5.2).
-fn advance_limit(part_target: Duration) -> usize {
-    let millis = part_target.as_millis().max(1) as usize;
-    3_000_usize.div_ceil(millis).max(3)
+/// The Advance Part Limit (rfc8216bis, section 6.2.5.2), but no fewer parts than a segment may have: hls.js without its
+/// low latency asks for the last part of a segment that it has not seen yet, by the number that the one before had.
+fn advance_limit(terms: Terms) -> usize {
+    let length = Duration::from_secs(terms.target_duration.unwrap_or(3)).max(ADVANCE);
+    let least = (terms.part_target.as_millis() as usize * 85 / 100).max(1);
+    (length.as_millis() as usize).div_ceil(least).max(3)
 }
+
+/// Parts that come within this time may be asked for in any case.
+const ADVANCE: Duration = Duration::from_secs(3);
 
 /// Chromium's own player never begins with fewer.
 const FIRST_SEGMENTS: usize = 3;

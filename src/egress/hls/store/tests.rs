@@ -553,6 +553,43 @@ fn a_playlist_is_held_until_it_has_what_was_asked_for() {
 }
 
 #[test]
+fn the_last_part_of_a_long_segment_is_waited_for_before_the_segment_begins() {
+    let library = library();
+    let recording = library.record(&stream(), FIRST);
+    let init = init();
+    for number in 0..4 {
+        let mut long = segment(&init, number, 10);
+        long.terms.target_duration = long.terms.target_duration.map(|_| 6);
+        recording.push(long);
+    }
+    // Twelve parts of 500 ms, of which the segment before had no more.
+    later(ask(&library, "video.m3u8", FIRST + 4, Some(11)));
+    let further = now(ask(&library, "video.m3u8", FIRST + 4, Some(16)));
+    assert!(matches!(further, Resource::TooFarAhead));
+}
+
+#[test]
+fn a_segment_that_ends_without_a_further_picture_has_no_further_part() {
+    let (library, recording, init) = live();
+    let open = FIRST + 3;
+    let mut hinted = later(ask(&library, &format!("video-{open}.2.m4s"), 0, None));
+    recording.push(Part {
+        samples: 0,
+        duration: Duration::ZERO,
+        ..part(&init, 3, 8, true)
+    });
+    let list = text(&library, "video.m3u8");
+    assert!(list.contains(&format!("\nvideo-{open}.m4s\n")), "{list}");
+    assert!(list.contains(&format!("\"video-{open}.1.m4s\"")), "{list}");
+    assert!(!list.contains(&format!("\"video-{open}.2.m4s\"")), "{list}");
+    let waker = Waker::from(Arc::new(Woken::default()));
+    assert!(matches!(
+        look(&mut hinted, &waker),
+        Some(Resource::NotFound)
+    ));
+}
+
+#[test]
 fn what_lies_too_far_ahead_is_not_waited_for() {
     let (library, ..) = live();
     let open = FIRST + 3;
@@ -560,7 +597,7 @@ fn what_lies_too_far_ahead_is_not_waited_for() {
         (open + 3, None),
         (u64::MAX, Some(0)),
         (open, Some(100)),
-        (open + 1, Some(7)),
+        (open + 1, Some(9)),
     ] {
         let answer = now(ask(&library, "video.m3u8", segment, part));
         assert!(
@@ -568,6 +605,8 @@ fn what_lies_too_far_ahead_is_not_waited_for() {
             "{segment} {part:?}"
         );
     }
+    // As many as there may be in three seconds.
+    later(ask(&library, "video.m3u8", open + 1, Some(8)));
     for path in [
         format!("video-{open}.3.m4s"),
         format!("video-{}.0.m4s", open + 1),
@@ -646,7 +685,9 @@ fn ask_dash(library: &Library, path: &str) -> Answered {
 
 fn next_part(growing: &mut Growing, waker: &Waker) -> std::task::Poll<Option<usize>> {
     let mut context = std::task::Context::from_waker(waker);
-    let part = growing.poll_part(&mut context);
+    let part = growing
+        .poll_part(&mut context)
+        .map(|part| part.transpose().unwrap());
     part.map(|part| part.map(|part| part.len()))
 }
 
@@ -683,6 +724,39 @@ fn a_segment_is_read_while_it_grows() {
     assert_eq!(
         library.waiting.load(std::sync::atomic::Ordering::Relaxed),
         0
+    );
+}
+
+#[test]
+fn a_reader_that_is_too_slow_does_not_take_half_a_segment_for_a_whole_one() {
+    let library = library();
+    let recording = library.record(&stream(), FIRST);
+    let init = init();
+    push_all(&recording, &init, 0..3);
+    recording.push(part(&init, 3, 10, false));
+    let begin = || match ask_dash(&library, &format!("video-{}.m4s", FIRST + 3)) {
+        Answered::Now(Resource::Growing(growing)) => growing,
+        other => panic!("{other:?}"),
+    };
+    let (mut slow, mut quick) = (begin(), begin());
+    let waker = Waker::from(Arc::new(Woken::default()));
+    let mut context = std::task::Context::from_waker(&waker);
+    for growing in [&mut slow, &mut quick] {
+        assert!(next_part(growing, &waker).is_ready());
+    }
+    recording.push(part(&init, 3, 20, true));
+    assert!(next_part(&mut quick, &waker).is_ready());
+    assert!(
+        quick
+            .poll_part(&mut context)
+            .map(|end| end.is_none())
+            .is_ready()
+    );
+    push_all(&recording, &init, 4..20);
+    let end = slow.poll_part(&mut context);
+    assert!(
+        matches!(end, std::task::Poll::Ready(Some(Err(Gone)))),
+        "{end:?}"
     );
 }
 

@@ -64,9 +64,15 @@ impl Future for Waiting {
 pub struct Growing {
     seat: Seat,
     number: u64,
-    /// Parts that are out.
+    /// Parts that are out, and their bytes.
     parts: usize,
+    bytes: usize,
 }
+
+/// The rest of a segment is in memory no longer: who took it was too slow.
+#[derive(Debug, thiserror::Error)]
+#[error("the rest of the segment is gone")]
+pub struct Gone;
 
 impl Growing {
     pub(super) fn of(seat: Option<Seat>, number: u64) -> Resource {
@@ -75,23 +81,27 @@ impl Growing {
                 seat,
                 number,
                 parts: 0,
+                bytes: 0,
             })
         })
     }
 
     /// The next part; none once the segment is whole, or nothing more comes of it.
-    pub fn poll_part(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+    pub fn poll_part(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Gone>>> {
         let mut state = self.seat.presentation.lock();
         let shelf = &state.shelves[self.seat.rendition.index()];
         let Some(segment) = shelf.get(self.number) else {
-            return Poll::Ready(None);
+            return Poll::Ready(Some(Err(Gone)));
         };
         if let Some(part) = segment.parts.get(self.parts) {
             self.parts += 1;
-            return Poll::Ready(Some(part.body.clone()));
+            self.bytes += part.body.len();
+            return Poll::Ready(Some(Ok(part.body.clone())));
         }
         if segment.complete {
-            return Poll::Ready(None);
+            // One that was left to its file has no parts any more.
+            let is_whole = self.bytes == segment.bytes;
+            return Poll::Ready((!is_whole).then_some(Err(Gone)));
         }
         self.seat.wait(&mut state, context.waker());
         Poll::Pending
