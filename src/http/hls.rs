@@ -9,6 +9,7 @@ mod directives;
 mod filed;
 mod grant;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use axum::Router;
@@ -17,13 +18,15 @@ use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use tokio::sync::Mutex;
 
 use super::auth::Presented;
+use super::holdings::{Held, Holdings};
 use super::problem::Problem;
-use super::{AppState, path};
+use super::{AppState, ConnectionLimits, client, etag, path};
 use crate::egress::hls::store::{Figures, FilingFigures, Media, MediaFile, Rendered};
 use crate::egress::hls::{Answered, Directives, File, Library, Resource};
-use crate::gateway::SessionKind;
+use crate::gateway::{Client, SessionKind};
 use crate::stream::StreamName;
 
 use cache::{Caching, Kind};
@@ -73,11 +76,41 @@ impl HlsSource for Library {
 
 /// The routes of HLS and DASH.
 pub(super) fn routes() -> Router<AppState> {
-    let hls = |state, request| file(state, request, Way::Hls);
-    let dash = |state, request| file(state, request, Way::Dash);
+    let shared = Arc::<Shared>::default();
+    let answer = |way| {
+        let shared = Arc::clone(&shared);
+        move |state, request| file(state, request, way, Arc::clone(&shared))
+    };
+    let (hls, dash) = (answer(Way::Hls), answer(Way::Dash));
     Router::new()
         .route("/hls/{stream}/{*file}", get(hls))
         .route("/dash/{stream}/{*file}", get(dash))
+}
+
+/// What is the same for all requests.
+#[derive(Debug, Default)]
+struct Shared {
+    /// Those that wait for what comes next.
+    waiting: Holdings,
+    /// Held by who compresses a long playlist.
+    compressing: Mutex<()>,
+}
+
+impl Shared {
+    /// Compresses a playlist of hours, for the first who takes it so, where that holds up nobody else.
+    async fn compress_if_long(&self, rendered: &Arc<Rendered>, request: &Parts) {
+        let is_long = rendered.text.len() >= LONG && !rendered.is_compressed();
+        if !is_long || !cache::takes_gzip(&request.headers) {
+            return;
+        }
+        // The others wait, but not on a thread.
+        let _compressing = self.compressing.lock().await;
+        if !rendered.is_compressed() {
+            let rendered = Arc::clone(rendered);
+            // If it fails, it is compressed where it is answered.
+            let _ = tokio::task::spawn_blocking(move || rendered.gzip()).await;
+        }
+    }
 }
 
 /// By what a stream is played.
@@ -87,15 +120,29 @@ enum Way {
     Dash,
 }
 
-async fn file(State(state): State<AppState>, request: Request, way: Way) -> Response {
+async fn file(
+    State(state): State<AppState>,
+    request: Request,
+    way: Way,
+    shared: Arc<Shared>,
+) -> Response {
     let (mut parts, _) = request.into_parts();
-    match try_file(&state, &mut parts, way).await {
+    match try_file(&state, &mut parts, way, &shared).await {
         Ok(response) => response,
         Err(problem) => problem.into_response(),
     }
 }
 
-async fn try_file(state: &AppState, request: &mut Parts, way: Way) -> Result<Response, Problem> {
+async fn try_file(
+    state: &AppState,
+    request: &mut Parts,
+    way: Way,
+    shared: &Shared,
+) -> Result<Response, Problem> {
+    let seat = |request: &Parts| {
+        let connections = state.settings.connections;
+        take_seat(&shared.waiting, connections, client::of(request))
+    };
     let (stream, path) = path::stream_and_rest(request).await?;
     let (grant, file) = grant::split(&path);
     if (way, file) == (Way::Dash, dash::TIME) {
@@ -118,13 +165,18 @@ async fn try_file(state: &AppState, request: &mut Parts, way: Way) -> Result<Res
     let answer = answer.ok_or_else(|| Problem::HlsOffline(stream.clone()))?;
     let resource = match answer.answered {
         Answered::Now(resource) => resource,
-        Answered::Later(waiting) => tokio::time::timeout(answer.patience, waiting)
-            .await
-            .map_err(|_| Problem::HlsTooLate(answer.patience))?,
+        Answered::Later(coming) => {
+            let _seat = seat(request)?;
+            tokio::time::timeout(answer.patience, coming)
+                .await
+                .map_err(|_| Problem::HlsTooLate(answer.patience))?
+        }
     };
     match resource {
         Resource::Playlist(rendered) => {
-            let kind = match directives.segment {
+            // Without a part the answer may be of a segment that is still open, and who wants the whole of
+            // it asks for the same URL again.
+            let kind = match directives.part {
                 Some(_) => Kind::Blocking,
                 None => Kind::Playlist,
             };
@@ -133,11 +185,12 @@ async fn try_file(state: &AppState, request: &mut Parts, way: Way) -> Result<Res
                 Way::Hls => PLAYLIST,
                 Way::Dash => dash::MANIFEST,
             };
+            shared.compress_if_long(&rendered, request).await;
             Ok(playlist(&rendered, content_type, control, request))
         }
         Resource::Growing(segment) => {
             let control = caching.control(Kind::Segment, answer.target_duration);
-            Ok(dash::growing(segment, control))
+            Ok(dash::growing(segment, seat(request)?, control))
         }
         Resource::Media(media) => self::media(&media, &caching, answer.target_duration, request),
         Resource::Filed(segment) => {
@@ -150,6 +203,21 @@ async fn try_file(state: &AppState, request: &mut Parts, way: Way) -> Result<Res
         Resource::TooFarAhead => Err(Problem::HlsTooFarAhead),
         Resource::Busy => Err(Problem::HlsBusy),
     }
+}
+
+/// Counts a request that waits for what comes next. Over HTTP/1.1 each has a connection of its own, so of one address
+/// no more wait than it may have connections; over HTTP/2 neither.
+fn take_seat(
+    waiting: &Holdings,
+    connections: ConnectionLimits,
+    client: Client,
+) -> Result<Held, Problem> {
+    let limits = ConnectionLimits {
+        in_all: usize::MAX,
+        ..connections
+    };
+    let seat = waiting.take(client.address, limits);
+    seat.map_err(|_| Problem::HlsBusyAddress)
 }
 
 /// Whether the path or the request shows the right to play `stream`.
@@ -187,7 +255,7 @@ fn playlist(
 ) -> Response {
     let compress = cache::takes_gzip(&request.headers);
     let tag = format!("\"{}{}\"", rendered.tag, if compress { "-gz" } else { "" });
-    let known = cache::is_known(&request.headers, &tag);
+    let known = etag::is_known(&request.headers, &tag);
     let mut response = match (known, compress) {
         (true, _) => StatusCode::NOT_MODIFIED.into_response(),
         (false, false) => rendered.text.clone().into_response(),
@@ -235,5 +303,38 @@ fn range(request: &Parts) -> Option<&str> {
     request.headers.get(header::RANGE)?.to_str().ok()
 }
 
+/// A playlist of more bytes takes a millisecond and more to compress.
+const LONG: usize = 64 << 10;
+
 /// RFC 8216, section 4.
 const PLAYLIST: &str = "application/vnd.apple.mpegurl";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_requests_of_one_address_wait_than_it_may_have_connections() {
+        let (waiting, limits) = (
+            Holdings::default(),
+            ConnectionLimits {
+                in_all: 1,
+                of_address: 2,
+            },
+        );
+        let take = |address: &str| {
+            let client = Client {
+                address: address.parse().unwrap(),
+                is_here: false,
+            };
+            take_seat(&waiting, limits, client)
+        };
+        let seats = [(); 2].map(|()| take("192.0.2.1").unwrap());
+        let refused = take("192.0.2.1").unwrap_err().into_response();
+        assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(refused.headers()[header::RETRY_AFTER], "1");
+        take("192.0.2.2").unwrap();
+        drop(seats);
+        take("192.0.2.1").unwrap();
+    }
+}

@@ -13,11 +13,13 @@ mod connections;
 mod cors;
 mod counter_offer;
 mod endpoint;
+mod etag;
 mod event_streams;
 mod events;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod hls;
+mod holdings;
 mod ice_servers;
 mod layer;
 mod links;
@@ -37,6 +39,7 @@ mod streams;
 #[cfg(test)]
 mod tests;
 mod thumbnail;
+mod unread;
 mod write_deadline;
 
 pub use auth::{Rules, Token, TokenError, Tokens};

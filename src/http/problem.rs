@@ -76,6 +76,7 @@ pub(super) enum Problem {
     /// What the request waited for did not come within this time.
     HlsTooLate(Duration),
     HlsBusy,
+    HlsBusyAddress,
     /// The range lies beyond the end of a body of so many bytes.
     Range {
         size: usize,
@@ -161,7 +162,9 @@ impl Problem {
             }
             Self::Create(CreateError::TooManyFromAddress { .. }) => StatusCode::TOO_MANY_REQUESTS,
             Self::PreconditionMissing => StatusCode::PRECONDITION_REQUIRED,
-            Self::TooMany(_) | Self::TooManyEventStreams(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::TooMany(_) | Self::TooManyEventStreams(_) | Self::HlsBusyAddress => {
+                StatusCode::TOO_MANY_REQUESTS
+            }
             Self::Create(CreateError::Full { .. } | CreateError::ShuttingDown)
             | Self::Session(SessionError::ShuttingDown)
             | Self::HlsNotYet
@@ -255,6 +258,9 @@ impl Problem {
             Self::HlsBusy => "too many requests wait for what comes next; ask again in a second, \
                 or raise `hls.waiting_requests`"
                 .into(),
+            Self::HlsBusyAddress => "too many requests of this address wait for what comes next; \
+                ask again in a second, or raise `limits.connections_per_address`"
+                .into(),
             Self::Range { size } => {
                 format!("the range begins after the end of the file, which has {size} bytes")
             }
@@ -286,6 +292,7 @@ impl Problem {
             Self::HlsNotYet
             | Self::HlsTooLate(_)
             | Self::HlsBusy
+            | Self::HlsBusyAddress
             | Self::TooManyEventStreams(_) => retry_after(1),
             Self::Create(
                 CreateError::Full { .. }

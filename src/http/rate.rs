@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -20,6 +20,7 @@ use governor::state::StateStore;
 use governor::{Quota, RateLimiter};
 
 use super::auth::Presented;
+use crate::front;
 use crate::gateway::Client;
 
 /// Keys that are remembered for each rate. 32 bytes each, about 2 MiB in all.
@@ -81,7 +82,7 @@ impl<C: Clock + Clone> Limiter<C> {
         let now = self.clock.now();
         // This machine's own programs may as often as they like.
         if let (Some(addresses), false) = (&self.addresses, client.is_here) {
-            addresses.check(&network(client.address), now)?;
+            addresses.check(&front::network(client.address), now)?;
         }
         if let (Some(tokens), Presented::Token(token)) = (&self.tokens, presented) {
             tokens.check(&self.hasher.hash_one(token.as_bytes()), now)?;
@@ -93,15 +94,6 @@ impl<C: Clock + Clone> Limiter<C> {
 impl<C: Clock> fmt::Debug for Limiter<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Limiter")
-    }
-}
-
-/// What counts as one client: an IPv4 address, or the /64 that is one subscriber's in IPv6
-/// (RFC 6177), in which he has as many addresses as he likes.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
-        IpAddr::V4(ip) => ip.into(),
     }
 }
 

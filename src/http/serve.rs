@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::ConnectInfo;
-use axum::http::Request;
+use axum::http::{Request, Version};
 use axum::response::Response;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -22,6 +22,7 @@ use tower::ServiceExt;
 use super::auth::LocalAddress;
 use super::connections::{ConnectionLimits, Connections};
 use super::plain::PlainHttp;
+use super::unread::Unread;
 use super::write_deadline::WriteDeadline;
 use crate::front::{Connection, Front, Scheme};
 
@@ -93,18 +94,20 @@ impl Server {
             };
             let origin = Origin::of(&connection);
             let server = self.clone();
+            let unread = Unread::default();
+            let followed = unread.clone();
             let asked = Arc::new(AtomicBool::new(false));
             let has_asked = Arc::clone(&asked);
             let service = service_fn(move |request| {
                 asked.store(true, Ordering::Relaxed);
-                server.clone().answer(origin, request)
+                server.clone().answer(origin, followed.clone(), request)
             });
             let stream = WriteDeadline::new(connection.stream, self.write_timeout);
             let connection = builder
                 .serve_connection(TokioIo::new(stream), service)
                 .into_owned();
             let connection = connections.watch(connection);
-            let limit = self.header_timeout;
+            let (limit, write_timeout) = (self.header_timeout, self.write_timeout);
             tokio::spawn(async move {
                 let _counted = counted;
                 tokio::select! {
@@ -113,6 +116,9 @@ impl Server {
                     },
                     () = silence(&has_asked, limit) => {
                         tracing::debug!("connection ended, as it asked for nothing");
+                    }
+                    () = unread.stuck(write_timeout) => {
+                        tracing::debug!("connection ended, as an answer was not read");
                     }
                 }
             });
@@ -130,6 +136,7 @@ impl Server {
     async fn answer(
         self,
         origin: Origin,
+        unread: Unread,
         mut request: Request<Incoming>,
     ) -> Result<Response, Infallible> {
         if origin.scheme == Scheme::Http
@@ -141,7 +148,13 @@ impl Server {
         extensions.insert(ConnectInfo(origin.peer));
         extensions.insert(LocalAddress(origin.local.ip()));
         extensions.insert(origin.scheme);
-        self.router.oneshot(request).await
+        // Over HTTP/1.1 the socket shows who does not read.
+        let is_followed = request.version() == Version::HTTP_2;
+        let response = self.router.oneshot(request).await?;
+        Ok(match is_followed {
+            true => unread.follow(response),
+            false => response,
+        })
     }
 }
 

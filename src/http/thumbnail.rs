@@ -5,13 +5,13 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use bytes::Bytes;
 
 use super::problem::Problem;
-use super::{AppState, path};
+use super::{AppState, etag, path};
 use crate::gateway::SessionKind;
 use crate::stream::StreamName;
 
@@ -115,15 +115,8 @@ async fn try_picture(state: &AppState, request: &mut Parts) -> Result<Response, 
         ),
         (header::ETAG, tag.clone()),
     ];
-    if is_known(&request.headers, &tag) {
+    if etag::is_known(&request.headers, &tag) {
         return Ok((StatusCode::NOT_MODIFIED, headers).into_response());
     }
     Ok((headers, picture).into_response())
-}
-
-/// Whether the client has just this one (RFC 9110, section 13.1.2).
-fn is_known(headers: &HeaderMap, tag: &str) -> bool {
-    let values = headers.get_all(header::IF_NONE_MATCH).iter();
-    let mut tags = values.flat_map(|value| value.to_str().unwrap_or_default().split(','));
-    tags.any(|known| known.trim().trim_start_matches("W/") == tag)
 }

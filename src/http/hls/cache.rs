@@ -12,7 +12,7 @@ pub(super) struct Caching {
 pub(super) enum Kind {
     /// A playlist as it is now.
     Playlist,
-    /// A playlist of which a state was asked for: its URL is asked for once.
+    /// A playlist that was asked for with a part: its URL is asked for once.
     Blocking,
     /// An init segment or a whole segment: its name is never used again.
     Segment,
@@ -47,13 +47,6 @@ pub(super) fn takes_gzip(headers: &HeaderMap) -> bool {
         let refused = weight.is_some_and(|weight| weight.parse::<f32>().unwrap_or(0.0) <= 0.0);
         name.eq_ignore_ascii_case("gzip") && !refused
     })
-}
-
-/// Whether the client has just this (RFC 9110, section 13.1.2).
-pub(super) fn is_known(headers: &HeaderMap, tag: &str) -> bool {
-    let values = headers.get_all(header::IF_NONE_MATCH).iter();
-    let mut tags = values.flat_map(|value| value.to_str().unwrap_or_default().split(','));
-    tags.any(|known| known.trim().trim_start_matches("W/") == tag)
 }
 
 const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");

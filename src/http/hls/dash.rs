@@ -1,6 +1,5 @@
 //! What MPEG-DASH has that HLS has not: segments that are sent while they grow, and the time of the server.
 
-use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::SystemTime;
@@ -12,11 +11,12 @@ use bytes::Bytes;
 use chrono::{DateTime, SecondsFormat, Utc};
 use hyper::body::Frame;
 
-use crate::egress::hls::store::Growing;
+use crate::egress::hls::store::{Gone, Growing};
+use crate::http::holdings::Held;
 
 /// A segment of which more comes: each part is a piece of the body, which ends with the segment. A range of
 /// it is not known yet, so all of it is sent.
-pub(super) fn growing(segment: Growing, cache_control: HeaderValue) -> Response {
+pub(super) fn growing(segment: Growing, seat: Held, cache_control: HeaderValue) -> Response {
     let headers = [
         (
             header::CONTENT_TYPE,
@@ -24,7 +24,14 @@ pub(super) fn growing(segment: Growing, cache_control: HeaderValue) -> Response 
         ),
         (header::CACHE_CONTROL, cache_control),
     ];
-    (headers, Body::new(Parts(segment))).into_response()
+    (
+        headers,
+        Body::new(Parts {
+            segment,
+            _seat: seat,
+        }),
+    )
+        .into_response()
 }
 
 /// The time for players whose clock is wrong (ISO/IEC 23009-1, section 5.8.4.11). It is no secret.
@@ -37,19 +44,22 @@ pub(super) fn time(now: SystemTime) -> Response {
     (headers, now).into_response()
 }
 
-struct Parts(Growing);
+struct Parts {
+    segment: Growing,
+    _seat: Held,
+}
 
 impl hyper::body::Body for Parts {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = Gone;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        self.0
+    ) -> Poll<Option<Result<Frame<Bytes>, Gone>>> {
+        self.segment
             .poll_part(context)
-            .map(|part| part.map(|part| Ok(Frame::data(part))))
+            .map(|part| part.map(|part| part.map(Frame::data)))
     }
 }
 

@@ -26,10 +26,10 @@ impl Server {
     }
 
     async fn with_header_timeout(timeout: Duration) -> Self {
-        Self::with(timeout, 100).await
+        Self::with(timeout, LONG, 100).await
     }
 
-    async fn with(timeout: Duration, connections: usize) -> Self {
+    async fn with(timeout: Duration, write_timeout: Duration, connections: usize) -> Self {
         let listeners = Listeners::bind(Entrances {
             web: vec!["127.0.0.1:0".parse().unwrap()],
             ice: Vec::new(),
@@ -53,7 +53,7 @@ impl Server {
                 of_address: connections,
             },
             header_timeout: timeout,
-            write_timeout: LONG,
+            write_timeout,
         };
         let task = tokio::spawn(http.run(front, stopped));
         Self {
@@ -87,7 +87,7 @@ async fn read_until(stream: &mut TcpStream, text: &str) -> String {
 #[tokio::test]
 async fn a_connection_too_many_is_closed_until_another_one_ends() {
     const REQUEST: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n";
-    let server = Server::with(LONG, 2).await;
+    let server = Server::with(LONG, LONG, 2).await;
     let ask = async || {
         let mut stream = server.connect().await;
         // What is closed with unread bytes may be reset.
@@ -194,6 +194,29 @@ async fn the_end_waits_for_no_idle_connection() {
     let ended = tokio::time::timeout(Duration::from_secs(4), server.task).await;
     ended.expect("the server ends").unwrap();
     assert_eq!(idle.read(&mut [0; 16]).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn who_does_not_read_an_answer_over_http_2_is_closed() {
+    let server = Server::with(LONG, Duration::from_millis(200), 100).await;
+    let mut stream = server.connect().await;
+    let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    // SETTINGS: no room for the bodies of answers, SETTINGS_INITIAL_WINDOW_SIZE = 0 (RFC 9113, section 6.5).
+    bytes.extend(b"\0\0\x06\x04\0\0\0\0\0\0\x04\0\0\0\0");
+    // HEADERS that end stream 1: GET, http, /healthz, a (RFC 7541, section 6).
+    bytes.extend(b"\0\0\x0f\x01\x05\0\0\0\x01\x82\x86\x04\x08/healthz\x01\x01a");
+    stream.write_all(&bytes).await.unwrap();
+    let mut answer = Vec::new();
+    let read = tokio::time::timeout(LONG, stream.read_to_end(&mut answer)).await;
+    read.expect("an end").unwrap();
+    // The head, and nothing of the body.
+    let (mut rest, mut kinds) = (&*answer, Vec::new());
+    while let [_, high, low, kind, ..] = rest {
+        kinds.push(*kind);
+        rest = &rest[9 + usize::from(u16::from_be_bytes([*high, *low]))..];
+    }
+    let [data, headers] = [0, 1].map(|kind| kinds.contains(&kind));
+    assert!(headers && !data, "{kinds:?}");
 }
 
 #[tokio::test]
