@@ -1,9 +1,12 @@
 //! How soon a viewer who comes has a picture, and what a thousand who come within two seconds do to two hundred
 //! who are there.
 //!
+//! `cargo bench --bench joins -- --watching 200 --joining 1000 --within 2000`
+//!
 //! One shard on a core of its own, in this process; publisher and viewers share the other core, so the
 //! times hold their own work too. The publisher makes a keyframe every 2 or 10 seconds and never one when asked,
-//! as OBS does. Sessions are made by messages to the shard: HTTP is left out (`sessions` has it).
+//! as OBS does. Sessions are made by messages to the shard: HTTP is left out (`sessions` has it). `--within` is
+//! in milliseconds.
 
 #![allow(clippy::print_stdout, reason = "a bench prints its figures")]
 #![allow(
@@ -31,9 +34,9 @@ const CLIENTS: usize = 4;
 const RECEIVE_BUFFER: usize = 1 << 20;
 
 fn main() {
-    let watching: usize = arguments::value("--watching", 200);
-    let joining: usize = arguments::value("--joining", 1000);
-    let within = Duration::from_millis(arguments::value("--within", 2000));
+    let watching: usize = arguments::value("watching", 200);
+    let joining: usize = arguments::value("joining", 1000);
+    let within = Duration::from_millis(arguments::value("within", 2000));
     println!("{joining} viewers come within {within:?} while {watching} watch; times in ms\n");
     println!(
         "keyframe each | connected to whole keyframe: median | p99 | longest gap of those who watch: before | meanwhile \

@@ -12,7 +12,7 @@
 //! | [`egress::whep`] | a subscriber: rewriting, retransmission, sender reports | pure |
 //! | [`egress::hls`] | segments, playlists and their store | pure |
 //! | [`egress::dash`] | the manifest of the same segments | pure |
-//! | [`media`] | the only user of GStreamer: remuxing for HLS, the test publisher | shell |
+//! | [`media`] | the only user of GStreamer: remuxing for HLS, AAC and the ladder, thumbnails, the test publisher, the slate | shell |
 //!
 //! and around them the control plane:
 //!

@@ -93,10 +93,10 @@ pub enum SessionError {
     /// The session has no offer of ours that waits for an answer (409).
     #[error("this session waits for no answer; it began with an offer of the player's own")]
     NotWaiting,
-    /// The session has no such media section (422).
+    /// The session has no such media section (400).
     #[error("this session has no media of that id; the event `layers` lists what there is")]
     NoLayer,
-    /// The stream has no such layer (422).
+    /// The stream has no such layer (400).
     #[error(transparent)]
     Layer(#[from] LayerChoiceError),
     /// The server ends (503).

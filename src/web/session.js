@@ -18,7 +18,7 @@ const SPREAD = 1000;
 /** The longest pause between two attempts, in milliseconds. */
 const LONGEST_PAUSE = 15000;
 
-const NO_MEDIA = "The server can't be reached over UDP.";
+const NO_MEDIA = "The server can't be reached, neither over UDP nor over TCP.";
 
 const FRAGMENT = "application/trickle-ice-sdpfrag";
 

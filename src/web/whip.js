@@ -8,8 +8,8 @@ export class WhipClient extends SessionClient {
   #options = {};
 
   /**
-   * Starts, and tries again until `stop`. `codec` is the only video codec to offer ("H264", "VP8",
-   * "VP9", "AV1"; nothing leaves the choice to the server), `bitrate` the upper bound of video in
+   * Starts, and tries again until `stop`. `codec` is the only video codec to offer ("H264", "H265",
+   * "VP8", "VP9", "AV1"; nothing leaves the choice to the server), `bitrate` the upper bound of video in
    * bits per second, `hint` a contentHint such as "detail". `layers` is what viewers with slow links may get:
    * "frames" for fewer of them a second, "sizes" for smaller pictures.
    */

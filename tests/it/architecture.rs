@@ -31,12 +31,7 @@ const IMPORTERS: &[(&[&str], &[&str])] = &[
     ),
     (
         &["webrtc"],
-        &[
-            "src/cli/watch/",
-            "src/cli/watch.rs",
-            "src/cli/check/conformance/media/",
-            "src/relay/",
-        ],
+        &["src/cli/watch/", "src/cli/check/conformance/media/"],
     ),
     (
         &["rustls", "tokio_rustls"],

@@ -7,7 +7,7 @@ use std::time::Duration;
 pub struct Limits {
     /// Sessions at once, publishers and subscribers together.
     pub sessions: usize,
-    /// Sessions at once on one stream.
+    /// Viewers at once on one stream.
     pub sessions_per_stream: usize,
     /// Sessions at once of one client address: of IPv6, of one /64. Loopback is not limited.
     pub sessions_per_address: usize,
