@@ -138,7 +138,8 @@ impl Archive {
     }
 
     fn sweep(&mut self) {
-        for stream in self.ledger.streams() {
+        let streams: Vec<u64> = self.streams.keys().copied().collect();
+        for stream in streams {
             let presentation = self.presentation(stream);
             let Some(oldest) = presentation.map(|it| it.oldest()) else {
                 self.ledger.remove(stream);

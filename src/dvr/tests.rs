@@ -169,6 +169,33 @@ impl Show {
 }
 
 #[test]
+fn a_segment_that_is_written_too_late_is_not_listed_again() {
+    let library = library(3_600);
+    let mut show = Show::new(&library, "late");
+    (0..=WINDOW).for_each(|_| show.begin());
+    let presentation = library.get(&show.stream).unwrap();
+    let late = presentation.unfiled().unwrap();
+    assert!(
+        show.text("video.m3u8", false)
+            .contains(&format!("video-{}.m4s", late.number))
+    );
+    show.begin();
+    let without = show.text("video.m3u8", false);
+    assert!(
+        !without.contains(&format!("video-{}.m4s", late.number)),
+        "{without}"
+    );
+    let folder: Arc<Path> = Path::new("folder").into();
+    presentation.set_filed(late.rendition, late.number, &folder);
+    show.begin();
+    let after = show.text("video.m3u8", false);
+    assert!(
+        !after.contains(&format!("video-{}.m4s", late.number)),
+        "{after}"
+    );
+}
+
+#[test]
 fn playlists_list_the_past_whose_segments_are_in_files() {
     let (disk, library) = (Disk::new("past"), library(40));
     let mut archive = disk.archive(&library, 1 << 20);

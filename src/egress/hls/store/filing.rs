@@ -134,7 +134,10 @@ impl Presentation {
         let mut state = self.lock();
         state.folder = Some(Arc::clone(folder));
         let mut kept = state.shelves[rendition.index()].kept_mut();
-        if let Some(segment) = kept.find(|segment| segment.number == number) {
+        // One that the playlists have given up meanwhile must not come back.
+        if let Some(segment) = kept.find(|segment| segment.number == number)
+            && segment.filing == Filing::Not
+        {
             segment.filing = Filing::Filed;
         }
     }
