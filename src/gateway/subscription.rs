@@ -63,9 +63,18 @@ impl Task {
         client: Client,
         reason: Option<&str>,
     ) -> Result<Created, CreateError> {
-        let live = self.directory.may_subscribe(name, client)?;
         // What would be offered is not known before the publisher comes.
-        let live = live.ok_or_else(|| CreateError::offline(name))?;
+        let offline = || CreateError::offline(name);
+        let live = self.directory.may_subscribe(name, client)?;
+        live.ok_or_else(offline)?;
+        let closed = self.directory.make_room_for_offer(self.now());
+        if !closed.is_empty() {
+            tracing::debug!("an offer gave way, as too many are unanswered");
+        }
+        self.close(closed);
+        // A slate ends with its last viewer, who may have given way.
+        let live = self.directory.may_subscribe(name, client)?;
+        let live = live.ok_or_else(offline)?;
         let shard = self.directory.least_loaded();
         let ice = new_credentials(shard);
         let mut ssrcs = distinct(new_ssrc);
@@ -84,11 +93,6 @@ impl Task {
             ice,
             tracks: live.tracks,
         }));
-        let closed = self.directory.make_room_for_offer(self.now());
-        if !closed.is_empty() {
-            tracing::debug!("an offer gave way, as too many are unanswered");
-        }
-        self.close(closed);
         self.directory.add_subscriber(session, reception);
         let valid = self.directory.await_answer(created.id, self.now());
         Ok(Created {
