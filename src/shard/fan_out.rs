@@ -68,6 +68,9 @@ impl State {
         stream.clear_fresh();
         // Somebody has left a layer.
         if switched && stream.has_layers() {
+            for slot in stream.subscribers.clone() {
+                self.note_standing(slot);
+            }
             self.count_needs(key);
         }
         self.ask_for(now, key, &waiting);

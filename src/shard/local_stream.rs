@@ -205,14 +205,14 @@ impl LocalStream {
         self.tracks.iter().any(|track| track.layers.len() > 1)
     }
 
-    /// How many subscribers of this shard are to have what is like `packet`.
+    /// How many subscribers of this shard have a use for `packet`, as far as that depends on its layer.
     pub(super) fn viewers_of(&self, shard: ShardId, packet: &Packet) -> usize {
         if !self.has_layers() {
             return self.subscribers.len();
         }
         let outgoing = self.counters.of(shard);
         outgoing.map_or(0, |outgoing| {
-            outgoing.standings.of_layer(packet.track, packet.layer)
+            outgoing.standings.need(packet.track, packet.layer)
         })
     }
 

@@ -20,6 +20,8 @@ pub const ESTIMATE_CLASSES: [u64; 12] = [
 pub(super) struct Standing {
     /// The layers that it is to have.
     layers: LayersByTrack,
+    /// Those and what it still sends on.
+    needs: LayersByTrack,
     /// The class of what its link carries, where that is known.
     class: Option<u8>,
     /// It would have a better layer if its link carried more.
@@ -32,16 +34,21 @@ impl Standing {
         let class_of = |estimate| ESTIMATE_CLASSES.partition_point(|end| *end < estimate) as u8;
         Self {
             layers: subscriber.targets(),
+            needs: subscriber.needs(),
             class: link.and_then(|link| link.estimate).map(class_of),
             is_limited: link.is_some_and(|link| link.is_limited),
         }
     }
 }
 
+/// One for each layer of each track.
+type Levels = [[Level; LayerId::MAX_LAYERS]; LayersByTrack::MAX_TRACKS];
+
 /// How many viewers of one shard stand where; written by its thread alone.
 #[derive(Debug, Default)]
 pub(super) struct StandingCounters {
-    layers: [[Level; LayerId::MAX_LAYERS]; LayersByTrack::MAX_TRACKS],
+    layers: Levels,
+    needs: Levels,
     classes: [Level; ESTIMATE_CLASSES.len() + 1],
     limited: Level,
 }
@@ -58,21 +65,20 @@ impl StandingCounters {
     }
 
     fn levels_of<'a>(&'a self, standing: &'a Standing) -> impl Iterator<Item = &'a Level> {
-        let layers = standing.layers.iter().filter_map(|(track, layer)| {
-            let layers = self.layers.get(usize::from(track.0))?;
-            layers.get(usize::from(layer.0))
-        });
+        let each = |levels: &'a Levels, of: &'a LayersByTrack| {
+            of.iter()
+                .filter_map(move |(track, layer)| level(levels, track, layer))
+        };
+        let layers = each(&self.layers, &standing.layers).chain(each(&self.needs, &standing.needs));
         let class = standing.class.map(usize::from);
         let class = class.and_then(|class| self.classes.get(class));
         let limited = standing.is_limited.then_some(&self.limited);
         layers.chain(class).chain(limited)
     }
 
-    /// How many are to have this layer.
-    pub(super) fn of_layer(&self, track: TrackId, layer: LayerId) -> usize {
-        let layers = self.layers.get(usize::from(track.0));
-        let level = layers.and_then(|layers| layers.get(usize::from(layer.0)));
-        level.map_or(0, |level| level.get() as usize)
+    /// How many have a use for packets of this layer.
+    pub(super) fn need(&self, track: TrackId, layer: LayerId) -> usize {
+        level(&self.needs, track, layer).map_or(0, |level| level.get() as usize)
     }
 
     /// Adds what stands here to `standings`.
@@ -87,6 +93,11 @@ impl StandingCounters {
         }
         standings.limited += self.limited.get();
     }
+}
+
+fn level(levels: &Levels, track: TrackId, layer: LayerId) -> Option<&Level> {
+    let layers = levels.get(usize::from(track.0));
+    layers.and_then(|layers| layers.get(usize::from(layer.0)))
 }
 
 /// How many viewers of a stream stand where.
@@ -171,14 +182,18 @@ mod tests {
         let mut layers = LayersByTrack::default();
         layers.insert(TrackId(0), LayerId(0));
         layers.insert(TrackId(1), LayerId(2));
+        let mut needs = layers;
+        needs.insert(TrackId(1), LayerId(0));
         let (narrow, wide) = (
             Standing {
                 layers,
+                needs,
                 class: Some(3),
                 is_limited: true,
             },
             Standing {
                 layers,
+                needs,
                 class: Some(12),
                 is_limited: false,
             },
@@ -196,10 +211,14 @@ mod tests {
         assert_eq!(standings.of_layer(TrackId(1), LayerId(2)), 2);
         assert_eq!(standings.of_layer(TrackId(1), LayerId(0)), 0);
         assert_eq!(standings.of_layer(TrackId(200), LayerId(200)), 0);
+        // What is left still has to be sent on.
+        let need = |layer| counters.need(TrackId(1), LayerId(layer));
+        assert_eq!([0, 1, 2].map(need), [2, 0, 2]);
         assert_eq!((standings.estimates[3], standings.estimates[12]), (1, 1));
         assert_eq!(standings.limited, 1);
         counters.pass(&narrow, &nowhere);
         counters.pass(&wide, &nowhere);
         assert_eq!(read(), Standings::default());
+        assert_eq!([0, 1, 2].map(need), [0, 0, 0]);
     }
 }
