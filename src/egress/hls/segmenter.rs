@@ -13,7 +13,7 @@ mod epoch;
 mod line;
 mod media;
 mod opening;
-mod pace;
+pub(super) mod pace;
 mod pictures;
 mod promise;
 mod sounds;

@@ -11,6 +11,7 @@ use bytes::Bytes;
 
 use super::Wake;
 use super::description::Description;
+use super::endings::Endings;
 use super::supervisor::Supervisor;
 use crate::egress::hls::store::{Offer, Recording};
 use crate::egress::hls::{RenditionId, Sample};
@@ -27,6 +28,8 @@ pub(super) struct Aac {
     wake: Wake,
     cpu: CpuTime,
     running: Option<Supervisor>,
+    /// Those before.
+    endings: Endings,
     /// Something came of it.
     made: bool,
     /// The newest Opus packets, oldest first.
@@ -56,6 +59,7 @@ impl Aac {
             wake: wake.clone(),
             cpu: cpu.clone(),
             running: None,
+            endings: Endings::default(),
             made: false,
             recent: VecDeque::new(),
             not_before: None,
@@ -104,7 +108,9 @@ impl Aac {
     /// Starts or stops the encoder, as somebody wants it; true when nothing comes of it any more.
     pub(super) fn handle_demand(&mut self, wanted: bool, now: Instant) -> bool {
         match (wanted, &self.running) {
-            (true, None) if self.not_before.is_none_or(|at| now >= at) => {
+            (true, None)
+                if self.not_before.is_none_or(|at| now >= at) && !self.endings.is_full() =>
+            {
                 let (description, fields) = (self.description, Vec::new());
                 let (wake, cpu) = (&self.wake, &self.cpu);
                 match Supervisor::start(Codec::Opus, description, fields, wake, cpu, now) {
@@ -124,7 +130,10 @@ impl Aac {
             }
             (false, Some(_)) => {
                 tracing::debug!(stream = %self.stream, "nobody asks for AAC any more");
-                self.running = None;
+                // It may hang, which is not for the stream to wait for.
+                if let Some(running) = self.running.take() {
+                    self.endings.end(running);
+                }
                 true
             }
             _ => false,

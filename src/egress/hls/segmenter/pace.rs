@@ -57,7 +57,7 @@ struct Place {
 }
 
 /// The least a part lasts that is not the last one of its segment.
-pub(super) fn least(target: i64) -> i64 {
+pub(in crate::egress::hls) fn least(target: i64) -> i64 {
     target - target * 15 / 100
 }
 

@@ -15,6 +15,7 @@ use super::resource::{Directives, File, Rendered, Resource, Sound};
 use super::shelf::{Shape, Shelf};
 use super::{Figures, LibrarySettings, Offer};
 use crate::egress::hls::rendition::RenditionId;
+use crate::egress::hls::segmenter::pace::least;
 use crate::egress::hls::segmenter::{Part, Progress, Terms};
 
 #[derive(Debug)]
@@ -376,8 +377,8 @@ pub(super) fn rounded(duration: Duration) -> u64 {
 /// low latency asks for the last part of a segment that it has not seen yet, by the number that the one before had.
 fn advance_limit(terms: Terms) -> usize {
     let length = Duration::from_secs(terms.target_duration.unwrap_or(3)).max(ADVANCE);
-    let least = (terms.part_target.as_millis() as usize * 85 / 100).max(1);
-    (length.as_millis() as usize).div_ceil(least).max(3)
+    let least = least(terms.part_target.as_nanos() as i64).max(1) as u128;
+    length.as_nanos().div_ceil(least).max(3) as usize
 }
 
 /// Parts that come within this time may be asked for in any case.

@@ -64,9 +64,10 @@ impl Future for Waiting {
 pub struct Growing {
     seat: Seat,
     number: u64,
-    /// Parts that are out, and their bytes.
+    /// Parts that are out.
     parts: usize,
-    bytes: usize,
+    /// The last one is.
+    is_whole: bool,
 }
 
 /// The rest of a segment is in memory no longer: who took it was too slow.
@@ -81,13 +82,16 @@ impl Growing {
                 seat,
                 number,
                 parts: 0,
-                bytes: 0,
+                is_whole: false,
             })
         })
     }
 
     /// The next part; none once the segment is whole, or nothing more comes of it.
     pub fn poll_part(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Gone>>> {
+        if self.is_whole {
+            return Poll::Ready(None);
+        }
         let mut state = self.seat.presentation.lock();
         let shelf = &state.shelves[self.seat.rendition.index()];
         let Some(segment) = shelf.get(self.number) else {
@@ -95,12 +99,12 @@ impl Growing {
         };
         if let Some(part) = segment.parts.get(self.parts) {
             self.parts += 1;
-            self.bytes += part.body.len();
+            self.is_whole = segment.complete && self.parts == segment.parts.len();
             return Poll::Ready(Some(Ok(part.body.clone())));
         }
         if segment.complete {
             // One that was left to its file has no parts any more.
-            let is_whole = self.bytes == segment.bytes;
+            let is_whole = self.parts == segment.parts.len();
             return Poll::Ready((!is_whole).then_some(Err(Gone)));
         }
         self.seat.wait(&mut state, context.waker());
