@@ -47,7 +47,9 @@ impl Connections {
 
     /// Counts a connection of `peer`; `None` if there are too many.
     pub(super) fn admit(&mut self, peer: IpAddr) -> Option<Held> {
-        match self.holdings.take(peer, self.limits) {
+        let peer = peer.to_canonical();
+        let counted = (!peer.is_loopback()).then_some(peer);
+        match self.holdings.take(counted, self.limits) {
             Ok(held) => Some(held),
             Err(full) => {
                 self.warn(full);

@@ -216,7 +216,8 @@ fn take_seat(
         in_all: usize::MAX,
         ..connections
     };
-    let seat = waiting.take(client.address, limits);
+    let counted = (!client.is_here).then_some(client.address);
+    let seat = waiting.take(counted, limits);
     seat.map_err(|_| Problem::HlsBusyAddress)
 }
 

@@ -34,10 +34,13 @@ pub(super) enum Full {
 }
 
 impl Holdings {
-    /// Counts one more of `address`. What is held already is never taken away for it.
-    pub(super) fn take(&self, address: IpAddr, limits: ConnectionLimits) -> Result<Held, Full> {
-        let address = address.to_canonical();
-        let network = (!address.is_loopback()).then(|| front::network(address));
+    /// Counts one more, of this address if of any. What is held already is never taken away for it.
+    pub(super) fn take(
+        &self,
+        address: Option<IpAddr>,
+        limits: ConnectionLimits,
+    ) -> Result<Held, Full> {
+        let network = address.map(front::network);
         let mut counts = self.lock();
         let same = network.and_then(|network| counts.of_network.get(&network));
         if counts.in_all >= limits.in_all {
@@ -88,17 +91,20 @@ mod tests {
             in_all: 4,
             of_address: 2,
         };
-        let take = |address: &str| holdings.take(address.parse().unwrap(), limits);
+        let take = |address: &str| holdings.take(Some(address.parse().unwrap()), limits);
         let first = take("2001:db8::1").unwrap();
         let second = take("2001:db8::2").unwrap();
         assert_eq!(take("2001:db8::3").unwrap_err(), Full::OfAddress);
         let third = take("192.0.2.1").unwrap();
         let fourth = take("::ffff:192.0.2.1").unwrap();
-        assert_eq!(take("127.0.0.1").unwrap_err(), Full::InAll);
+        assert_eq!(holdings.take(None, limits).unwrap_err(), Full::InAll);
         drop((first, third));
-        let here = [(); 2].map(|()| take("127.0.0.1").unwrap());
-        drop(here);
-        let rest = [take("::1").unwrap(), take("2001:db8::3").unwrap()];
+        let free = [(); 2].map(|()| holdings.take(None, limits).unwrap());
+        drop(free);
+        let rest = [
+            holdings.take(None, limits).unwrap(),
+            take("2001:db8::3").unwrap(),
+        ];
         drop((rest, second, fourth));
         let counts = holdings.lock();
         assert!(counts.in_all == 0 && counts.of_network.is_empty());

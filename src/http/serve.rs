@@ -16,7 +16,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::GracefulShutdown;
+use tokio::sync::watch;
 use tower::ServiceExt;
 
 use super::auth::LocalAddress;
@@ -81,7 +81,7 @@ impl Server {
             .http2()
             .timer(TokioTimer::new())
             .keep_alive_interval(KEEP_ALIVE);
-        let connections = GracefulShutdown::new();
+        let (end, ending) = watch::channel(());
         let mut established = Connections::new(self.limits);
         let mut shutdown = pin!(shutdown);
         loop {
@@ -92,44 +92,66 @@ impl Server {
             let Some(counted) = established.admit(connection.peer.ip()) else {
                 continue;
             };
-            let origin = Origin::of(&connection);
-            let server = self.clone();
-            let unread = Unread::default();
-            let followed = unread.clone();
-            let asked = Arc::new(AtomicBool::new(false));
-            let has_asked = Arc::clone(&asked);
-            let service = service_fn(move |request| {
-                asked.store(true, Ordering::Relaxed);
-                server.clone().answer(origin, followed.clone(), request)
-            });
-            let stream = WriteDeadline::new(connection.stream, self.write_timeout);
-            let connection = builder
-                .serve_connection(TokioIo::new(stream), service)
-                .into_owned();
-            let connection = connections.watch(connection);
-            let (limit, write_timeout) = (self.header_timeout, self.write_timeout);
+            let (server, builder, ending) = (self.clone(), builder.clone(), ending.clone());
             tokio::spawn(async move {
                 let _counted = counted;
-                tokio::select! {
-                    result = connection => if let Err(error) = result {
-                        tracing::debug!(%error, "connection ended early");
-                    },
-                    () = silence(&has_asked, limit) => {
-                        tracing::debug!("connection ended, as it asked for nothing");
-                    }
-                    () = unread.stuck(write_timeout) => {
-                        tracing::debug!("connection ended, as an answer was not read");
-                    }
-                }
+                server.hold(&builder, connection, ending).await;
             });
         }
         // Nothing more gets in, and who is not quite in is turned away.
-        drop(front);
-        if tokio::time::timeout(GRACE, connections.shutdown())
-            .await
-            .is_err()
-        {
+        drop((front, ending));
+        let _ = end.send(());
+        if tokio::time::timeout(GRACE, end.closed()).await.is_err() {
             tracing::info!("requests in flight did not finish in time; closing their connections");
+        }
+    }
+
+    /// Answers what comes over one connection until that ends, or is to end.
+    async fn hold(
+        self,
+        builder: &Builder<TokioExecutor>,
+        connection: Connection,
+        mut ending: watch::Receiver<()>,
+    ) {
+        let (header_timeout, write_timeout) = (self.header_timeout, self.write_timeout);
+        let origin = Origin::of(&connection);
+        let (unread, asked) = (Unread::default(), Arc::new(AtomicBool::new(false)));
+        let (followed, has_asked) = (unread.clone(), Arc::clone(&asked));
+        let service = service_fn(move |request| {
+            asked.store(true, Ordering::Relaxed);
+            self.clone().answer(origin, followed.clone(), request)
+        });
+        let stream = WriteDeadline::new(connection.stream, write_timeout);
+        let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+        let mut silence = pin!(silence(&has_asked, header_timeout));
+        let (mut is_ending, mut limit) = (false, write_timeout);
+        loop {
+            tokio::select! {
+                result = connection.as_mut() => {
+                    if let Err(error) = result {
+                        tracing::debug!(%error, "connection ended early");
+                    }
+                    return;
+                }
+                () = &mut silence => {
+                    tracing::debug!("connection ended, as it asked for nothing");
+                    return;
+                }
+                () = unread.stuck(limit) => {
+                    if limit > write_timeout {
+                        tracing::debug!("connection ended, as an answer was not read");
+                        return;
+                    }
+                    // What else it has asked for may be somebody else's, behind a proxy: that is finished
+                    // first, and what is asked from now on takes another connection.
+                    limit = 2 * write_timeout;
+                    connection.as_mut().graceful_shutdown();
+                }
+                _ = ending.changed(), if !is_ending => {
+                    is_ending = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+            }
         }
     }
 
@@ -137,6 +159,20 @@ impl Server {
         self,
         origin: Origin,
         unread: Unread,
+        request: Request<Incoming>,
+    ) -> Result<Response, Infallible> {
+        // Over HTTP/1.1 the socket shows who does not read.
+        let is_followed = request.version() == Version::HTTP_2;
+        let response = self.respond(origin, request).await?;
+        Ok(match is_followed {
+            true => unread.follow(response),
+            false => response,
+        })
+    }
+
+    async fn respond(
+        self,
+        origin: Origin,
         mut request: Request<Incoming>,
     ) -> Result<Response, Infallible> {
         if origin.scheme == Scheme::Http
@@ -148,13 +184,7 @@ impl Server {
         extensions.insert(ConnectInfo(origin.peer));
         extensions.insert(LocalAddress(origin.local.ip()));
         extensions.insert(origin.scheme);
-        // Over HTTP/1.1 the socket shows who does not read.
-        let is_followed = request.version() == Version::HTTP_2;
-        let response = self.router.oneshot(request).await?;
-        Ok(match is_followed {
-            true => unread.follow(response),
-            false => response,
-        })
+        self.router.oneshot(request).await
     }
 }
 

@@ -1,8 +1,8 @@
 //! Answers that a client does not read over HTTP/2.
 //!
 //! Its flow control holds one answer back while the connection lives on, and the pings of an idle client keep the
-//! limit for writes ([`super::write_deadline`]) from seeing anything. So it is noted here since when each piece of an answer
-//! is the client's to take.
+//! limit for writes ([`super::write_deadline`]) from seeing anything. So it is noted here when the client last took
+//! something of each answer.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,77 +22,104 @@ const PIECE: usize = 64 << 10;
 /// What the client of one connection has to take.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Unread {
-    /// Since when; none where it is for us to go on.
-    since: Arc<Mutex<Slab<Option<Instant>>>>,
+    answers: Arc<Mutex<Slab<Progress>>>,
+}
+
+/// How far the client is with one answer.
+#[derive(Clone, Copy, Debug)]
+struct Progress {
+    /// When it last took something of it.
+    at: Instant,
+    /// Pieces that are on their way.
+    pieces: usize,
+    body: BodyState,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum BodyState {
+    /// It is asked for its next piece when there is room for one.
+    Offered,
+    /// It has nothing for the client now: it is for us to go on.
+    Waiting,
+    /// All of it was handed over, or nobody wants it any more.
+    Gone,
+}
+
+impl Progress {
+    fn is_late(&self, now: Instant, limit: Duration) -> bool {
+        let is_clients = self.pieces > 0 || self.body == BodyState::Offered;
+        is_clients && now.duration_since(self.at) >= limit
+    }
 }
 
 impl Unread {
     /// The same answer, followed.
     pub(super) fn follow(&self, response: Response) -> Response {
+        let key = self.lock().insert(Progress {
+            at: Instant::now(),
+            pieces: 0,
+            body: BodyState::Offered,
+        });
+        let place = Place {
+            unread: self.clone(),
+            key,
+        };
         response.map(|body| {
             Body::new(Followed {
-                place: self.place(),
-                unread: self.clone(),
+                place,
                 left: Bytes::new(),
                 body,
             })
         })
     }
 
-    /// Ends when the client has not taken something for `limit`, or somewhat later.
+    /// Ends when the client has taken nothing of an answer for `limit`, or somewhat later.
     pub(super) async fn stuck(&self, limit: Duration) {
         loop {
             sleep(limit / 2).await;
             let now = Instant::now();
-            let is_late = |since: &Instant| now.duration_since(*since) >= limit;
-            if self
-                .lock()
-                .iter()
-                .any(|(_, since)| since.as_ref().is_some_and(is_late))
-            {
+            if self.is_late(now, limit) {
                 return;
             }
         }
     }
 
-    /// Something that is the client's to take from now on.
-    fn place(&self) -> Place {
-        Place {
-            key: self.lock().insert(Some(Instant::now())),
-            unread: self.clone(),
-        }
+    fn is_late(&self, now: Instant, limit: Duration) -> bool {
+        let answers = self.lock();
+        let mut all = answers.iter().map(|(_, progress)| progress);
+        all.any(|progress| progress.is_late(now, limit))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Slab<Option<Instant>>> {
-        self.since.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Slab<Progress>> {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What the client has to take until this is dropped.
-#[derive(Debug)]
+/// An answer of a connection.
+#[derive(Clone, Debug)]
 struct Place {
     unread: Unread,
     key: usize,
 }
 
 impl Place {
-    fn set(&self, since: Option<Instant>) {
-        if let Some(own) = self.unread.lock().get_mut(self.key) {
-            *own = since;
+    /// The client has come further.
+    fn note(&self, change: impl FnOnce(&mut Progress)) {
+        let mut answers = self.unread.lock();
+        let Some(progress) = answers.get_mut(self.key) else {
+            return;
+        };
+        progress.at = Instant::now();
+        change(progress);
+        if progress.pieces == 0 && progress.body == BodyState::Gone {
+            answers.remove(self.key);
         }
     }
 }
 
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.unread.lock().try_remove(self.key);
-    }
-}
-
-/// A body that is asked for its next frame when the client has room for it.
+/// A body whose pieces are followed.
 struct Followed {
     place: Place,
-    unread: Unread,
     /// What is left of a frame.
     left: Bytes,
     body: Body,
@@ -113,11 +140,12 @@ impl Followed {
             }
         }
         let piece = self.left.split_to(PIECE.min(self.left.len()));
-        let taken = Piece {
+        self.place.note(|progress| progress.pieces += 1);
+        let piece = Piece {
             bytes: piece,
-            _place: self.unread.place(),
+            place: self.place.clone(),
         };
-        Poll::Ready(Some(Ok(Frame::data(Bytes::from_owner(taken)))))
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from_owner(piece)))))
     }
 }
 
@@ -130,7 +158,11 @@ impl hyper::body::Body for Followed {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let frame = self.poll_data(context);
-        self.place.set(frame.is_ready().then(Instant::now));
+        let body = match frame {
+            Poll::Ready(_) => BodyState::Offered,
+            Poll::Pending => BodyState::Waiting,
+        };
+        self.place.note(|progress| progress.body = body);
         frame
     }
 
@@ -149,10 +181,22 @@ impl hyper::body::Body for Followed {
     }
 }
 
+impl Drop for Followed {
+    fn drop(&mut self) {
+        self.place.note(|progress| progress.body = BodyState::Gone);
+    }
+}
+
 /// Bytes that are on their way, until they are dropped.
 struct Piece {
     bytes: Bytes,
-    _place: Place,
+    place: Place,
+}
+
+impl Drop for Piece {
+    fn drop(&mut self) {
+        self.place.note(|progress| progress.pieces -= 1);
+    }
 }
 
 impl AsRef<[u8]> for Piece {
@@ -208,15 +252,31 @@ mod tests {
     async fn what_is_not_taken_is_noticed() {
         let unread = Unread::default();
         // Not even the first piece is asked for.
-        let body = followed(&unread, "held".into());
+        let mut body = followed(&unread, "held".into());
         assert!(is_stuck(&unread, LIMIT * 2).await);
         // It was, but it does not go out.
-        let mut body = body;
         let piece = body.frame().await.unwrap().unwrap().into_data().unwrap();
         drop(body);
         assert!(is_stuck(&unread, LIMIT * 2).await);
         drop(piece);
         assert!(!is_stuck(&unread, LIMIT * 10).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_reads_slowly_is_seen_to_read() {
+        let unread = Unread::default();
+        let mut body = followed(&unread, vec![0; PIECE * 10].into());
+        // They are all handed over, and leave one after the other.
+        let mut pieces = Vec::new();
+        while let Some(frame) = body.frame().await {
+            pieces.push(frame.unwrap());
+        }
+        drop(body);
+        for piece in pieces {
+            assert!(!is_stuck(&unread, LIMIT * 9 / 10).await);
+            drop(piece);
+        }
+        assert!(unread.lock().is_empty());
     }
 
     #[tokio::test(start_paused = true)]

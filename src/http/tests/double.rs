@@ -385,6 +385,10 @@ impl HlsSource for Library {
                 let rendered = Rendered::new("#EXTM3U\n".repeat(50), "state".into());
                 Resource::Playlist(Arc::new(rendered))
             }
+            ("long", _) => {
+                let rendered = Rendered::new("#EXTM3U\n".repeat(50_000), "state".into());
+                Resource::Playlist(Arc::new(rendered))
+            }
             ("live", File::Segment(_, 1) | File::Growing(_, 1)) => {
                 media(pieces.into(), MediaFile::Segment)
             }

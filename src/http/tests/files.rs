@@ -27,6 +27,18 @@ const ROWS: &[Row] = &[
     .answers(&[("cache-control", "public, max-age=12")])
     .holds(&["#EXTM3U"]),
     Row::new(
+        "a playlist with a segment that may be open",
+        "GET",
+        "/hls/live/video.m3u8?_HLS_msn=7",
+        200,
+    )
+    .answers(&[("cache-control", "public, max-age=1")])
+    .holds(&["#EXTM3U"]),
+    Row::new("hours, compressed", "GET", "/hls/long/video.m3u8", 200)
+        .with(&[("accept-encoding", "gzip")])
+        .answers(&[("content-encoding", "gzip"), ("etag", "\"state-gz\"")])
+        .holds(&["\u{1f}"]),
+    Row::new(
         "a part of no segment",
         "GET",
         "/hls/live/video.m3u8?_HLS_part=0",
