@@ -28,6 +28,10 @@ use support::stage::{Rings, Stage};
 use support::viewers::{Run, Viewers};
 use support::{arguments, arguments::List};
 
+/// As in `tidegate`.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() {
     Thread::current().pin(cpu::OTHERS);
     let List(subscribers) = arguments::value("subscribers", List(vec![1, 50, 200, 400]));

@@ -37,6 +37,10 @@ use tidegate::rtp::Codec;
 use tidegate::rtp::keyframe::starts_keyframe;
 use tidegate::stream::{Packet, StreamName, TrackId, TrackInfo};
 
+/// As in `tidegate`.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const VIDEO: TrackId = TrackId(0);
 const AUDIO: TrackId = TrackId(1);
 /// How long the recording is, in seconds; whole groups of pictures.

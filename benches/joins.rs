@@ -29,6 +29,10 @@ use support::peer::Peer;
 use support::stage::{Rings, Stage};
 use support::{arguments, broadcast, cpu, report};
 
+/// As in `tidegate`.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Threads that viewers come from.
 const CLIENTS: usize = 4;
 const RECEIVE_BUFFER: usize = 1 << 20;

@@ -27,6 +27,10 @@ use support::report::{median, save, spread};
 use support::stage::{Rings, Stage};
 use support::viewers::Viewers;
 
+/// As in `tidegate`.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Short, so that they are full before figures are taken: until then every packet is allocated.
 const RINGS: Rings = Rings {
     video: 256,

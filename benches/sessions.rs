@@ -1,6 +1,6 @@
 //! What does a subscriber cost before it gets a packet, and how soon does it get one when many come at once?
 //!
-//! `cargo bench --bench sessions -- --subscribers 200 --together 100 --rounds 5`
+//! `cargo bench --bench sessions -- --subscribers 2000 --together 100 --rounds 5`
 //!
 //! The server is `tidegate serve --shards 1` in a process of its own on one core, over real HTTP; the clients
 //! share the other core. Memory is private resident memory; CPU is split into the media thread and the rest,
@@ -39,7 +39,7 @@ use tokio::net::UdpSocket;
 const WARM_UP: usize = 20;
 
 fn main() {
-    let subscribers = arguments::value("subscribers", 200);
+    let subscribers = arguments::value("subscribers", 2000);
     let together = arguments::value("together", 100);
     let rounds = arguments::value("rounds", 5);
     let runtime = tokio::runtime::Builder::new_current_thread()
