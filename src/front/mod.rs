@@ -15,8 +15,6 @@ mod tls;
 #[cfg(any(test, fuzzing))]
 pub(crate) use first_bytes::fuzz as fuzz_first_bytes;
 
-pub(crate) use opening::network;
-
 pub use entrances::Entrances;
 pub use listeners::{BindError, Listeners};
 pub use stream::{Begun, Stream};

@@ -5,7 +5,9 @@
 //! wants within a round trip and is gone from here before its turn comes.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
+
+use crate::network;
 
 /// The table. `K` names a connection.
 #[derive(Debug)]
@@ -38,7 +40,7 @@ impl<K: Copy + Eq + std::hash::Hash> Opening<K> {
 
     /// Takes one in. Returns the one that has to go for it, which is forgotten already.
     pub(super) fn insert(&mut self, key: K, peer: IpAddr) -> Option<K> {
-        let network = network(peer);
+        let network = network::holder(peer);
         // A proxy on this machine is many clients, and whoever else is here needs no bound.
         let same = self.of_network.get(&network);
         let same = same.filter(|_| !peer.to_canonical().is_loopback());
@@ -80,17 +82,6 @@ impl<K: Copy + Eq + std::hash::Hash> Opening<K> {
 
     fn oldest(&self) -> Option<u64> {
         self.connections.keys().next().copied()
-    }
-}
-
-/// What counts as one address: of IPv6 a whole /64, as one host has all of it (RFC 6177).
-pub(crate) fn network(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
-        IpAddr::V6(ip) => {
-            let [a, b, c, d, ..] = ip.segments();
-            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
-        }
-        IpAddr::V4(ip) => ip.into(),
     }
 }
 

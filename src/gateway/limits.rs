@@ -1,9 +1,10 @@
 //! How much the server takes, of everybody and of one address.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
 use super::{Client, CreateError};
+use crate::network;
 
 /// How much the server takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,18 +98,10 @@ impl Addresses {
     }
 }
 
-/// What a client counts as. An address of IPv6 stands for its /64, out of which a single machine may
-/// take any (RFC 4291, section 2.5.1). This machine's own programs count as nobody; a loopback address
+/// What a client counts as. This machine's own programs count as nobody; a loopback address
 /// that a proxy named, or that stands for clients of one, counts as any other.
 fn counted(client: Client) -> Option<IpAddr> {
-    match client.address.to_canonical() {
-        _ if client.is_here => None,
-        IpAddr::V4(address) => Some(IpAddr::V4(address)),
-        IpAddr::V6(address) => {
-            let prefix = u128::from(address) & (u128::MAX << 64);
-            Some(IpAddr::V6(Ipv6Addr::from(prefix)))
-        }
-    }
+    (!client.is_here).then(|| network::holder(client.address))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::ConnectionLimits;
-use crate::front;
+use crate::network;
 
 /// Counts what is held: as many entries as there are addresses that hold something.
 #[derive(Clone, Debug, Default)]
@@ -40,7 +40,7 @@ impl Holdings {
         address: Option<IpAddr>,
         limits: ConnectionLimits,
     ) -> Result<Held, Full> {
-        let network = address.map(front::network);
+        let network = address.map(network::holder);
         let mut counts = self.lock();
         let same = network.and_then(|network| counts.of_network.get(&network));
         if counts.in_all >= limits.in_all {

@@ -20,8 +20,8 @@ use governor::state::StateStore;
 use governor::{Quota, RateLimiter};
 
 use super::auth::Presented;
-use crate::front;
 use crate::gateway::Client;
+use crate::network;
 
 /// Keys that are remembered for each rate. 32 bytes each, about 2 MiB in all.
 const MAX_KEYS: usize = 65_536;
@@ -82,7 +82,7 @@ impl<C: Clock + Clone> Limiter<C> {
         let now = self.clock.now();
         // This machine's own programs may as often as they like.
         if let (Some(addresses), false) = (&self.addresses, client.is_here) {
-            addresses.check(&front::network(client.address), now)?;
+            addresses.check(&network::holder(client.address), now)?;
         }
         if let (Some(tokens), Presented::Token(token)) = (&self.tokens, presented) {
             tokens.check(&self.hasher.hash_one(token.as_bytes()), now)?;

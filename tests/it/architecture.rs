@@ -61,6 +61,7 @@ const PURE: &[&str] = &[
     "src/front/opening.rs",
     "src/network/announcement.rs",
     "src/network/candidates.rs",
+    "src/network/holder.rs",
     "src/network/reason.rs",
     "src/network/scope.rs",
     "src/network/stun.rs",
