@@ -220,8 +220,9 @@ fn notices(spec: &sdp::PublisherSpec, hls: Option<&HlsSettings>) -> Vec<String> 
         .iter()
         .find(|track| track.info.kind() == MediaKind::Video);
     let is_vp8 = video.is_some_and(|track| track.info.codec == Codec::Vp8);
-    let no_hls = (is_vp8 && hls.is_some_and(|hls| !hls.transcodes.any()))
-        .then(|| "no_hls: no HLS for this stream: VP8; offer another codec too".to_owned());
+    let no_hls = (is_vp8 && hls.is_some_and(|hls| !hls.transcodes.any())).then(|| {
+        "no_hls: no HLS for this stream: VP8; offer H264, H265, VP9 or AV1 too".to_owned()
+    });
     told.chain(no_hls).collect()
 }
 
