@@ -69,6 +69,18 @@ impl<'a> Obu<'a> {
     }
 }
 
+/// Appends the OBU that `bytes` are as files hold it, unless they hold no such: what the elements of packets make together.
+pub(crate) fn append(out: &mut Vec<u8>, mut bytes: &[u8]) -> Option<()> {
+    if bytes.is_empty() {
+        return Some(());
+    }
+    let obu = Obu::read(&mut bytes)?;
+    if obu.is_kept() {
+        obu.write_to(out);
+    }
+    Some(())
+}
+
 /// The first sequence header in whole OBUs that all have sizes: where it is, and itself.
 pub(crate) fn sequence_header(unit: &[u8]) -> Option<(Range<usize>, Obu<'_>)> {
     let mut rest = unit;

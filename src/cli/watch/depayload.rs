@@ -5,8 +5,7 @@
 
 use bytes::Bytes;
 
-use crate::rtp::obu::{self, Obu};
-use crate::rtp::{Codec, MediaKind};
+use crate::rtp::{Codec, MediaKind, obu};
 
 /// A frame without its RTP packaging.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -292,12 +291,7 @@ fn av1(payloads: &[Bytes]) -> Option<Vec<u8>> {
             if elements.is_empty() && continues_after {
                 break;
             }
-            if !fragment.is_empty() {
-                let obu = Obu::read(&mut &fragment[..])?;
-                if obu.is_kept() {
-                    obu.write_to(&mut out);
-                }
-            }
+            obu::append(&mut out, &fragment)?;
             fragment.clear();
         }
     }

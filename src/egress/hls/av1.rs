@@ -8,7 +8,7 @@ use bytes::Bytes;
 use mp4_atom::Av1c;
 
 use crate::rtp::bits::Bits;
-use crate::rtp::obu::{self, Obu};
+use crate::rtp::obu;
 use points::Points;
 pub use points::narrowed;
 
@@ -91,15 +91,9 @@ impl Depayloader {
 
     /// Moves the open OBU to the unit, with a size field as the file format wants it.
     fn close_obu(&mut self) -> Option<()> {
-        let open = std::mem::take(&mut self.open);
-        if open.is_empty() {
-            return Some(());
-        }
-        let obu = Obu::read(&mut &open[..])?;
-        if obu.is_kept() {
-            obu.write_to(&mut self.unit);
-        }
-        Some(())
+        let appended = obu::append(&mut self.unit, &self.open);
+        self.open.clear();
+        appended
     }
 }
 
@@ -156,7 +150,7 @@ impl SequenceHeader {
     fn parse(body: &[u8], obu: Vec<u8>) -> Option<Self> {
         let mut bits = Bits::new(body);
         let profile = bits.bits(3)? as u8;
-        bits.bits(1)?;
+        bits.skip(1)?;
         let reduced = bits.flag()?;
         let (level, tier) = if reduced {
             (bits.bits(5)? as u8, false)
@@ -168,24 +162,24 @@ impl SequenceHeader {
         let (width_bits, height_bits) = (bits.bits(4)? + 1, bits.bits(4)? + 1);
         let (width, height) = (bits.bits(width_bits)? + 1, bits.bits(height_bits)? + 1);
         if !reduced && bits.flag()? {
-            bits.bits(4 + 3)?;
+            bits.skip(4 + 3)?;
         }
-        bits.bits(3)?;
+        bits.skip(3)?;
         if !reduced {
-            bits.bits(4)?;
+            bits.skip(4)?;
             let order_hint = bits.flag()?;
             if order_hint {
-                bits.bits(2)?;
+                bits.skip(2)?;
             }
             let screen_content = if bits.flag()? { 2 } else { bits.bits(1)? };
             if screen_content > 0 && !bits.flag()? {
-                bits.bits(1)?;
+                bits.skip(1)?;
             }
             if order_hint {
-                bits.bits(3)?;
+                bits.skip(3)?;
             }
         }
-        bits.bits(3)?;
+        bits.skip(3)?;
         let high = bits.flag()?;
         let bit_depth = match (high, profile) {
             (true, 2) => 10 + 2 * bits.bits(1)? as u8,
@@ -204,7 +198,7 @@ impl SequenceHeader {
             if description == SRGB {
                 subsampling = (false, false);
             } else {
-                bits.bits(1)?;
+                bits.skip(1)?;
                 subsampling = match (profile, bit_depth) {
                     (0, _) => (true, true),
                     (1, _) => (false, false),
