@@ -553,6 +553,21 @@ fn a_playlist_is_held_until_it_has_what_was_asked_for() {
 }
 
 #[test]
+fn who_waits_for_another_rendition_looks_again_when_a_publisher_takes_over() {
+    let (library, _first, init) = live();
+    let second = library.record(&stream(), FIRST);
+    let woken = Arc::new(Woken::default());
+    let waker = Waker::from(Arc::clone(&woken));
+    let mut picture = later(ask(&library, "video.m3u8", FIRST + 3, Some(2)));
+    assert!(look(&mut picture, &waker).is_none());
+    second.push(Part {
+        rendition: RenditionId::Audio,
+        ..part(&init, 0, 10, false)
+    });
+    assert_eq!(woken.0.load(std::sync::atomic::Ordering::Relaxed), 1);
+}
+
+#[test]
 fn the_last_part_of_a_long_segment_is_waited_for_before_the_segment_begins() {
     let library = library();
     let recording = library.record(&stream(), FIRST);
@@ -745,14 +760,13 @@ fn a_reader_that_is_too_slow_does_not_take_half_a_segment_for_a_whole_one() {
         assert!(next_part(growing, &waker).is_ready());
     }
     recording.push(part(&init, 3, 20, true));
-    assert!(next_part(&mut quick, &waker).is_ready());
-    assert!(
-        quick
-            .poll_part(&mut context)
-            .map(|end| end.is_none())
-            .is_ready()
+    assert_eq!(
+        next_part(&mut quick, &waker),
+        std::task::Poll::Ready(Some(20))
     );
     push_all(&recording, &init, 4..20);
+    // Who has it all is not told otherwise for asking late.
+    assert_eq!(next_part(&mut quick, &waker), std::task::Poll::Ready(None));
     let end = slow.poll_part(&mut context);
     assert!(
         matches!(end, std::task::Poll::Ready(Some(Err(Gone)))),
