@@ -148,8 +148,8 @@ fn measure(scene: Scene, rounds: usize, seconds: u32) -> Figures {
         stage.subscribe_to(number % scene.streams, number % scene.shards, socket);
     }
     viewers.read();
-    // Everyone begins at a keyframe, and the rings become full.
-    let scripts = stage.scripts(2);
+    // Everyone begins at a keyframe, and the rings become as full as they get: what they hold and two seconds behind a keyframe.
+    let scripts = stage.scripts(4);
     stage.play_all(&scripts, SLOWNESS);
     let mut figures = Figures {
         per_packet: Vec::new(),

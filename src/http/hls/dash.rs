@@ -24,14 +24,11 @@ pub(super) fn growing(segment: Growing, seat: Held, cache_control: HeaderValue) 
         ),
         (header::CACHE_CONTROL, cache_control),
     ];
-    (
-        headers,
-        Body::new(Parts {
-            segment,
-            _seat: seat,
-        }),
-    )
-        .into_response()
+    let parts = Parts {
+        segment,
+        _seat: seat,
+    };
+    (headers, Body::new(parts)).into_response()
 }
 
 /// The time for players whose clock is wrong (ISO/IEC 23009-1, section 5.8.4.11). It is no secret.
