@@ -1,10 +1,11 @@
 //! What HLS makes of payloads and of codec configurations.
 
 use super::Steps;
-use crate::egress::hls::av1::{Depayloader, SequenceHeader};
+use crate::egress::hls::av1::Depayloader;
 use crate::egress::hls::fmp4::init_segment;
 use crate::egress::hls::format::Format;
 use crate::egress::hls::vp9;
+use crate::rtp::av1::SequenceHeader;
 use crate::rtp::opus;
 
 /// Payloads of AV1 in their order, with losses.
@@ -22,12 +23,10 @@ pub(super) fn av1(data: &[u8]) {
         given += unit.data.len();
         // A size field for each OBU, which has at least its header and its length in the payload.
         assert!(!unit.data.is_empty() && given <= 3 * taken);
-        let header = SequenceHeader::find(&unit.data);
+        let header = SequenceHeader::in_unit(&unit.data);
         assert_eq!(header.is_some(), unit.keyframe);
-        if let Some(header) = header {
-            assert!(header.codecs().starts_with("av01."));
-        }
         if let Ok(format) = Format::av1(&unit.data, None) {
+            assert!(format.codecs.starts_with("av01."));
             init_segment(&format).expect("a segment of what could be read");
         }
     }

@@ -1,5 +1,6 @@
 //! RTP as it stands on the wire (RFC 3550): pure parsing and arithmetic, no state of a session.
 
+pub(crate) mod av1;
 pub(crate) mod bits;
 mod capture_time;
 pub mod codec;

@@ -2,6 +2,7 @@
 //!
 //! Pure. Nothing is trusted: what does not parse gives `None`.
 
+use super::av1::SequenceHeader;
 use super::bits::{Bits, raw};
 
 /// The format of the pictures of a video track.
@@ -218,91 +219,22 @@ pub(crate) fn vp9(bytes: &[u8]) -> Option<Picture> {
     })
 }
 
-/// A sequence header without the header of its OBU (the AV1 bitstream, section 5.5).
+/// The body of the OBU of a sequence header.
 pub(crate) fn av1(body: &[u8]) -> Option<Picture> {
-    let mut bits = Bits::new(body);
-    let profile = bits.bits(3)? as u8;
-    bits.flag()?;
-    let is_reduced = bits.flag()?;
-    let (mut level, mut tier) = (0, false);
-    if is_reduced {
-        level = bits.bits(5)? as u8;
-    } else {
-        let mut decoder_model = None;
-        if bits.flag()? {
-            bits.skip(64)?;
-            if bits.flag()? {
-                bits.golomb()?;
-            }
-            if bits.flag()? {
-                let len = bits.bits(5)? + 1;
-                bits.skip(32 + 10)?;
-                decoder_model = Some(len);
-            }
-        }
-        let has_delay = bits.flag()?;
-        for point in 0..=bits.bits(5)? {
-            bits.skip(12)?;
-            let index = bits.bits(5)? as u8;
-            let is_high = index > 7 && bits.flag()?;
-            if point == 0 {
-                (level, tier) = (index, is_high);
-            }
-            if let Some(len) = decoder_model
-                && bits.flag()?
-            {
-                bits.skip(2 * len + 1)?;
-            }
-            if has_delay && bits.flag()? {
-                bits.skip(4)?;
-            }
-        }
-    }
-    let (width_bits, height_bits) = (bits.bits(4)? + 1, bits.bits(4)? + 1);
-    let width = u64::from(bits.bits(width_bits)?) + 1;
-    let height = u64::from(bits.bits(height_bits)?) + 1;
-    let bit_depth = av1_bit_depth(&mut bits, profile, is_reduced).unwrap_or(8);
+    let header = SequenceHeader::read(body)?;
     Some(Picture {
-        width: size(width, 0)?,
-        height: size(height, 0)?,
-        profile,
-        level,
-        tier,
-        bit_depth,
-        chroma: match profile {
-            0 => 1,
-            1 => 3,
-            _ => 2,
+        width: size(header.width.into(), 0)?,
+        height: size(header.height.into(), 0)?,
+        profile: header.profile,
+        level: header.level,
+        tier: header.tier,
+        bit_depth: header.bit_depth,
+        chroma: match header.subsampling {
+            (true, true) => 1,
+            (true, false) => 2,
+            (false, _) => 3,
         },
         ..Picture::default()
-    })
-}
-
-/// Skips what lies between the size and `color_config`, and reads the depth there.
-fn av1_bit_depth(bits: &mut Bits<'_>, profile: u8, is_reduced: bool) -> Option<u8> {
-    if !is_reduced && bits.flag()? {
-        bits.skip(7)?;
-    }
-    bits.skip(3)?;
-    if !is_reduced {
-        bits.skip(4)?;
-        let has_order_hint = bits.flag()?;
-        if has_order_hint {
-            bits.skip(2)?;
-        }
-        let chooses_screen_tools = bits.flag()?;
-        if (chooses_screen_tools || bits.flag()?) && !bits.flag()? {
-            bits.flag()?;
-        }
-        if has_order_hint {
-            bits.skip(3)?;
-        }
-    }
-    bits.skip(3)?;
-    Some(match bits.flag()? {
-        true if profile == 2 && bits.flag()? => 12,
-        true => 10,
-        false => 8,
     })
 }
 

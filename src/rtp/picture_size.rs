@@ -184,11 +184,11 @@ mod tests {
     #[test]
     fn av1_tells_it_in_the_sequence_header() {
         // A reduced one: profile 0, level 0, and 10 bits for each of 639 and 359.
-        let body = [0x18, 0x26, 0x67, 0xF5, 0x9C, 0x00];
+        let body = [0x18, 0x26, 0x67, 0xF5, 0x9C, 0x00, 0x00];
         let mut payload = vec![0x18, 0x08];
         payload.extend_from_slice(&body);
         assert_eq!(picture_size(Codec::Av1, &payload), Some((640, 360)));
-        let mut sized = vec![0x28, 8, 0x0A, 6];
+        let mut sized = vec![0x28, 9, 0x0A, 7];
         sized.extend_from_slice(&body);
         sized.push(0x32);
         assert_eq!(picture_size(Codec::Av1, &sized), Some((640, 360)));

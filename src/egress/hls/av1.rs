@@ -1,16 +1,12 @@
-//! AV1: RTP payloads to temporal units, and what a sequence header says.
+//! AV1: RTP payloads to temporal units, and what players must know before they decode them.
 //!
-//! Follows the AV1 RTP specification (AOMedia, v1.0) and the AV1 bitstream specification, section 5.5.
-
-mod points;
+//! Follows the AV1 RTP specification (AOMedia, v1.0).
 
 use bytes::Bytes;
 use mp4_atom::Av1c;
 
-use crate::rtp::bits::Bits;
+use crate::rtp::av1::SequenceHeader;
 use crate::rtp::obu;
-use points::Points;
-pub use points::narrowed;
 
 /// Puts temporal units together out of RTP payloads in order.
 ///
@@ -47,7 +43,7 @@ impl Depayloader {
         // An OBU that is still open at the marker lost its end.
         self.open.clear();
         let unit = std::mem::take(&mut self.unit);
-        let keyframe = SequenceHeader::find(&unit).is_some();
+        let keyframe = SequenceHeader::in_unit(&unit).is_some();
         let whole = self.started && !unit.is_empty();
         whole.then(|| TemporalUnit {
             data: unit.into(),
@@ -97,134 +93,29 @@ impl Depayloader {
     }
 }
 
-/// What the player must know before it decodes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SequenceHeader {
-    /// Greatest width of a picture.
-    pub width: u32,
-    /// Greatest height of a picture.
-    pub height: u32,
-    profile: u8,
-    level: u8,
-    tier: bool,
-    bit_depth: u8,
-    monochrome: bool,
-    subsampling: (bool, bool),
-    sample_position: u8,
-    obu: Vec<u8>,
+/// The `CODECS` value (AV1 codec ISO media file format binding, section 5).
+pub(super) fn codecs(header: &SequenceHeader) -> String {
+    let tier = if header.tier { 'H' } else { 'M' };
+    format!(
+        "av01.{}.{:02}{tier}.{:02}",
+        header.profile, header.level, header.bit_depth
+    )
 }
 
-impl SequenceHeader {
-    /// The first one in a temporal unit.
-    pub fn find(unit: &[u8]) -> Option<Self> {
-        let (place, obu) = obu::sequence_header(unit)?;
-        Self::parse(obu.body, unit[place].to_vec())
-    }
-
-    /// The `CODECS` value (AV1 codec ISO media file format binding, section 5).
-    pub fn codecs(&self) -> String {
-        let tier = if self.tier { 'H' } else { 'M' };
-        format!(
-            "av01.{}.{:02}{tier}.{:02}",
-            self.profile, self.level, self.bit_depth
-        )
-    }
-
-    /// The `av1C` record.
-    pub fn configuration(&self) -> Av1c {
-        Av1c {
-            seq_profile: self.profile,
-            seq_level_idx_0: self.level,
-            seq_tier_0: self.tier,
-            high_bitdepth: self.bit_depth > 8,
-            twelve_bit: self.bit_depth == 12,
-            monochrome: self.monochrome,
-            chroma_subsampling_x: self.subsampling.0,
-            chroma_subsampling_y: self.subsampling.1,
-            chroma_sample_position: self.sample_position,
-            initial_presentation_delay: None,
-            config_obus: self.obu.clone(),
-        }
-    }
-
-    fn parse(body: &[u8], obu: Vec<u8>) -> Option<Self> {
-        let mut bits = Bits::new(body);
-        let profile = bits.bits(3)? as u8;
-        bits.skip(1)?;
-        let reduced = bits.flag()?;
-        let (level, tier) = if reduced {
-            (bits.bits(5)? as u8, false)
-        } else {
-            let points = Points::read(&mut bits)?;
-            let first = points.first()?;
-            (first.level, first.tier)
-        };
-        let (width_bits, height_bits) = (bits.bits(4)? + 1, bits.bits(4)? + 1);
-        let (width, height) = (bits.bits(width_bits)? + 1, bits.bits(height_bits)? + 1);
-        if !reduced && bits.flag()? {
-            bits.skip(4 + 3)?;
-        }
-        bits.skip(3)?;
-        if !reduced {
-            bits.skip(4)?;
-            let order_hint = bits.flag()?;
-            if order_hint {
-                bits.skip(2)?;
-            }
-            let screen_content = if bits.flag()? { 2 } else { bits.bits(1)? };
-            if screen_content > 0 && !bits.flag()? {
-                bits.skip(1)?;
-            }
-            if order_hint {
-                bits.skip(3)?;
-            }
-        }
-        bits.skip(3)?;
-        let high = bits.flag()?;
-        let bit_depth = match (high, profile) {
-            (true, 2) => 10 + 2 * bits.bits(1)? as u8,
-            (true, _) => 10,
-            _ => 8,
-        };
-        let monochrome = profile != 1 && bits.flag()?;
-        let description = if bits.flag()? {
-            bits.bits(24)?
-        } else {
-            0x02_02_02
-        };
-        let (mut subsampling, mut sample_position) = ((true, true), 0);
-        if !monochrome {
-            const SRGB: u32 = 0x01_0d_00;
-            if description == SRGB {
-                subsampling = (false, false);
-            } else {
-                bits.skip(1)?;
-                subsampling = match (profile, bit_depth) {
-                    (0, _) => (true, true),
-                    (1, _) => (false, false),
-                    (_, 12) => {
-                        let x = bits.flag()?;
-                        (x, x && bits.flag()?)
-                    }
-                    _ => (true, false),
-                };
-                if subsampling == (true, true) {
-                    sample_position = bits.bits(2)? as u8;
-                }
-            }
-        }
-        Some(Self {
-            width,
-            height,
-            profile,
-            level,
-            tier,
-            bit_depth,
-            monochrome,
-            subsampling,
-            sample_position,
-            obu,
-        })
+/// The `av1C` record; `obu` is the whole one that `header` was read from.
+pub(super) fn configuration(header: &SequenceHeader, obu: &[u8]) -> Av1c {
+    Av1c {
+        seq_profile: header.profile,
+        seq_level_idx_0: header.level,
+        seq_tier_0: header.tier,
+        high_bitdepth: header.bit_depth > 8,
+        twelve_bit: header.bit_depth == 12,
+        monochrome: header.monochrome,
+        chroma_subsampling_x: header.subsampling.0,
+        chroma_subsampling_y: header.subsampling.1,
+        chroma_sample_position: header.sample_position,
+        initial_presentation_delay: None,
+        config_obus: obu.to_vec(),
     }
 }
 
@@ -234,11 +125,6 @@ const MAX_UNIT: usize = 8 << 20;
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Main profile, level 3.0, 640x360, 8 bits, 4:2:0.
-    const SEQUENCE: [u8; 11] = [
-        0x00, 0x00, 0x00, 0x24, 0xc4, 0xff, 0xdf, 0x00, 0x68, 0x02, 0x00,
-    ];
 
     fn frame(kind: u8, body: &[u8]) -> Vec<u8> {
         [&[kind << 3][..], body].concat()
@@ -305,11 +191,6 @@ mod tests {
                 })
                 .collect();
             depayloader.handle_payload(&payload, length % 3 == 0);
-            SequenceHeader::find(&payload);
         }
-        assert_eq!(
-            SequenceHeader::find(&[&[0x0a, 11][..], &SEQUENCE[..5]].concat()),
-            None
-        );
     }
 }

@@ -9,8 +9,9 @@ use mp4_atom::{
 
 use mp4_atom::esds::{DecoderConfig, DecoderSpecific, EsDescriptor, SLConfig};
 
-use super::av1::SequenceHeader;
-use crate::rtp::{MediaKind, opus};
+use super::av1;
+use crate::rtp::av1::SequenceHeader;
+use crate::rtp::{MediaKind, obu, opus};
 
 /// The coding of a rendition.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -131,15 +132,17 @@ impl Format {
     ///
     /// [`FormatError`] when there is none or the size is unusable.
     pub fn av1(temporal_unit: &[u8], size: Option<(u16, u16)>) -> Result<Self, FormatError> {
-        let header = SequenceHeader::find(temporal_unit).ok_or(FormatError::Malformed("AV1"))?;
+        const MALFORMED: FormatError = FormatError::Malformed("AV1");
+        let (place, obu) = obu::sequence_header(temporal_unit).ok_or(MALFORMED)?;
+        let header = SequenceHeader::read(obu.body).ok_or(MALFORMED)?;
         let most = picture("AV1", header.width, header.height)?;
         let size = size.unwrap_or(most);
         let entry = Av01 {
             visual: visual(size),
-            av1c: header.configuration(),
+            av1c: av1::configuration(&header, &temporal_unit[place]),
             ..Av01::default()
         };
-        Ok(Self::video(header.codecs(), size, Codec::Av01(entry)))
+        Ok(Self::video(av1::codecs(&header), size, Codec::Av01(entry)))
     }
 
     /// Opus as WebRTC sends it: 48 kHz, mono or stereo, no header packet.
@@ -347,6 +350,16 @@ mod tests {
             Format::vp9(0, 8, 1, 1280, 720).unwrap().codecs,
             "vp09.00.31.08"
         );
+        // A sequence header of 640x480 in an OBU of its own.
+        let unit = [
+            0x0a, 11, 0x00, 0x00, 0x00, 0x24, 0xc4, 0xff, 0xdf, 0x00, 0x68, 0x02, 0x00,
+        ];
+        let format = Format::av1(&unit, None).unwrap();
+        assert_eq!(
+            (format.codecs.as_str(), format.size),
+            ("av01.0.04M.08", (640, 480))
+        );
+        assert!(matches!(&format.entry, Codec::Av01(entry) if entry.av1c.config_obus == unit));
         assert_eq!(Format::aac(&[0x11, 0x90]).unwrap().timescale, 48_000);
     }
 

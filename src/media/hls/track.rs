@@ -17,6 +17,7 @@ use crate::egress::hls::reorder::{Ordered, Reorder};
 use crate::egress::hls::{Format, RenditionId, Sample, av1, vp9};
 use crate::media::MediaError;
 use crate::media::cpu::CpuTime;
+use crate::rtp::av1::narrowed;
 use crate::rtp::{Codec, opus};
 use crate::stream::{Packet, TrackInfo};
 
@@ -155,9 +156,10 @@ impl Track {
                     };
                     if unit.keyframe {
                         let highest = layers.highest();
-                        let narrowed =
-                            highest.and_then(|highest| av1::narrowed(&unit.data, highest));
-                        unit.data = narrowed.unwrap_or(unit.data);
+                        if let Some(narrowed) = highest.and_then(|last| narrowed(&unit.data, last))
+                        {
+                            unit.data = narrowed;
+                        }
                         follow(format, Format::av1(&unit.data, layers.size()).ok());
                     }
                     out.extend(picture(time, unit.keyframe, unit.data, format.as_ref()));

@@ -96,7 +96,7 @@ impl Points {
 
 /// The temporal unit with a sequence header that has the layers up to the spatial layer `highest` alone; none where the
 /// header says so already, or can't.
-pub fn narrowed(unit: &[u8], highest: u8) -> Option<Bytes> {
+pub(crate) fn narrowed(unit: &[u8], highest: u8) -> Option<Bytes> {
     let (place, obu) = obu::sequence_header(unit)?;
     let body = narrowed_header(obu.body, highest)?;
     let mut narrowed = Vec::with_capacity(unit.len());
@@ -183,14 +183,14 @@ mod tests {
     fn a_header_is_narrowed_to_the_layers_that_come() {
         let whole = unit(&HEADER);
         assert_eq!(layers(&whole).len(), 9);
-        let known = SequenceHeader::find(&whole).unwrap();
+        let known = SequenceHeader::in_unit(&whole).unwrap();
         for (highest, expected) in [(0, 0x107), (1, 0x307)] {
             let narrowed = narrowed(&whole, highest).unwrap();
             assert_eq!(layers(&narrowed), [expected]);
             assert!(narrowed.ends_with(&FRAME));
-            let own = SequenceHeader::find(&narrowed).unwrap();
+            let own = SequenceHeader::in_unit(&narrowed).unwrap();
             assert_eq!((own.width, own.height), (1024, 576));
-            assert_eq!(own.codecs(), known.codecs());
+            assert_eq!(own, known);
         }
         // What has all of them says so.
         assert_eq!(narrowed(&whole, 2), None);
