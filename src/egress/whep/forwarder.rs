@@ -235,7 +235,8 @@ impl Forwarder {
         let send = |packet: &Packet, own, shift: &Shift| {
             bytes += rewriter.send(packet, own, shift, stamps.as_mut(), outlet);
         };
-        let pacer = self.pacer.as_deref_mut().filter(|pacer| pacer.is_used());
+        let mut pacer = self.pacer.as_deref_mut();
+        let pacer = pacer.take_if(|pacer| pacer.takes());
         let passed = match (self.catch_up.as_deref(), pacer) {
             (None, None) => self.splice.pass(layer, packets, clock, send),
             (None, Some(pacer)) => pacer.pass(layer, packets, &mut self.splice, clock, send),

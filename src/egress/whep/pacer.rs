@@ -68,6 +68,16 @@ impl Pacer {
         self.pace.is_some() || self.waiting > 0 || self.rest.is_some()
     }
 
+    /// Whether the packets that have just come go by here. Where they don't, they are sent without its knowledge: it
+    /// forgets where it has stopped, as what is sent twice would have one SRTP index and two sets of numbers.
+    pub(super) fn takes(&mut self) -> bool {
+        let takes = self.is_used();
+        if !takes {
+            self.clear();
+        }
+        takes
+    }
+
     /// When [`Self::portion`] is due, or the rest is over.
     pub(super) fn at(&self) -> Option<Instant> {
         match &self.rest {
@@ -419,6 +429,30 @@ mod tests {
         stage.portion();
         assert_eq!(stage.sent.len(), 40);
         assert!(!stage.pacer.is_used() && stage.pacer.at().is_none());
+    }
+
+    #[test]
+    fn what_went_on_without_it_is_not_sent_again() {
+        let mut stage = Stage::new();
+        stage.frame(40, true);
+        stage.pacer.set_pace(None);
+        stage.portion();
+        assert!(!stage.pacer.takes());
+        // As of a forwarder that has no use for it.
+        let direct = stage.next;
+        for sequence in direct..direct + 20 {
+            let packet = Arc::new(packet(sequence));
+            stage.ring.insert(Arc::clone(&packet), drop);
+            let (now, sent) = (stage.now, &mut stage.sent);
+            let send = |packet: &Packet, _: u64, _: &Shift| sent.push((now, packet.sequence));
+            let _ = stage.splice.pass(LAYER, [&*packet], |_| None, send);
+        }
+        stage.next += 20;
+        stage.pacer.set_pace(Some(PACE));
+        assert!(stage.pacer.takes());
+        stage.frame(10, false);
+        stage.drain();
+        assert_eq!(stage.numbers(), (1 << 16..stage.next).collect::<Vec<_>>());
     }
 
     #[test]
