@@ -33,6 +33,7 @@ impl Forwarder {
     /// Sends nothing more of the layer that is being left, nor of another before `until`.
     pub(in crate::egress::whep) fn hold(&mut self, until: Option<Instant>) {
         self.splice.hold();
+        self.catch_up = None;
         if let Some(pacer) = &mut self.pacer {
             pacer.clear();
         }
