@@ -96,7 +96,8 @@ impl Forwarder {
         self.track = track.map(|track| track.track);
         if let Some(track) = track {
             self.rewriter = Rewriter::new(track, self.rewriter.ssrc());
-            self.retransmitter.set_payload_type(track.rtx_payload_type);
+            let rtx = track.rtx_payload_type.zip(track.rtx_ssrc);
+            self.retransmitter.rebind(rtx);
             self.choice.set_descriptors(has_descriptors(track));
         }
     }

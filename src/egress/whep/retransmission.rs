@@ -64,23 +64,19 @@ pub(super) struct Rtx {
 
 impl Retransmitter {
     pub(super) fn new(rtx: Option<(u8, u32)>) -> Self {
-        let rtx = rtx.map(|(payload_type, ssrc)| Stream {
-            payload_type: Some(payload_type),
-            ssrc,
-            sequence: 0,
-        });
         Self {
-            rtx,
+            rtx: rtx.map(Stream::new),
             repeated: Vec::new(),
             oldest: 0,
         }
     }
 
-    /// The codec is another one: so is what repeats it. Without a payload type packets themselves are
-    /// repeated, as they are where no SSRC was agreed on.
-    pub(super) fn set_payload_type(&mut self, payload_type: Option<u8>) {
-        if let Some(rtx) = &mut self.rtx {
-            rtx.payload_type = payload_type;
+    /// The codec is another one: so is what repeats it, by payload type and SSRC. Without that packets themselves are
+    /// repeated. An SSRC that is used stays.
+    pub(super) fn rebind(&mut self, rtx: Option<(u8, u32)>) {
+        match &mut self.rtx {
+            Some(stream) => stream.payload_type = rtx.map(|(payload_type, _)| payload_type),
+            none => *none = rtx.map(Stream::new),
         }
     }
 
@@ -175,9 +171,33 @@ impl Budget {
     }
 }
 
+impl Stream {
+    fn new((payload_type, ssrc): (u8, u32)) -> Self {
+        Self {
+            payload_type: Some(payload_type),
+            ssrc,
+            sequence: 0,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_repeats_a_codec_comes_and_goes_with_it_under_one_ssrc() {
+        let mut retransmitter = Retransmitter::new(None);
+        assert!(!retransmitter.has_rtx());
+        let mut next = |rtx| {
+            retransmitter.rebind(rtx);
+            let next = retransmitter.next();
+            next.map(|next| (next.payload_type, next.ssrc, next.sequence))
+        };
+        assert_eq!(next(Some((97, 2222))), Some((97, 2222, 1)));
+        assert_eq!(next(None), None);
+        assert_eq!(next(Some((99, 2222))), Some((99, 2222, 2)));
+    }
 
     #[test]
     fn who_asks_in_vain_is_not_looked_up_for_for_ever() {
