@@ -51,11 +51,18 @@ impl Session {
         Some((transport.outbound()?, to))
     }
 
+    /// Whether [`Self::outbound`] has something to give.
+    fn has_way(&self) -> bool {
+        self.transport.is_connected() && self.transport.path().is_some()
+    }
+
     /// When the session wants to be woken.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         let media = match &self.media {
             Media::Publisher(publisher) => publisher.poll_timeout(),
-            Media::Subscriber(subscriber) => subscriber.poll_timeout(),
+            Media::Subscriber(subscriber) if self.has_way() => subscriber.poll_timeout(),
+            // It can't adapt to a way that is not there, and would be woken for that again and again.
+            Media::Subscriber(subscriber) => subscriber.report_at(),
         };
         let flow = self.flow.as_ref().and_then(Flow::poll_timeout);
         [self.transport.poll_timeout(), media, flow]

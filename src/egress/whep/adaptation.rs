@@ -24,6 +24,18 @@ pub(super) struct Adaptation {
 }
 
 impl Adaptation {
+    /// Other tracks come: nobody looks after an estimate before their layers are known.
+    pub(super) fn rest(&mut self) {
+        if let Some(bandwidth) = &mut self.bandwidth {
+            bandwidth.is_active = false;
+            bandwidth.rest();
+        }
+        if let Some(reported) = &mut self.reported {
+            reported.is_active = false;
+            reported.rest();
+        }
+    }
+
     /// The estimate, while packets carry numbers for it.
     pub(super) fn active(&mut self) -> Option<&mut Bandwidth> {
         self.bandwidth

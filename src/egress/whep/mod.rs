@@ -159,6 +159,7 @@ impl Subscriber {
     /// `spec` must not have other SSRCs than the one before, for m-lines that were in it.
     pub fn rebind(&mut self, spec: &SubscriberSpec, mut entropy: impl FnMut() -> u32) {
         self.wall.hold();
+        self.adaptation.rest();
         for forwarder in &mut self.forwarders {
             let track = spec
                 .tracks
@@ -381,12 +382,6 @@ impl Subscriber {
             }
         });
         wanted
-    }
-
-    /// When [`Self::handle_timeout`] is due.
-    pub fn poll_timeout(&self) -> Option<Instant> {
-        let adapting = self.adaptation.poll_timeout();
-        self.report_at.into_iter().chain(adapting).min()
     }
 
     /// What was sent and lost so far, by track; over all publishers.

@@ -16,6 +16,17 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(2);
 const REMEMBERED: usize = 8;
 
 impl Subscriber {
+    /// When [`Self::handle_timeout`] or [`Self::adapt`] is due.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let adapting = self.adaptation.poll_timeout();
+        self.report_at.into_iter().chain(adapting).min()
+    }
+
+    /// When [`Self::handle_timeout`] is due.
+    pub fn report_at(&self) -> Option<Instant> {
+        self.report_at
+    }
+
     /// Writes the sender reports that are due into `compound`, by the publisher's `clocks`. Returns whether there are some.
     pub fn handle_timeout<'c>(
         &mut self,

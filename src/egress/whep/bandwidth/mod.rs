@@ -42,7 +42,7 @@ use crate::stream::{LayerId, RankedLayer};
 /// A viewer whose player sends no feedback for so long after the first numbered packet is not limited.
 const TRIAL: i64 = 3_000_000;
 
-/// Without feedback for so long, after there was some, the estimate goes down, and so often again.
+/// Without feedback on what is sent for so long, after there was some, the estimate goes down, and so often again.
 const SILENCE: i64 = 2_000_000;
 const SILENCE_STEP: i64 = 1_000_000;
 
@@ -112,6 +112,8 @@ pub(super) struct Bandwidth {
     newest: Option<u16>,
     /// When feedback came last.
     heard: Option<i64>,
+    /// When the first packet left that no feedback has come after.
+    unanswered: Option<i64>,
     silenced: i64,
     round_trip: i64,
     /// What the next better layer needs.
@@ -138,6 +140,7 @@ impl Bandwidth {
             reference: None,
             newest: None,
             heard: None,
+            unanswered: None,
             silenced: 0,
             round_trip: 100_000,
             needed: None,
@@ -188,7 +191,7 @@ impl Bandwidth {
         if told == 0 {
             return;
         }
-        self.heard = Some(now);
+        (self.heard, self.unanswered) = (Some(now), None);
         if let Some((sent, number)) = newest {
             self.newest = Some(number);
             let sample = (now - sent).min(1_000_000);
@@ -236,8 +239,8 @@ impl Bandwidth {
             return;
         }
         let now = self.advance(now);
-        if let Some(heard) = self.heard
-            && now - heard.max(self.silenced - SILENCE + SILENCE_STEP) >= SILENCE
+        if let Some(unanswered) = self.unanswered.filter(|_| self.heard.is_some())
+            && now - unanswered.max(self.silenced - SILENCE + SILENCE_STEP) >= SILENCE
         {
             self.silenced = now;
             self.rate.handle_silence(now);
@@ -349,8 +352,10 @@ impl Bandwidth {
     fn schedule(&mut self) {
         let soonest = self.now + 1_000;
         self.wake = match self.prober.poll_timeout() {
+            // Nobody looks after a probe of one that is not active.
+            _ if !self.is_active => None,
             Some(at) => Some(at),
-            None if !self.is_active || self.needed.is_none() => None,
+            None if self.needed.is_none() => None,
             None if self.missing().is_some() => Some(self.prober_from().max(soonest)),
             None => Some(self.allocation.up_from().max(self.now + LOOK)),
         };
@@ -370,5 +375,48 @@ impl Bandwidth {
         let unwrapped = before + i64::from(ahead);
         self.reference = Some(before.max(unwrapped));
         unwrapped
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn active() -> (Bandwidth, Instant) {
+        let mut bandwidth = Bandwidth::new(&BandwidthConfig::default());
+        let now = Instant::now();
+        bandwidth.is_active = true;
+        bandwidth.advance(now);
+        (bandwidth, now)
+    }
+
+    #[test]
+    fn one_that_is_not_active_wakes_nobody() {
+        let (mut bandwidth, now) = active();
+        bandwidth.prober.begin(bandwidth.now, 1_000_000);
+        bandwidth.schedule();
+        assert!(bandwidth.poll_timeout().is_some(), "it probes");
+        bandwidth.is_active = false;
+        bandwidth.rest();
+        assert_eq!(bandwidth.poll_timeout(), None);
+        bandwidth.handle_timeout(now + Duration::from_secs(1));
+        assert_eq!(bandwidth.poll_timeout(), None);
+    }
+
+    #[test]
+    fn only_what_was_sent_can_stay_unanswered() {
+        let (mut bandwidth, now) = active();
+        bandwidth.heard = Some(bandwidth.now);
+        let before = bandwidth.rate.current();
+        let later = now + Duration::from_secs(60);
+        bandwidth.handle_timeout(later);
+        assert_eq!(bandwidth.rate.current(), before);
+        bandwidth.stamps(later).next(1_000);
+        bandwidth.handle_timeout(later + Duration::from_millis(1_900));
+        assert_eq!(bandwidth.rate.current(), before);
+        bandwidth.handle_timeout(later + Duration::from_millis(2_100));
+        assert_eq!(bandwidth.rate.current(), before * 4 / 5);
+        bandwidth.handle_timeout(later + Duration::from_millis(2_200));
+        assert_eq!(bandwidth.rate.current(), before * 4 / 5, "a second apart");
     }
 }

@@ -27,6 +27,7 @@ impl Stamps<'_> {
         let bandwidth = &mut *self.bandwidth;
         let (now, size) = (bandwidth.now, len + OVERHEAD);
         bandwidth.prober.handle_sent(now, size);
+        bandwidth.unanswered.get_or_insert(now);
         let probe = bandwidth.prober.current();
         bandwidth.history.push(now, size, probe)
     }
