@@ -195,9 +195,11 @@ impl State {
                 Some((
                     packets.filter_map(|sequence| local.ring.get(sequence)),
                     last,
+                    start.sequence,
                 ))
             });
-            let Some((packets, last)) = past else {
+            let room = |past: &(_, u64, u64)| handle.has_room_for_past(past.1 - past.2 + 1);
+            let Some((packets, last, _)) = past.filter(room) else {
                 without.insert(track, layer);
                 continue;
             };

@@ -11,7 +11,11 @@
 //! | `opening` | how sessions are taken |
 //! | `state` | all that the thread owns; sessions from their opening to their end |
 //! | `routing` | whose a datagram is |
-//! | `media` | the way of media: publisher, fan-out, reports |
+//! | `media` | what comes of publishers and of viewers; reports |
+//! | `fan_out` | the way of media to its subscribers |
+//! | `turns` | who gets how much of it in a round, so that sound does not wait |
+//! | `standing` | what is counted of a subscriber: which layers it is to have |
+//! | `stills` | the newest keyframe, for who wants a picture |
 //! | `adaptation` | layers that follow what links carry |
 //! | `layers` | the layers of tracks with simulcast: who takes which |
 //! | `hls_tap` | the way of media to the HLS branch |
@@ -27,7 +31,6 @@
 //! | `wire` | both of them, by the path of a packet |
 //! | `inbox` | messages and packets from outside the thread |
 //! | `messages` | what messages lead to |
-//! | `routing` | whose a datagram is |
 //! | `probe` | what the machine gives to a socket, for `tidegate check network` |
 //! | `timers` | deadlines of sessions |
 //!
