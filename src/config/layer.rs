@@ -60,6 +60,31 @@ impl Layer {
         }
     }
 
+    /// Takes `key` out, if it is set.
+    pub(super) fn remove(&mut self, key: &str) {
+        let mut table = &mut self.0;
+        let mut parts = key.split('.').peekable();
+        while let Some(part) = parts.next() {
+            if parts.peek().is_none() {
+                table.remove(part);
+                return;
+            }
+            let Some(Value::Table(child)) = table.get_mut(part) else {
+                return;
+            };
+            table = child;
+        }
+    }
+
+    /// What `key` is set to, if that is text.
+    pub(super) fn text(&self, key: &str) -> Option<&str> {
+        let mut parts = key.split('.');
+        let first = self.0.get(parts.next()?);
+        parts
+            .fold(first, |value, part| value?.get(part))
+            .and_then(Value::as_str)
+    }
+
     /// Puts what `over` sets in the place of what is here.
     pub fn overlay(&mut self, over: Self) {
         merge(&mut self.0, over.0);
@@ -157,5 +182,13 @@ mod tests {
         over.set("hls.linger", "1s");
         layer.overlay(over);
         assert!(layer.has("hls.window") && layer.has("hls.linger"));
+        layer.remove("hls.window");
+        layer.remove("hls.window.inside");
+        layer.remove("limits.sessions");
+        assert!(!layer.has("hls.window"));
+        assert_eq!(layer.text("hls.linger"), Some("1s"));
+        for other in ["hls", "hls.linger.inside", "limits.sessions"] {
+            assert_eq!(layer.text(other), None, "{other}");
+        }
     }
 }

@@ -93,8 +93,10 @@ pub fn load(
         Some(path) => Layer::from_file(path)?,
         None => Layer::default(),
     };
-    merged.overlay(environment::layer(variables));
-    merged.overlay(flags);
+    for over in [environment::layer(variables), flags] {
+        tls::overrule(&mut merged, &over);
+        merged.overlay(over);
+    }
     validate(merged.into_raw()?, host)
 }
 
@@ -146,6 +148,33 @@ mod tests {
     }
 
     #[test]
+    fn a_mode_of_tls_overrules_the_keys_of_others_in_the_layers_below() {
+        let files = &[
+            ("TIDEGATE_TLS_CERTIFICATE", "a"),
+            ("TIDEGATE_TLS_KEY", "b"),
+            ("TIDEGATE_TLS_LISTEN", "[::]:443"),
+        ];
+        let load = |pairs: &[(&str, &str)], mode: &str| {
+            let mut flags = Layer::default();
+            flags.set("tls.mode", mode);
+            let tls = load(None, variables(pairs), flags, &Host::example());
+            tls.map(|settings| settings.tls)
+                .map_err(|error| error.to_string())
+        };
+        let off = load(files, "off").unwrap();
+        assert_eq!((off.mode, off.listen), (TlsMode::Off, None));
+        let own = load(files, "self-signed").unwrap();
+        assert_eq!(own.mode, TlsMode::SelfSigned { names: None });
+        assert!(own.listen.is_some());
+        assert!(matches!(
+            load(files, "files").unwrap().mode,
+            TlsMode::Files { .. }
+        ));
+        let refused = load(&[("TIDEGATE_TLS_PLAIN_HTTP", "refuse")], "off").unwrap_err();
+        assert!(refused.contains("`tls.plain_http`"), "{refused}");
+    }
+
+    #[test]
     fn a_missing_file_is_named() {
         let error = load(
             Some(Path::new("/nowhere/t.toml")),
@@ -176,7 +205,8 @@ mod tests {
         );
     }
 
-    /// Keys without a default stand there as a comment, with a value that is allowed.
+    /// Keys without a default stand there as a comment, with a value that is allowed; those of a mode
+    /// of TLS with that mode.
     #[test]
     fn the_example_file_names_every_key_and_the_commented_ones_are_valid() {
         let text: String = EXAMPLE
@@ -188,6 +218,13 @@ mod tests {
         let layer = Layer::from_text(&text, Path::new("example")).unwrap();
         keys.retain(|key| !layer.has(key));
         assert_eq!(keys, [""; 0], "not in deploy/tidegate.example.toml");
-        validate(layer.into_raw().unwrap(), &Host::example()).unwrap();
+        for mode in ["off", "files", "self-signed", "acme"] {
+            let mut layer = Layer::from_text(&text, Path::new("example")).unwrap();
+            let mut flags = Layer::default();
+            flags.set("tls.mode", mode);
+            tls::overrule(&mut layer, &flags);
+            layer.overlay(flags);
+            validate(layer.into_raw().unwrap(), &Host::example()).unwrap();
+        }
     }
 }

@@ -8,7 +8,7 @@ use toml::Value;
 
 use super::validate::ADDRESS_AND_PORT;
 use super::value::{invalid, parsed, words};
-use super::{Error, Host, printed, raw};
+use super::{Error, Host, Layer, printed, raw};
 
 /// HTTPS.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,6 +81,14 @@ pub enum PlainHttp {
 }
 
 const MODES: &str = "\"off\", \"files\", \"self-signed\" or \"acme\"";
+const WITH_HTTPS: &str = "\"files\", \"self-signed\" or \"acme\"";
+/// Keys that one mode alone has a use for.
+const OF_ONE_MODE: [(&str, Kind); 4] = [
+    ("tls.certificate", Kind::Files),
+    ("tls.key", Kind::Files),
+    ("tls.names", Kind::SelfSigned),
+    ("tls.acme.domains", Kind::Acme),
+];
 const MAX_NAMES: usize = 64;
 const MAX_CONTACTS: usize = 8;
 
@@ -93,9 +101,41 @@ enum Kind {
     Acme,
 }
 
+impl Kind {
+    const ALL: [Self; 4] = [Self::Off, Self::Files, Self::SelfSigned, Self::Acme];
+
+    fn of(mode: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == mode)
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Files => "files",
+            Self::SelfSigned => "self-signed",
+            Self::Acme => "acme",
+        }
+    }
+}
+
+/// A mode that the layer `over` names takes what it has no use for out of those below: `--tls off` for
+/// once is no mistake in the file. `refuse` stays, as it must not get lost unseen.
+pub(super) fn overrule(below: &mut Layer, over: &Layer) {
+    let Some(kind) = over.text("tls.mode").and_then(Kind::of) else {
+        return;
+    };
+    for (key, _) in OF_ONE_MODE.into_iter().filter(|(_, of)| *of != kind) {
+        below.remove(key);
+    }
+    if kind == Kind::Off {
+        below.remove("tls.listen");
+    }
+}
+
 /// Checks what is written.
 pub(super) fn validate(raw: raw::Tls, host: &Host) -> Result<Tls, Error> {
     let kind = kind(&raw)?;
+    refuse_unused(&raw, kind)?;
     let mode = match kind {
         Kind::Off => TlsMode::Off,
         Kind::Files => TlsMode::Files {
@@ -119,6 +159,12 @@ pub(super) fn validate(raw: raw::Tls, host: &Host) -> Result<Tls, Error> {
         Some(value) => match value.as_str() {
             Some("redirect") => PlainHttp::Redirect,
             Some("serve") => PlainHttp::Serve,
+            Some("refuse") if kind == Kind::Off => {
+                let allowed = format!(
+                    "\"redirect\" or \"serve\" while there is no HTTPS; to have it, set `tls.mode` to {WITH_HTTPS}"
+                );
+                return Err(invalid("tls.plain_http", &value, allowed));
+            }
             Some("refuse") => PlainHttp::Refuse,
             _ => {
                 let allowed = "\"redirect\", \"serve\" or \"refuse\"";
@@ -137,13 +183,8 @@ pub(super) fn validate(raw: raw::Tls, host: &Host) -> Result<Tls, Error> {
 /// The mode that is written, or what the other keys ask for.
 fn kind(raw: &raw::Tls) -> Result<Kind, Error> {
     if let Some(value) = &raw.mode {
-        return match value.as_str() {
-            Some("off") => Ok(Kind::Off),
-            Some("files") => Ok(Kind::Files),
-            Some("self-signed") => Ok(Kind::SelfSigned),
-            Some("acme") => Ok(Kind::Acme),
-            _ => Err(invalid("tls.mode", value, MODES)),
-        };
+        let kind = value.as_str().and_then(Kind::of);
+        return kind.ok_or_else(|| invalid("tls.mode", value, MODES));
     }
     let files = raw.certificate.is_some() || raw.key.is_some();
     match (files, raw.acme.domains.is_some()) {
@@ -152,12 +193,40 @@ fn kind(raw: &raw::Tls) -> Result<Kind, Error> {
         (false, false) if raw.listen.is_none() => Ok(Kind::Off),
         (true, true) => Err(missing(
             "tls.mode",
-            "\"files\" or \"acme\", as there are `tls.certificate` and `tls.acme.domains`",
+            "\"files\" or \"acme\", without the keys of the other, as there are `tls.certificate` and `tls.acme.domains`",
         )),
         (false, false) => Err(missing(
             "tls.mode",
-            "\"files\", \"self-signed\" or \"acme\", as there is a `tls.listen`",
+            &format!("{WITH_HTTPS}, as there is a `tls.listen`"),
         )),
+    }
+}
+
+/// Who writes what the mode has no use for believes that it does something, such as HTTPS. An empty
+/// value, as container platforms make of a variable that is not set, says nothing.
+fn refuse_unused(raw: &raw::Tls, kind: Kind) -> Result<(), Error> {
+    let refuse = |key: &str, value: &Option<Value>, useful: &str| {
+        let empty = |value: &Value| words(value.clone()).is_some_and(|words| words.is_empty());
+        match value {
+            Some(value) if !empty(value) => {
+                let mode = kind.name();
+                let allowed = format!(
+                    "nothing while `tls.mode` is \"{mode}\": take it out, or set `tls.mode` to {useful}"
+                );
+                Err(invalid(key, value, allowed))
+            }
+            _ => Ok(()),
+        }
+    };
+    let values = [&raw.certificate, &raw.key, &raw.names, &raw.acme.domains];
+    for ((key, of), value) in OF_ONE_MODE.into_iter().zip(values) {
+        if of != kind {
+            refuse(key, value, &format!("\"{}\"", of.name()))?;
+        }
+    }
+    match kind {
+        Kind::Off => refuse("tls.listen", &raw.listen, WITH_HTTPS),
+        _ => Ok(()),
     }
 }
 
@@ -338,11 +407,11 @@ mod tests {
             ("", TlsMode::Off),
             ("certificate = \"a\"\nkey = \"b\"", files.clone()),
             (
-                "mode = \"files\"\ncertificate = \"a\"\nkey = \"b\"\nacme.domains = [\"a.example\"]",
+                "certificate = \"a\"\nkey = \"b\"\nplain_http = \"refuse\"\nlisten = \"[::]:1\"",
                 files,
             ),
             (
-                "mode = \"off\"\ncertificate = \"a\"\nlisten = \"[::]:1\"",
+                "mode = \"off\"\nplain_http = \"redirect\"\ndirectory = \"a\"\nnames = \"\"",
                 TlsMode::Off,
             ),
         ] {
@@ -395,6 +464,35 @@ mod tests {
             ("listen = \"[::]:443\"", ["`tls.mode`", "`tls.listen`"]),
             ("plain_http = \"no\"", ["`tls.plain_http`", "refuse"]),
             ("directory = \"\"", ["`tls.directory`", "a path"]),
+            ("plain_http = \"refuse\"", ["`tls.plain_http`", "no HTTPS"]),
+            (
+                "mode = \"off\"\nplain_http = \"refuse\"",
+                ["`tls.plain_http`", "set `tls.mode`"],
+            ),
+            (
+                "names = [\"a\"]",
+                ["`tls.names`", "set `tls.mode` to \"self-signed\""],
+            ),
+            (
+                "certificate = \"a\"\nkey = \"b\"\nnames = [\"a\"]",
+                ["`tls.names`", "while `tls.mode` is \"files\""],
+            ),
+            (
+                "mode = \"off\"\ncertificate = \"a\"\nkey = \"b\"",
+                ["`tls.certificate`", "set `tls.mode` to \"files\""],
+            ),
+            (
+                "mode = \"self-signed\"\nkey = \"b\"",
+                ["`tls.key`", "while `tls.mode` is \"self-signed\""],
+            ),
+            (
+                "mode = \"off\"\nlisten = \"[::]:443\"",
+                ["`tls.listen`", "\"files\", \"self-signed\" or"],
+            ),
+            (
+                "mode = \"off\"\nacme.domains = [\"a.example\"]",
+                ["`tls.acme.domains`", "set `tls.mode` to \"acme\""],
+            ),
             (
                 "mode = \"self-signed\"\nnames = [\"a b\"]",
                 ["`tls.names`", "a b"],
@@ -419,6 +517,8 @@ mod tests {
             "mode = \"self-signed\"\nnames = [\"a\", \"::1\"]\nplain_http = \"refuse\"",
             "acme = { domains = [\"a.example\"], contact = [\"a@b\"], root = \"r\" }",
             "acme.domains = [\"a.example\"]\nacme.authority = \"https://a.example/dir\"",
+            "mode = \"off\"\nplain_http = \"serve\"",
+            "",
         ] {
             let tls = tls(text).unwrap();
             let mut settings = Settings::defaults(&Host::example());
