@@ -1,7 +1,8 @@
 //! TLS for the front door: where its certificate comes from, and the handshake.
 //!
-//! The only user of rustls and of what makes certificates for it. DTLS, which media uses, is another
-//! thing with another certificate (see [`transport`](crate::transport)).
+//! Nothing else makes certificates, or serves by rustls; as a client `tidegate check` uses that too.
+//! DTLS, which media uses, is another thing with another certificate (see
+//! [`transport`](crate::transport)).
 
 mod acme;
 mod error;
@@ -46,7 +47,8 @@ pub enum Certificate {
         /// Its private key.
         key: PathBuf,
     },
-    /// Made here, and kept in a directory so that what browsers remember of it stays true.
+    /// Made here, again before it ends, and kept in a directory so that what browsers remember of it
+    /// stays true.
     SelfSigned {
         /// The directory; it is made if there is none.
         directory: PathBuf,
@@ -91,7 +93,10 @@ impl Tls {
             }
             Certificate::SelfSigned { directory, names } => {
                 let key = self_signed::load_or_make(directory, names)?;
-                (Arc::new(Current::new(key)), None)
+                let current = Arc::new(Current::new(key));
+                let (directory, names) = (directory.clone(), names.clone());
+                let keeper = self_signed::watch(directory, names, Arc::clone(&current));
+                (current, Some(tokio::spawn(keeper)))
             }
             Certificate::Acme(acme) => {
                 let (resolver, keeper) = acme::start(acme)?;

@@ -1,13 +1,15 @@
 //! A certificate that the server makes for itself, for networks where no authority gives one.
 //!
 //! It stays the same over restarts, as browsers remember an exception for one certificate. A new one
-//! is made when it is about to end or when the machine has got a name or address that it lacks; the
-//! names of before stay in it, so that a machine that moves between networks changes it only once.
+//! is made when it is about to end, which is looked at once a day, or at a start when the machine has
+//! got a name or address that it lacks; the names of before stay in it, so that a machine that moves
+//! between networks changes it only once.
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose};
@@ -18,7 +20,7 @@ use rustls::server::ParsedCertificate;
 use rustls::sign::CertifiedKey;
 
 use super::files::{Files, read};
-use super::{TlsError, provider};
+use super::{Current, TlsError, provider};
 
 pub(super) const CERTIFICATE: &str = "self-signed.crt";
 const KEY: &str = "self-signed.key";
@@ -27,6 +29,8 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 const LASTS: u32 = 800;
 /// So many days before its end a new one is made.
 const RENEWED: u32 = 30;
+/// How often that is looked at.
+const LOOK: Duration = DAY;
 /// The line of the certificate's file that lists its names; what reads PEM passes over it.
 const NAMES: &str = "Names: ";
 /// The most names of one certificate.
@@ -49,6 +53,23 @@ pub(super) fn load_or_make(directory: &Path, names: &[String]) -> Result<Certifi
         "made a self-signed certificate for HTTPS; browsers ask once whether to trust it"
     );
     store.files().load()
+}
+
+/// Puts the certificate of `directory` into `current` for ever, and makes a new one in time. Where that
+/// can't be, the old one stays, and it is tried again with the next look.
+pub(super) async fn watch(directory: PathBuf, names: Vec<String>, current: Arc<Current>) {
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let (directory, names) = (directory.clone(), names.clone());
+        let look = move || load_or_make(&directory, &names);
+        match tokio::task::spawn_blocking(look).await {
+            Ok(Ok(key)) => current.set(key),
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "the self-signed certificate for HTTPS can't be made again in time; the old one stays");
+            }
+            Err(_) => tracing::error!("looking at the certificate for HTTPS panicked"),
+        }
+    }
 }
 
 /// Makes a directory that nobody else may look into, unless it exists.
@@ -161,6 +182,7 @@ fn cant_write(path: &Path, source: io::Error) -> TlsError {
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
+    use super::super::{Certificate, Tls};
     use super::*;
 
     struct Directory(PathBuf);
@@ -213,6 +235,50 @@ mod tests {
         };
         assert!(usable(LASTS - RENEWED - 1));
         assert!(!usable(LASTS - RENEWED + 1));
+    }
+
+    /// Puts one into the directory as it is when it was made long ago.
+    fn make_old(store: &Store, names: &[String]) -> CertifiedKey {
+        let made = SystemTime::now() - DAY * (LASTS - RENEWED + 1);
+        store.make(names, made).unwrap();
+        assert!(store.usable(names, SystemTime::now()).is_none());
+        store.files().load().unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_is_looked_at_while_the_server_runs() {
+        let directory = Directory::new("running");
+        let names = vec!["localhost".to_owned()];
+        let certificate = Certificate::SelfSigned {
+            directory: directory.0.clone(),
+            names: names.clone(),
+        };
+        let _tls = Tls::start(&certificate).unwrap();
+        let store = directory.store();
+        let first = read(&store.certificate).unwrap();
+        tokio::time::sleep(LOOK * 3).await;
+        assert_eq!(read(&store.certificate).unwrap(), first);
+        make_old(&store, &names);
+        tokio::time::sleep(LOOK * 3).await;
+        assert!(store.usable(&names, SystemTime::now()).is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_new_one_is_served_before_the_old_one_ends() {
+        let directory = Directory::new("served");
+        let names = vec!["localhost".to_owned()];
+        make_directory(&directory.0).unwrap();
+        let store = directory.store();
+        let current = Arc::new(Current::new(make_old(&store, &names)));
+        let served = || current.0.read().unwrap().cert[0].clone();
+        let first = served();
+        let watching = watch(directory.0.clone(), names.clone(), Arc::clone(&current));
+        let watching = tokio::spawn(watching);
+        tokio::time::sleep(LOOK * 3).await;
+        watching.abort();
+        assert_ne!(served(), first);
+        let stored = store.usable(&names, SystemTime::now()).unwrap();
+        assert_eq!(served(), stored.cert[0]);
     }
 
     #[test]
