@@ -10,6 +10,7 @@ use super::Place;
 use super::layering::Layers;
 use super::lineup::{Entry, Lineup};
 use crate::gateway::events::Presence;
+use crate::rtp::MediaKind;
 use crate::shard::{SessionKey, StreamCounters, StreamKey};
 use crate::stream::TrackInfo;
 
@@ -64,10 +65,11 @@ impl Stream {
         self.lineup.publishers().any(Entry::is_connected)
     }
 
-    /// Whether viewers wait for something to see that there was.
+    /// Whether viewers wait for something to see that there was. Sound alone needs no place of one.
     pub(super) fn needs_slate(&self) -> bool {
         let flows = |entry: &Entry| entry.flows().is_some();
-        self.tracks.is_some()
+        let mut tracks = self.tracks.iter().flat_map(|tracks| tracks.iter());
+        tracks.any(|track| track.kind() == MediaKind::Video)
             && !self.subscribers.is_empty()
             && !self.lineup.publishers().any(flows)
     }

@@ -333,4 +333,14 @@ mod slate {
             .may_publish(&name("b"), CLIENT, Rank::Slate);
         assert!(matches!(refused, Err(CreateError::Offline { .. })));
     }
+
+    #[test]
+    fn sound_alone_takes_no_place_of_one() {
+        let mut office = Office::new(LIMITS, POLICY);
+        let (key, _) = office.admit_publisher("demo", Codec::Opus);
+        office.directory.connected(key, office.now).unwrap();
+        office.subscribe("demo");
+        office.remove(key);
+        assert_eq!(office.orders(), [""; 0]);
+    }
 }
