@@ -277,6 +277,7 @@ fn gateway_config(
             slates: limits.slates,
             half_open_sessions: limits.half_open_sessions,
             half_open_sessions_per_address: limits.half_open_sessions_per_address,
+            answer_timeout: limits.answer_timeout,
         },
         streams: streams::policies(settings),
         slate,

@@ -22,7 +22,6 @@ pub(super) fn policies(settings: &Settings) -> StreamPolicies {
         return_after: rules.return_after,
         slate: rules.slate,
         playout_delay: rules.playout_delay,
-        answer_timeout: settings.limits.answer_timeout,
     };
     let some = settings.streams.rules.iter();
     StreamPolicies {

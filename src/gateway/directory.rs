@@ -207,7 +207,7 @@ impl Directory {
 
     /// A viewer has been made an offer. Returns how long it may take to answer.
     pub(super) fn await_answer(&mut self, id: SessionId, now: Instant) -> Duration {
-        let valid = self.policies.every.answer_timeout;
+        let valid = self.limits.answer_timeout;
         if let Some(key) = self.keys.get(&id) {
             self.offers.push_back((now + valid, *key));
         }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use super::{Client, CreateError};
 use crate::network;
@@ -25,6 +26,8 @@ pub struct Limits {
     pub half_open_sessions: usize,
     /// Such sessions of one client address.
     pub half_open_sessions_per_address: usize,
+    /// How long a player may take to answer an offer of ours.
+    pub answer_timeout: Duration,
 }
 
 /// Who holds how many sessions: as many entries as there are addresses with one.
@@ -117,6 +120,7 @@ mod tests {
         slates: 1,
         half_open_sessions: 100,
         half_open_sessions_per_address: 2,
+        answer_timeout: Duration::from_secs(30),
     };
 
     fn client(address: &str) -> Client {

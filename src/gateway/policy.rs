@@ -24,8 +24,6 @@ pub struct StreamPolicy {
     pub slate: bool,
     /// How long players are to wait before they show a frame; none: what the publisher says.
     pub playout_delay: Option<PlayoutDelay>,
-    /// How long a player may take to answer an offer of ours.
-    pub answer_timeout: Duration,
 }
 
 /// The rules of all streams.

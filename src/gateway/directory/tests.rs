@@ -16,6 +16,7 @@ const LIMITS: Limits = Limits {
     slates: 1,
     half_open_sessions: 100,
     half_open_sessions_per_address: 100,
+    answer_timeout: Duration::from_secs(30),
 };
 const GRACE: Duration = Duration::from_secs(10);
 const STALL: Duration = Duration::from_millis(500);
@@ -28,7 +29,6 @@ const POLICY: StreamPolicy = StreamPolicy {
     return_after: RETURN,
     slate: false,
     playout_delay: None,
-    answer_timeout: Duration::from_secs(30),
 };
 const CLIENT: Client = Client {
     address: std::net::IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1)),
@@ -404,7 +404,7 @@ fn an_offer_of_ours_without_an_answer_is_taken_back() {
         let offered = offered(Arc::clone(&tracks));
         office.directory.add_subscriber(session, offered);
         let valid = office.directory.await_answer(id, office.now);
-        assert_eq!(valid, POLICY.answer_timeout);
+        assert_eq!(valid, LIMITS.answer_timeout);
         key
     };
     let unanswered = offer(&mut office);
@@ -421,10 +421,10 @@ fn an_offer_of_ours_without_an_answer_is_taken_back() {
     );
 
     assert_eq!(
-        office.wait(POLICY.answer_timeout - Duration::from_secs(1)),
+        office.wait(LIMITS.answer_timeout - Duration::from_secs(1)),
         [unanswered]
     );
-    assert_eq!(office.wait(POLICY.answer_timeout), []);
+    assert_eq!(office.wait(LIMITS.answer_timeout), []);
     assert_eq!(office.directory.poll_timeout(), None);
     office.remove(second);
     office.remove(answered);
@@ -487,7 +487,7 @@ fn unanswered_offers_hold_half_of_the_half_open_places_and_the_oldest_gives_way(
     let (_, viewer) = office.admit_subscriber("demo");
     let full = full(office.directory.may_subscribe(&name("demo"), CLIENT));
     assert_eq!(full, ("limits.half_open_sessions", 4));
-    assert_eq!(office.wait(POLICY.answer_timeout), [third, fourth]);
+    assert_eq!(office.wait(LIMITS.answer_timeout), [third, fourth]);
     for key in [first, viewer, publisher] {
         office.remove(key);
     }
