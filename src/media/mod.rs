@@ -1,4 +1,5 @@
-//! The only user of GStreamer: remuxing for HLS, and the test publisher.
+//! The only user of GStreamer: remuxing for HLS, AAC and the transcoding ladder beside it, still pictures, the slate, and
+//! the test publisher.
 
 mod cpu;
 pub mod hls;

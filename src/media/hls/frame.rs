@@ -1,8 +1,11 @@
 //! RTP packets as GStreamer's depayloaders want them: by whole frames, with a header of our own.
 
+use std::time::Duration;
+
 use gstreamer as gst;
 
 use super::chain;
+use crate::egress::hls::Sample;
 use crate::stream::{Packet, TrackInfo};
 
 /// The payload type in the caps of every `pipelines/hls-*.launch`.
@@ -17,6 +20,8 @@ pub(super) struct Frame {
     timestamp: u32,
     whole: bool,
     keyframe: Option<i64>,
+    /// The media time (ns) of the first one that is no RTP.
+    start: Option<i64>,
 }
 
 impl Frame {
@@ -35,14 +40,13 @@ impl Frame {
         self.packets.push(chain::buffer(rtp(packet), time));
     }
 
-    /// Takes a frame of something else than RTP.
-    pub(super) fn push_bytes(&mut self, bytes: &[u8], time: i64) {
-        self.packets.push(chain::buffer(bytes.to_vec(), time));
-    }
-
-    /// How many packets there are.
-    pub(super) fn len(&self) -> usize {
-        self.packets.len()
+    /// Takes a frame of something else than RTP. With it what came is whole if that lasts for `together`.
+    pub(super) fn push_sample(&mut self, sample: &Sample, together: Duration) {
+        let start = *self.start.get_or_insert(sample.pts);
+        let length = sample.pts + sample.duration - start;
+        self.whole |= length >= together.as_nanos() as i64;
+        let bytes = sample.data.to_vec();
+        self.packets.push(chain::buffer(bytes, sample.pts));
     }
 
     /// Whether nothing more is to come of it, or it is long enough.
@@ -57,7 +61,7 @@ impl Frame {
 
     /// What came so far; none when that is nothing.
     pub(super) fn take(&mut self) -> Option<gst::BufferList> {
-        (self.whole, self.keyframe) = (false, None);
+        (self.whole, self.keyframe, self.start) = (false, None, None);
         let packets = self.packets.drain(..);
         (packets.len() > 0).then(|| packets.collect())
     }

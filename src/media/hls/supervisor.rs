@@ -31,7 +31,7 @@ pub(super) struct Supervisor {
     converter: Converter,
     /// How long to wait after the next failure.
     pause: Pause,
-    /// Since when a keyframe is in the pipeline without a sample coming out.
+    /// Since when a keyframe, or sound, is in the pipeline without a sample coming out.
     unanswered: Option<Instant>,
 }
 
@@ -85,9 +85,6 @@ impl Supervisor {
         if matches!(self.state, State::Pausing { .. }) {
             return Ok(());
         }
-        if packet.keyframe {
-            self.unanswered.get_or_insert(now);
-        }
         if !self.frame.continues(packet) {
             self.flush(now)?;
         }
@@ -101,15 +98,19 @@ impl Supervisor {
     /// Gives a frame that is no RTP packet to the pipeline, or keeps it for a moment; dropped while that is
     /// stopped.
     pub(super) fn push_sample(&mut self, sample: &Sample, now: Instant) -> Result<(), MediaError> {
-        self.frame.push_bytes(&sample.data, sample.pts);
-        self.unanswered.get_or_insert(now);
-        if self.frame.len() < TOGETHER {
+        if matches!(self.state, State::Pausing { .. }) {
             return Ok(());
         }
-        self.flush(now)
+        self.frame.push_sample(sample, TOGETHER);
+        if self.frame.is_whole() {
+            self.flush(now)?;
+            // So much sound is more than an encoder keeps.
+            self.unanswered.get_or_insert(now);
+        }
+        Ok(())
     }
 
-    /// Gives what came of a frame to the pipeline.
+    /// Gives what came of a frame to the pipeline: before that no sample can come out for it.
     fn flush(&mut self, now: Instant) -> Result<(), MediaError> {
         let keyframe = self.frame.keyframe();
         let (State::Running { chain, .. }, Some(packets)) = (&self.state, self.frame.take()) else {
@@ -118,8 +119,13 @@ impl Supervisor {
         if let Some(time) = keyframe.filter(|_| self.description.encodes()) {
             chain.force_keyframe(time);
         }
-        let pushed = chain.push(packets);
-        pushed.map_err(|error| self.fail(error, now))
+        if let Err(error) = chain.push(packets) {
+            return Err(self.fail(error, now));
+        }
+        if keyframe.is_some() {
+            self.unanswered.get_or_insert(now);
+        }
+        Ok(())
     }
 
     /// Looks after the pipeline: true when it was started anew.
@@ -145,6 +151,7 @@ impl Supervisor {
                     Err(error) => return Err(self.fail(error, now)),
                 }
                 self.converter = Converter::new(self.codec, self.description.delay());
+                self.unanswered = None;
                 Ok(true)
             }
             State::Pausing { .. } => Ok(false),
@@ -213,7 +220,7 @@ impl Supervisor {
     }
 }
 
-/// So many frames of sound are handed over together: 100 ms of most publishers.
-const TOGETHER: usize = 5;
-/// A keyframe must come out of the pipeline within this time.
+/// So much sound is handed over together: 100 ms, but for rounding.
+const TOGETHER: Duration = Duration::from_millis(99);
+/// A keyframe, or sound, must come out of the pipeline within this time.
 const STALL: Duration = Duration::from_secs(5);

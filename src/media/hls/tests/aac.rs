@@ -191,19 +191,9 @@ fn each_encoder_is_late_by_what_is_taken_out() {
         let now = Instant::now();
         let mut encoder =
             Supervisor::start(Codec::Opus, description, Vec::new(), &wake, &cpu, now).unwrap();
-        let format = Arc::new(crate::egress::hls::Format::opus(2));
-        let mut opus = Vec::new();
-        for (number, packet) in packets.iter().enumerate() {
-            let time = 10_000_000_000 + number as i64 * 20_000_000;
-            opus.push(Sample {
-                dts: time,
-                pts: time,
-                duration: 20_000_000,
-                keyframe: true,
-                data: packet.payload.clone().into(),
-                format: Arc::clone(&format),
-            });
-            encoder.push_sample(opus.last().unwrap(), now).unwrap();
+        let opus = samples(&packets);
+        for sample in &opus {
+            encoder.push_sample(sample, now).unwrap();
         }
         let aac = encoder.finish(now);
         let directory = std::env::temp_dir();
@@ -220,6 +210,44 @@ fn each_encoder_is_late_by_what_is_taken_out() {
         let lag = lag(&write(&opus, "opus"), &write(&aac, "aac"));
         assert!(lag.abs() <= 2, "{name} is late by {lag} samples more");
     }
+}
+
+/// What the encoder gets of packets of 20 ms.
+fn samples(packets: &[Arc<Packet>]) -> Vec<Sample> {
+    let format = Arc::new(crate::egress::hls::Format::opus(2));
+    let numbered = (0..).zip(packets);
+    let sample = |(number, packet): (i64, &Arc<Packet>)| {
+        let time = 10_000_000_000 + number * 20_000_000;
+        Sample {
+            dts: time,
+            pts: time,
+            duration: 20_000_000,
+            keyframe: true,
+            data: packet.payload.clone().into(),
+            format: Arc::clone(&format),
+        }
+    };
+    numbered.map(sample).collect()
+}
+
+#[test]
+fn sound_that_pauses_is_no_failure_of_its_encoder() {
+    let opus = samples(&packets(vec![opus()]));
+    let (wake, cpu) = (Wake::default(), CpuTime::default());
+    let (description, begun) = (Description::aac().unwrap(), Instant::now());
+    let start = Supervisor::start(Codec::Opus, description, Vec::new(), &wake, &cpu, begun);
+    let mut encoder = start.unwrap();
+    // So little is kept until more comes.
+    let (first, rest) = opus.split_at(3);
+    for sample in first {
+        encoder.push_sample(sample, begun).unwrap();
+    }
+    let later = begun + Duration::from_secs(10);
+    assert!(!encoder.handle_timeout(later).unwrap());
+    for sample in rest {
+        encoder.push_sample(sample, later).unwrap();
+    }
+    assert!(encoder.finish(later).len() > 200);
 }
 
 /// Samples as a file, at their media times.

@@ -1,9 +1,79 @@
 //! Pipelines that fail over and over leave nothing behind.
 
 use super::*;
+use crate::egress::hls::{Format, Sample};
 use crate::media::cpu::CpuTime;
 use crate::media::hls::chain::{Chain, buffer};
 use crate::media::hls::description::Description;
+use crate::media::hls::supervisor::Supervisor;
+
+/// A pipeline that takes everything and gives nothing.
+fn hanging(codec: Codec, now: Instant) -> Supervisor {
+    let description = Description::of_test(
+        "appsrc name=src format=time max-bytes=0 ! valve drop=true ! appsink name=sink sync=false",
+    );
+    let (wake, cpu) = (Wake::default(), CpuTime::default());
+    Supervisor::start(codec, description, Vec::new(), &wake, &cpu, now).unwrap()
+}
+
+/// Nothing may come out of a pipeline for less than that.
+const STALL: Duration = Duration::from_secs(6);
+
+#[test]
+fn what_comes_while_a_pipeline_pauses_does_not_fail_the_next_one() {
+    let mut now = Instant::now();
+    let mut supervisor = hanging(Codec::Opus, now);
+    let format = Arc::new(Format::opus(2));
+    // 200 ms.
+    let sound: Vec<_> = (0..10)
+        .map(|number| Sample {
+            dts: number * 20_000_000,
+            pts: number * 20_000_000,
+            duration: 20_000_000,
+            keyframe: true,
+            data: vec![0; 100].into(),
+            format: Arc::clone(&format),
+        })
+        .collect();
+    let push = |supervisor: &mut Supervisor, now| {
+        for sample in &sound {
+            supervisor.push_sample(sample, now).unwrap();
+        }
+    };
+    let begun = Instant::now();
+    // The pauses become longer than a stall.
+    for _ in 0..6 {
+        push(&mut supervisor, now);
+        assert!(!supervisor.handle_timeout(now).unwrap());
+        now += STALL;
+        assert!(supervisor.handle_timeout(now).is_err(), "it hangs");
+        push(&mut supervisor, now);
+        now += Duration::from_secs(30);
+        // Those before may still be on their way out.
+        while !supervisor.handle_timeout(now).unwrap() {
+            assert!(begun.elapsed_within(Duration::from_secs(60)), "no start");
+            std::thread::yield_now();
+        }
+    }
+}
+
+#[test]
+fn a_keyframe_of_which_the_end_is_missing_is_no_failure_of_its_pipeline() {
+    let mut now = Instant::now();
+    let mut supervisor = hanging(Codec::H264, now);
+    let packet = |marker: bool, now: Instant| Packet {
+        marker,
+        keyframe: !marker,
+        payload: vec![0; 100],
+        ..Packet::empty(now)
+    };
+    supervisor.push(&packet(false, now), 0, now).unwrap();
+    now += STALL;
+    assert!(!supervisor.handle_timeout(now).unwrap());
+    supervisor.push(&packet(true, now), 0, now).unwrap();
+    assert!(!supervisor.handle_timeout(now).unwrap());
+    assert!(supervisor.handle_timeout(now + STALL).is_err());
+}
 
 /// What this process holds: threads, open files, KiB of memory.
 fn held() -> (usize, usize, u64) {
