@@ -15,6 +15,10 @@ pub struct TrackClock {
     last: Option<Last>,
     /// Least wall-clock minus media time of the arrivals: the packet that was delayed least.
     arrival: Option<i64>,
+    /// By how much that has become less (ns), but for what a fast clock of the publisher may take from it.
+    gained: i64,
+    /// When the newest packet arrived.
+    newest: i64,
     /// The same from the last sender report, on the publisher's clock.
     report: Option<i64>,
 }
@@ -88,6 +92,8 @@ impl TrackClock {
             rate: i64::from(rate.max(1)),
             last: None,
             arrival: None,
+            gained: 0,
+            newest: 0,
             report: None,
         }
     }
@@ -104,7 +110,8 @@ impl TrackClock {
 
     /// The media time (ns, never negative in practice) of a packet that arrived at `arrival` (ns since 1970).
     ///
-    /// A jump of the timestamps by more than [`Self::MAX_JUMP`] against the arrivals is taken out.
+    /// A jump of the timestamps by more than [`Self::MAX_JUMP`] against the arrivals is taken out; so is what takes them
+    /// further ahead of the arrivals than that step by step.
     pub fn handle_packet(&mut self, timestamp: u32, arrival: i64) -> i64 {
         let start = Last {
             timestamp,
@@ -121,7 +128,9 @@ impl TrackClock {
             arrival,
         };
         let jump = self.nanoseconds(step) - (arrival - last.arrival);
-        if jump.unsigned_abs() > Self::MAX_JUMP.as_nanos() as u64 {
+        let lead = arrival - (self.nanoseconds(next.ticks) + next.jump);
+        let restarted = jump.unsigned_abs() > Self::MAX_JUMP.as_nanos() as u64;
+        if restarted || !self.follows_arrivals(lead, arrival) {
             next.jump -= jump;
             self.report = None;
             self.arrival = None;
@@ -131,6 +140,22 @@ impl TrackClock {
         let lead = arrival - media;
         self.arrival = Some(self.arrival.map_or(lead, |least| least.min(lead)));
         media
+    }
+
+    /// Whether a packet that arrived at `arrival`, `lead` after its media time, is no further ahead of the arrivals than
+    /// some are. Whatever others were delayed by, it may catch up with the one that was delayed least. It may also get ahead
+    /// of that, as the first ones may all have been late, or old when they were sent, but not by more than
+    /// [`Self::MAX_JUMP`]; and as slowly as a clock is fast it may do so for ever.
+    fn follows_arrivals(&mut self, lead: i64, arrival: i64) -> bool {
+        let passed = (arrival - self.newest).max(0);
+        self.newest = self.newest.max(arrival);
+        self.gained = (self.gained - passed / FASTEST).max(0);
+        let gain = self.arrival.map_or(0, |least| (least - lead).max(0));
+        let follows = self.gained + gain <= Self::MAX_JUMP.as_nanos() as i64;
+        if follows {
+            self.gained += gain;
+        }
+        follows
     }
 
     /// A sender report: RTP timestamp and NTP time of one instant (RFC 3550, section 6.4.1).
@@ -155,6 +180,8 @@ impl TrackClock {
     }
 }
 
+/// A publisher's clock is fast by less than one part in so many.
+const FASTEST: i64 = 100;
 /// Seconds from 1900 to 1970.
 const NTP_TO_UNIX: i64 = 2_208_988_800;
 
@@ -163,6 +190,7 @@ mod tests {
     use super::*;
 
     const SECOND: i64 = 1_000_000_000;
+    const MILLI: i64 = 1_000_000;
     const START: i64 = 1_750_000_000 * SECOND;
     const VIDEO: RenditionId = RenditionId::Video(0);
     const AUDIO: RenditionId = RenditionId::Audio;
@@ -201,6 +229,48 @@ mod tests {
             clock.handle_packet((1 << 30) + 90_000, START + 2 * SECOND),
             TrackClock::ORIGIN + 2 * SECOND
         );
+    }
+
+    /// The media times of packets since the first: each has its timestamp in ms, and arrives so many ns after the begin.
+    fn times(packets: impl Iterator<Item = (i64, i64)>) -> Vec<i64> {
+        let mut clock = TrackClock::new(1_000);
+        let time =
+            |(millis, arrival): (i64, i64)| clock.handle_packet(millis as u32, START + arrival);
+        let media = packets.map(time);
+        media.map(|media| media - TrackClock::ORIGIN).collect()
+    }
+
+    #[test]
+    fn timestamps_do_not_run_away_in_steps_that_are_no_jumps() {
+        // The second publisher jumps far in between, the third goes back, and the packets of the fourth are out of order.
+        for (forth, back) in [(9_900, 9_900), (9_900, 99_000), (9_900, -9_900), (9_700, 0)] {
+            let mut millis = 0;
+            let packets = (0..10_000).map(|index| {
+                millis += if index % 2 == 0 { forth } else { back };
+                let late = if back == 0 { index % 2 * 200 } else { 0 };
+                (millis, (index + late) * MILLI)
+            });
+            let newest = times(packets).into_iter().max();
+            // 10 s of packets, and as much at once.
+            let most = 20 * SECOND + SECOND / 2;
+            assert!(newest < Some(most), "{newest:?} with {forth} and {back}");
+        }
+    }
+
+    #[test]
+    fn what_was_delayed_or_old_is_no_reason_to_take_timestamps_for_others() {
+        // A frame each `step` ms, for so many of them; `arrival` is when it arrives.
+        fn follows(step: i64, count: i64, arrival: impl Fn(i64) -> i64) {
+            let frames = (0..count).map(|index| index * step);
+            let expected: Vec<_> = frames.clone().map(|time| time * MILLI).collect();
+            assert!(times(frames.map(|time| (time, arrival(time) * MILLI))) == expected);
+        }
+        // A burst of what was kept for 8 s goes ahead.
+        follows(20, 5_000, |time| (time - 8_000).max(0));
+        // Each minute nothing gets through for 9 s, and then all at once.
+        follows(20, 50_000, |time| time.max(time / 60_000 * 60_000 + 9_000));
+        // A day with a clock that is fast by one part in a thousand.
+        follows(1_000, 24 * 3_600, |time| time - time / 1_000);
     }
 
     #[test]
