@@ -69,6 +69,8 @@ pub struct Segmenter {
     /// The longest segment, how many there were and how long they were together, until that is promised.
     longest: i64,
     measured: (u32, i64),
+    /// The longest frame of sound that has come (ns).
+    longest_frame: i64,
     parts: VecDeque<Part>,
 }
 
@@ -139,6 +141,7 @@ impl Segmenter {
             settled: settings.terms.is_some(),
             longest: 0,
             measured: (0, 0),
+            longest_frame: 0,
             parts: VecDeque::new(),
             settings,
         }
@@ -189,6 +192,9 @@ impl Segmenter {
                 }
                 return;
             }
+        }
+        if rendition.kind() == MediaKind::Audio {
+            self.longest_frame = self.longest_frame.max(sample.duration);
         }
         line.newest = Some(sample.dts);
         line.queue.push_back(sample);

@@ -46,7 +46,7 @@ impl Segmenter {
         self.measured.0 += 1;
         self.measured.1 += length;
         if self.measured.0 >= 3 || (self.measured.0 >= 2 && self.measured.1 >= LONGEST) {
-            let longest = (self.longest + MARGIN + SECOND / 2) / SECOND;
+            let longest = (self.longest + self.margin() + SECOND / 2) / SECOND;
             let target = self.settings.target.as_nanos() as i64;
             let target = (target + SECOND - 1) / SECOND;
             self.terms.target_duration = Some(longest.max(target) as u64);
@@ -56,9 +56,16 @@ impl Segmenter {
     /// How long a segment may be (ns).
     pub(super) fn limit(&self) -> i64 {
         match self.terms.target_duration {
-            Some(target) => target as i64 * SECOND + SECOND / 2 - MARGIN - 1,
+            Some(target) => target as i64 * SECOND + SECOND / 2 - self.margin() - 1,
             None => LONGEST,
         }
+    }
+
+    /// By how much the sound of a segment may be longer than its pictures (ns): the frame that is heard at the cut is
+    /// whole.
+    fn margin(&self) -> i64 {
+        let frame = self.longest_frame.min(LONGEST_FRAME) + UNFILLED;
+        frame.max(LEAST_MARGIN)
     }
 }
 
@@ -67,6 +74,10 @@ const STEPS: usize = 5;
 const LONGEST_WAIT: i64 = 1_500_000_000;
 /// A segment without a further keyframe ends here while nothing is promised yet.
 const LONGEST: i64 = 10_000_000_000;
-/// By how much the sound of a segment may be longer than its pictures: a frame of Opus.
-const MARGIN: i64 = 70_000_000;
+/// Frames of Opus are no longer (ns), and those of AAC are shorter.
+const LONGEST_FRAME: i64 = 120_000_000;
+/// A frame is taken for longer by what is missing after it, where that is less than a frame of silence; and cuts are rounded.
+const UNFILLED: i64 = 30_000_000;
+/// Also for the frames of most publishers, before there are any.
+const LEAST_MARGIN: i64 = 70_000_000;
 const SECOND: i64 = 1_000_000_000;

@@ -91,8 +91,11 @@ fn take_next(
         return Ok(Step::Took);
     }
     let step = line.queue.get(1).map(|next| next.dts - front.dts);
+    // It lasts until the next one, but for what silence fills.
+    let silence = format.silence.as_ref().map(|(_, duration)| *duration);
+    let room = silence.unwrap_or(front.duration).min(front.duration);
     let length = step
-        .filter(|step| *step < 2 * front.duration)
+        .filter(|step| *step < front.duration + room)
         .unwrap_or(front.duration);
     // If no frame follows, silence does.
     let next = epoch.place_sound(line.id, front.pts + length, span);

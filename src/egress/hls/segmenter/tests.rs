@@ -434,6 +434,32 @@ fn a_gap_over_a_cut_is_filled_on_both_sides() {
 }
 
 #[test]
+fn a_gap_after_a_long_frame_is_filled_too() {
+    const LONG: i64 = 120 * SECOND / 1000;
+    let mut bench = Bench::new();
+    // 100 ms are missing after eight of them.
+    let times = (0..33).map(|index| index * LONG + if index < 8 { 0 } else { SECOND / 10 });
+    let mut times = times.peekable();
+    for index in 0..100 {
+        while let Some(time) = times.next_if(|time| *time <= index * FRAME) {
+            let format = Arc::clone(&bench.audio);
+            bench.sample(Sample {
+                dts: time,
+                pts: time,
+                duration: LONG,
+                keyframe: true,
+                data: Bytes::from_static(b"sound"),
+                format,
+            });
+        }
+        bench.picture(index * FRAME, index % 50 == 0);
+    }
+    let segments = bench.end();
+    // Frames of 960 ms, silence of 100 ms, and frames of 960 ms.
+    assert_eq!(segments[0].audio.as_ref().unwrap().samples, 8 + 5 + 8);
+}
+
+#[test]
 fn audio_alone_is_cut_by_its_own_clock() {
     let mut bench = Bench::new();
     bench.span(0, 7 * SECOND, SECOND, false, true);
