@@ -1,3 +1,4 @@
+use std::ops::Range;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -94,7 +95,13 @@ impl Show {
     }
 
     fn begin(&mut self) {
-        for part in 0..2 {
+        self.push(0..2);
+        self.number += 1;
+    }
+
+    /// These parts of the next segment.
+    fn push(&self, parts: Range<i64>) {
+        for part in parts {
             for (rendition, init) in [VIDEO, RenditionId::Audio].into_iter().zip(&self.inits) {
                 let wall = FIRST as i64 * SECOND + self.number as i64 * 2 * SECOND;
                 self.recording.push(Part {
@@ -120,7 +127,6 @@ impl Show {
                 });
             }
         }
-        self.number += 1;
     }
 
     fn get(&self, path: &str) -> Resource {
@@ -193,6 +199,34 @@ fn a_segment_that_is_written_too_late_is_not_listed_again() {
         !after.contains(&format!("video-{}.m4s", late.number)),
         "{after}"
     );
+}
+
+#[test]
+fn a_segment_that_the_end_of_a_publisher_pushes_out_is_not_listed_again() {
+    let library = library(3_600);
+    let mut show = Show::new(&library, "end");
+    (0..WINDOW).for_each(|_| show.begin());
+    show.push(0..1);
+    let mut validator = Validator::default();
+    let mut look = |show: &Show| {
+        validator
+            .see("video", &show.text("video.m3u8", false))
+            .first
+    };
+    assert_eq!(look(&show), FIRST);
+    let presentation = library.get(&show.stream).unwrap();
+    let late = presentation.unfiled().unwrap();
+    assert_eq!(late.number, FIRST);
+    // What was open is a whole segment now.
+    show.recording.end(Instant::now());
+    assert_eq!(look(&show), FIRST + 1);
+    let folder: Arc<Path> = Path::new("folder").into();
+    for rendition in [VIDEO, RenditionId::Audio] {
+        presentation.set_filed(rendition, late.number, &folder);
+    }
+    // Another publisher has the playlists written anew.
+    show.recording = library.record(&show.stream, FIRST);
+    assert_eq!(look(&show), FIRST + 1);
 }
 
 #[test]

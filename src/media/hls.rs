@@ -30,7 +30,7 @@ use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
-use crate::egress::hls::store::Recording;
+use crate::egress::hls::store::{Recording, first_number};
 use crate::egress::hls::{Library, RenditionId};
 use crate::rtp::{Codec, MediaKind};
 use crate::stream::{Packet, StreamName, TrackId, TrackInfo};
@@ -88,10 +88,8 @@ impl HlsBranch {
         library: &Library,
         keyframes: impl Fn(TrackId) + Send + Sync + 'static,
     ) -> HlsFeed {
-        let unix = SystemTime::now()
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .unwrap_or_default();
-        let recording = EndOnDrop(library.record(&stream, unix.as_secs()));
+        let first_number = first_number(SystemTime::now());
+        let recording = EndOnDrop(library.record(&stream, first_number));
         let shared = Arc::new(Shared::default());
         let feed = Arc::clone(&shared);
         let video = tracks.iter().find(|track| track.kind() == MediaKind::Video);

@@ -203,6 +203,8 @@ pub struct Multivariant {
     pub videos: Vec<VideoVariant>,
     /// The audio renditions, of which a player takes one; the best first.
     pub audios: Vec<AudioVariant>,
+    /// Every segment of the videos begins with a keyframe; those of sound can always be decoded alone.
+    pub independent: bool,
 }
 
 /// A video rendition.
@@ -279,7 +281,7 @@ impl Multivariant {
         }
         let mut master = MasterPlaylist::builder();
         master
-            .has_independent_segments(true)
+            .has_independent_segments(self.independent)
             .media(media)
             .variant_streams(variants);
         Ok(with_version(&master.build()?.to_string(), VERSION))

@@ -130,6 +130,23 @@ fn a_keyframe_interval_that_becomes_long_breaks_no_promise() {
 }
 
 #[test]
+fn long_frames_of_sound_break_no_promise() {
+    const FRAME: i64 = 120 * MILLI;
+    let mut show = Show::new();
+    show.sound = FRAME;
+    let tracks = [(VIDEO, SECOND / 60), (AUDIO, FRAME)];
+    show.tracks(&tracks, 0, 6 * SECOND, 2 * SECOND);
+    // No keyframe comes any more: segments are as long as they may be.
+    show.tracks(&tracks, 6 * SECOND, 60 * SECOND, 100 * SECOND);
+    let (validator, _) = show.finish();
+    let longest = |name| lengths(&validator, name).into_iter().max();
+    assert_eq!(
+        (longest("video"), longest("audio")),
+        (Some(2_350), Some(2_400))
+    );
+}
+
+#[test]
 fn b_frames_keep_the_rules() {
     let mut show = Show::new();
     let frame = SECOND / 30;

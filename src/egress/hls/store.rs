@@ -7,6 +7,7 @@ mod figures;
 mod filing;
 mod listing;
 mod manifest;
+mod numbers;
 mod periods;
 mod rates;
 mod resource;
@@ -26,6 +27,8 @@ use crate::stream::{StreamName, StreamPattern};
 
 pub use figures::Figures;
 pub use filing::{Filed, FilingCounters, FilingFigures, Unfiled, file_name};
+use numbers::Forgotten;
+pub use numbers::first_number;
 pub use resource::{Directives, File, Media, MediaFile, Rendered, Resource, Sound};
 use state::{Answer, State};
 use waiting::Seat;
@@ -105,6 +108,7 @@ pub struct Library {
     waiting: waiting::Count,
     filing: Arc<FilingCounters>,
     ids: Arc<AtomicU64>,
+    forgotten: Forgotten,
 }
 
 impl Library {
@@ -116,6 +120,7 @@ impl Library {
             waiting: Arc::default(),
             filing: Arc::default(),
             ids: Arc::default(),
+            forgotten: Forgotten::default(),
         }
     }
 
@@ -134,13 +139,15 @@ impl Library {
             own.map_or(every, |(_, own)| *own)
         };
         let settings = &self.settings;
+        let dvr_window = of(&settings.dvr_windows, settings.dvr_window);
+        let listed = (!dvr_window.is_zero()).then_some(settings.window);
         Presentation {
             id: self.ids.fetch_add(1, Ordering::Relaxed),
             grace: of(&settings.graces, settings.grace),
-            dvr_window: of(&settings.dvr_windows, settings.dvr_window),
+            dvr_window,
             settings: Arc::clone(&self.settings),
             waiting: Arc::clone(&self.waiting),
-            state: Mutex::new(State::new(first_number)),
+            state: Mutex::new(State::new(self.forgotten.above(first_number), listed)),
         }
     }
 
@@ -151,8 +158,8 @@ impl Library {
 
     /// Begins to record a stream. A presentation that is there goes on with a discontinuity.
     ///
-    /// `first_number` is that of the first segment of a new presentation. Seconds since 1970 make it one that
-    /// no cache has seen, as segments are longer than a second.
+    /// `first_number` is that of the first segment of a new presentation, if no presentation before had numbers
+    /// from there on: see [`first_number()`].
     pub fn record(&self, stream: &StreamName, first_number: u64) -> Recording {
         let mut streams = self.streams.write().unwrap_or_else(PoisonError::into_inner);
         let presentation = streams
@@ -181,10 +188,14 @@ impl Library {
             .values()
             .any(|p| over(p));
         if any {
-            self.streams
-                .write()
-                .unwrap_or_else(PoisonError::into_inner)
-                .retain(|_, p| !over(p));
+            let mut streams = self.streams.write().unwrap_or_else(PoisonError::into_inner);
+            streams.retain(|_, presentation| {
+                let over = over(presentation);
+                if over {
+                    self.forgotten.add(presentation.lock().next_number);
+                }
+                !over
+            });
         }
     }
 }

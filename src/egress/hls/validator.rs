@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::rendition::RenditionId;
+
 /// A playlist, taken apart.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Playlist {
@@ -18,6 +20,8 @@ pub(crate) struct Playlist {
     reports: Vec<String>,
     /// It lists keyframes.
     pub(crate) iframes: bool,
+    /// Every segment begins with a keyframe.
+    pub(crate) independent: bool,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -61,7 +65,7 @@ impl Playlist {
                 "#EXT-X-DISCONTINUITY-SEQUENCE" => {
                     list.discontinuity_sequence = value.parse().unwrap();
                 }
-                "#EXT-X-INDEPENDENT-SEGMENTS" => {}
+                "#EXT-X-INDEPENDENT-SEGMENTS" => list.independent = true,
                 "#EXT-X-I-FRAMES-ONLY" => list.iframes = true,
                 "#EXT-X-BYTERANGE" => {
                     let (length, start) = value.split_once('@').unwrap();
@@ -152,6 +156,8 @@ impl Playlist {
                     assert!((sum - segment.duration).abs() < 0.002, "{sum}: {text}");
                 }
             }
+            let begin = segment.parts.first().filter(|_| self.independent);
+            assert!(begin.is_none_or(|part| part.independent), "{text}");
             for (number, part) in segment.parts.iter().enumerate() {
                 let target = self.part_target.expect("EXT-X-PART-INF");
                 assert!(part.duration <= target + 1e-4, "part too long: {text}");
@@ -303,6 +309,16 @@ impl Validator {
         assert!(iframes.iframes && !whole.iframes && iframes.ended == whole.ended);
     }
 
+    /// Checks that the multivariant playlist promises no more of its videos' segments than these playlists do.
+    pub(crate) fn compare_index(&self, index: &str, videos: &[(RenditionId, Playlist)]) {
+        let promises = index.contains("#EXT-X-INDEPENDENT-SEGMENTS\n");
+        for (id, video) in videos {
+            let listed = index.contains(&format!("\n{id}.m3u8\n"));
+            let keeps = !promises || !listed || video.independent;
+            assert!(keeps, "{id} has a segment without keyframe: {index}");
+        }
+    }
+
     /// Checks that a delta update is the whole playlist without its begin.
     pub(crate) fn compare_delta(&self, whole: &str, delta: &str) {
         let (whole, delta) = (Playlist::read(whole), Playlist::read(delta));
@@ -417,6 +433,10 @@ mod tests {
             ("URI=\"6.1\"", "URI=\"6.0\""),
             ("#EXT-X-PROGRAM-DATE-TIME:2025-06-15T15:06:54.000Z\n", ""),
             ("VERSION:6", "VERSION:5"),
+            (
+                "#EXT-X-MEDIA-SEQUENCE",
+                "#EXT-X-INDEPENDENT-SEGMENTS\n#EXT-X-MEDIA-SEQUENCE",
+            ),
         ] {
             assert!(GOOD.contains(good), "{good}");
             let text = GOOD.replacen(good, bad, 1);
@@ -473,5 +493,18 @@ mod tests {
             assert!(changed(from, to).is_err(), "{to}");
         }
         assert!(changed("nothing", "").is_ok());
+        let index =
+            "#EXTM3U\n#EXT-X-INDEPENDENT-SEGMENTS\n#EXT-X-STREAM-INF:BANDWIDTH=1\nvideo.m3u8\n";
+        for (index, good) in [
+            (index.to_owned(), false),
+            (index.replace("#EXT-X-INDEPENDENT-SEGMENTS\n", ""), true),
+            (index.replace("video.m3u8", "video1.m3u8"), true),
+        ] {
+            let videos = [(RenditionId::Video(0), whole.clone())];
+            let compared = std::panic::catch_unwind(|| {
+                Validator::default().compare_index(&index, &videos);
+            });
+            assert_eq!(compared.is_ok(), good, "{index}");
+        }
     }
 }

@@ -174,6 +174,7 @@ fn both() -> Multivariant {
             channels: 2,
             bits: bits(100_000, 100_000),
         }],
+        independent: true,
     }
 }
 
@@ -196,6 +197,9 @@ fn a_multivariant_playlist_describes_what_is_there() {
         assert!(text.contains(part), "{part} in {text}");
     }
     assert!(MasterPlaylist::try_from(text.as_str()).is_ok());
+    all.independent = false;
+    let text = all.write().unwrap();
+    assert!(!text.contains("INDEPENDENT"), "{text}");
     all.videos.clear();
     let text = all.write().unwrap();
     assert!(

@@ -55,6 +55,8 @@ pub(super) struct Show {
     pub(super) now: Instant,
     pub(super) part: Duration,
     pub(super) formats: [Arc<Format>; 4],
+    /// How long a frame of the published sound is.
+    pub(super) sound: i64,
     pub(super) parts: Vec<Part>,
     pub(super) keyframes_wanted: usize,
     /// Parts that may have been hinted at and can't come: what they were of has gone.
@@ -94,6 +96,7 @@ impl Show {
                 Arc::new(Format::opus(2)),
                 Arc::new(Format::aac(&[0x11, 0x90]).unwrap()),
             ],
+            sound: SOUND,
             parts: Vec::new(),
             keyframes_wanted: 0,
             broken_promises: 0,
@@ -104,7 +107,7 @@ impl Show {
     pub(super) fn sample(&mut self, id: RenditionId, dts: i64, order: i64, keyframe: bool) {
         let (format, duration) = match id {
             RenditionId::Video(layer) => (&self.formats[usize::from(layer)], 33 * MILLI),
-            RenditionId::Audio => (&self.formats[2], SOUND),
+            RenditionId::Audio => (&self.formats[2], self.sound),
             RenditionId::Aac => (&self.formats[3], 1024 * SECOND / 48_000),
         };
         let sample = Sample {
@@ -135,6 +138,7 @@ impl Show {
     /// Looks at all playlists as a player may.
     pub(super) fn look(&mut self) {
         let presentation = self.library.get(&self.stream).unwrap();
+        let mut videos = Vec::new();
         for id in RenditionId::all() {
             let ask = |skip| {
                 let directives = Directives {
@@ -159,7 +163,13 @@ impl Show {
             self.fetch(&list);
             if id.kind() == MediaKind::Video {
                 self.look_at_iframes(id, &list);
+                videos.push((id, list));
             }
+        }
+        let index = File::of_path("index.m3u8").unwrap();
+        if let Resource::Playlist(index) = presentation.get(index, self.now) {
+            let text = String::from_utf8(index.text.to_vec()).unwrap();
+            self.validator.compare_index(&text, &videos);
         }
         self.look_at_manifest();
     }

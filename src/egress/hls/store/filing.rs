@@ -194,11 +194,14 @@ impl State {
     }
 
     /// Gives up segments that are in no file when playlists leave them out: they must not list them again.
-    pub(super) fn close_filing(&mut self, settings: &LibrarySettings) {
+    pub(super) fn close_filing(&mut self) {
+        let Some(listed) = self.listed else {
+            return;
+        };
         for shelf in &mut self.shelves {
             let kept = shelf.kept_mut().rev();
             let whole = kept.filter(|segment| segment.complete);
-            for segment in whole.skip(settings.window) {
+            for segment in whole.skip(listed) {
                 if segment.filing == Filing::Not {
                     segment.filing = Filing::Lost;
                 }

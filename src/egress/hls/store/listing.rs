@@ -128,7 +128,7 @@ impl State {
             hold_back: settings.hold_back,
             first: first.map_or(0, |segment| segment.number),
             discontinuities: first.map_or(0, |segment| self.discontinuities_before(segment)),
-            independent: run.clone().all(|segment| segment.is_independent()),
+            independent: run.clone().all(Stored::is_independent),
             ended,
             skipped,
             older,
@@ -170,7 +170,10 @@ impl State {
 
     /// The renditions that have the newest segments, and those that would be made.
     fn multivariant(&self, sound: Sound, settings: &LibrarySettings) -> Multivariant {
-        let mut all = Multivariant::default();
+        let mut all = Multivariant {
+            independent: true,
+            ..Multivariant::default()
+        };
         let listed = |id: &RenditionId| id.kind() == MediaKind::Video || sound.has(*id);
         for id in RenditionId::all().filter(listed) {
             let shelf = &self.shelves[id.index()];
@@ -180,6 +183,8 @@ impl State {
             let rates = shelf.rates(settings.window);
             match (id.kind(), current, &self.offers[id.index()]) {
                 (MediaKind::Video, Some(last), _) => {
+                    let mut run = shelf.run_since(settings.window, self.past_since);
+                    all.independent &= run.all(Stored::is_independent);
                     let (codecs, size) = (last.init.format.codecs.clone(), last.init.format.size);
                     all.videos.push(VideoVariant {
                         iframes: rates

@@ -28,7 +28,7 @@ impl State {
             return Answer::Ready(Resource::NotYet);
         }
         if sound == Sound::Aac {
-            self.asked[RenditionId::Aac.index()] = Some(now);
+            self.ask_for(RenditionId::Aac, now);
             if let Some(answer) = self.awaited(RenditionId::Aac, settings) {
                 return answer;
             }

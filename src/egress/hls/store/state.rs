@@ -64,6 +64,8 @@ pub(super) struct State {
     pub(super) folder: Option<Arc<Path>>,
     /// Playlists list segments in files from this one on.
     pub(super) past_since: u64,
+    /// Whole segments that playlists list in any case, where they list those in files too.
+    pub(super) listed: Option<usize>,
     /// Counts changes, to name states.
     pub(super) changes: u64,
 }
@@ -77,7 +79,7 @@ pub(super) enum Answer {
 }
 
 impl State {
-    pub(super) fn new(first_number: u64) -> Self {
+    pub(super) fn new(first_number: u64, listed: Option<usize>) -> Self {
         Self {
             generation: 0,
             newest: 0,
@@ -103,6 +105,7 @@ impl State {
             published: i64::MIN,
             folder: None,
             past_since: 0,
+            listed,
             changes: 0,
         }
     }
@@ -112,6 +115,7 @@ impl State {
         self.periods.close(self.media_end());
         self.manifests = Default::default();
         self.shelves.iter_mut().for_each(Shelf::close);
+        self.close_filing();
         self.changes += 1;
     }
 
@@ -156,15 +160,15 @@ impl State {
         let rendition = part.rendition;
         if let Some(shelf) = self.shelves.get_mut(rendition.index()) {
             shelf.push(part, number, discontinuity);
-            let init = shelf
-                .segments
-                .back()
-                .map_or(number, |last| last.init_number);
+            let newest = shelf.segments.back();
+            let init = newest.map_or(number, |last| last.init_number);
             self.periods.handle_part(rendition, number, init);
+            // What began without a keyframe is told at once.
+            if newest.is_some_and(|last| last.parts.len() <= 1 && !last.is_independent()) {
+                self.indexes = Default::default();
+            }
         }
-        if !window.is_zero() {
-            self.close_filing(settings);
-        }
+        self.close_filing();
     }
 
     /// Takes what the segmenter promises, until the playlists promise it: what an earlier publisher left
@@ -188,22 +192,6 @@ impl State {
             part_target,
             target_duration,
         });
-    }
-
-    /// Who waits for a part of `rendition`: to be woken outside the lock.
-    pub(super) fn take_wakers(&mut self, rendition: RenditionId) -> Vec<Waker> {
-        let waiting = &mut self.waiting[rendition.index()];
-        waiting
-            .iter_mut()
-            .filter_map(|(_, waker)| waker.take())
-            .collect()
-    }
-
-    /// Who waits for anything.
-    pub(super) fn take_all_wakers(&mut self) -> Vec<Waker> {
-        RenditionId::all()
-            .flat_map(|id| self.take_wakers(id))
-            .collect()
     }
 
     fn trim(&mut self, window: Duration, settings: &LibrarySettings) {
@@ -258,7 +246,7 @@ impl State {
         let media = match file {
             File::Index(sound) => return Answer::Ready(self.index(sound, settings)),
             File::Playlist(id) => {
-                self.asked[id.index()] = Some(now);
+                self.ask_for(id, now);
                 return self.playlist(id, directives, settings);
             }
             File::IFrames(id) => return Answer::Ready(self.iframes(id, settings)),
@@ -282,6 +270,13 @@ impl State {
             }
         };
         Answer::Ready(media.map_or(Resource::NotFound, Resource::Media))
+    }
+
+    /// Somebody has asked for a rendition. Who waits asks again with the time at which that began, and others may have
+    /// asked since.
+    pub(super) fn ask_for(&mut self, id: RenditionId, asked: Instant) {
+        let last = &mut self.asked[id.index()];
+        *last = (*last).max(Some(asked));
     }
 
     fn playlist(

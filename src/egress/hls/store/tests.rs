@@ -215,6 +215,59 @@ fn a_stream_lingers_after_its_end() {
 }
 
 #[test]
+fn a_stream_that_is_published_again_has_no_number_twice() {
+    let (library, now, init) = (library(), Instant::now(), init());
+    let recording = library.record(&stream(), FIRST);
+    // More than there are numbers until it is published again.
+    push_all(&recording, &init, 0..9);
+    recording.end(now);
+    library.handle_timeout(now + Duration::from_secs(30));
+    let recording = library.record(&stream(), FIRST + 3);
+    recording.push(segment(&init, 0, 10));
+    assert!(is_not_found(&library, &format!("video-{}.m4s", FIRST + 8)));
+    assert!(is_there(&library, &format!("video-{}.m4s", FIRST + 9)));
+}
+
+#[test]
+fn the_multivariant_playlist_promises_keyframes_where_each_listed_segment_has_one() {
+    let library = library();
+    let recording = library.record(&stream(), FIRST);
+    let init = init();
+    push_all(&recording, &init, 0..3);
+    let promises = || {
+        let tag = "#EXT-X-INDEPENDENT-SEGMENTS\n";
+        let of = |path| text(&library, path).contains(tag);
+        (of("index.m3u8"), of("video.m3u8"))
+    };
+    assert_eq!(promises(), (true, true));
+    for (bytes, last) in [(10, false), (20, true)] {
+        recording.push(Part {
+            independent: false,
+            ..part(&init, 3, bytes, last)
+        });
+        assert_eq!(promises(), (false, false), "{last}");
+    }
+    for number in 4..7 {
+        assert_eq!(promises(), (false, false), "{number}");
+        recording.push(segment(&init, number, 10));
+    }
+    assert_eq!(promises(), (true, true));
+    // Sound can always be decoded, and a layer that has gone is not listed.
+    let other = |rendition| Part {
+        rendition,
+        independent: false,
+        ..segment(&init, 7, 10)
+    };
+    recording.push(other(AUDIO));
+    recording.push(segment(&init, 7, 10));
+    assert!(promises().0);
+    recording.push(other(RenditionId::Video(1)));
+    assert_eq!(promises(), (false, true));
+    push_all(&recording, &init, 8..11);
+    assert!(promises().0);
+}
+
+#[test]
 fn a_broadcast_of_one_segment_can_be_played_once_it_has_ended() {
     let library = library();
     let recording = library.record(&stream(), FIRST);
@@ -452,6 +505,29 @@ fn one_that_is_made_on_demand_is_listed_and_waited_for() {
     // The others go on without it.
     push_all(&recording, &init, 3..7);
     assert!(is_not_yet(&library, "aac.m3u8"));
+}
+
+#[test]
+fn a_request_that_waits_does_not_hide_a_newer_one() {
+    let (library, recording, init) = live();
+    let offer = Offer {
+        codecs: "mp4a.40.2".into(),
+        channels: 2,
+        bits_per_second: 128_000,
+    };
+    recording.offer(RenditionId::Aac, Some(offer));
+    let presentation = library.get(&stream()).unwrap();
+    let file = File::Playlist(RenditionId::Aac);
+    let ask = |at| Arc::clone(&presentation).ask(file, Directives::default(), at);
+    let asked = Instant::now();
+    let later_on = asked + Duration::from_secs(20);
+    let mut waiting = later(ask(asked));
+    let _newer = later(ask(later_on));
+    recording.push(part(&init, 3, 10, true));
+    assert!(look(&mut waiting, Waker::noop()).is_none());
+    let demand = LibrarySettings::default().demand;
+    assert!(recording.is_wanted(RenditionId::Aac, asked + demand));
+    assert!(!recording.is_wanted(RenditionId::Aac, later_on + demand));
 }
 
 fn ask(library: &Library, path: &str, segment: u64, part: Option<usize>) -> Answered {

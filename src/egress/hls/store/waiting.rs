@@ -159,5 +159,23 @@ impl Drop for Seat {
     }
 }
 
+impl State {
+    /// Who waits for a part of `rendition`: to be woken outside the lock.
+    pub(super) fn take_wakers(&mut self, rendition: RenditionId) -> Vec<Waker> {
+        let waiting = &mut self.waiting[rendition.index()];
+        waiting
+            .iter_mut()
+            .filter_map(|(_, waker)| waker.take())
+            .collect()
+    }
+
+    /// Who waits for anything.
+    pub(super) fn take_all_wakers(&mut self) -> Vec<Waker> {
+        RenditionId::all()
+            .flat_map(|id| self.take_wakers(id))
+            .collect()
+    }
+}
+
 /// How many requests of all streams wait.
 pub(super) type Count = Arc<AtomicUsize>;
