@@ -100,6 +100,13 @@ impl EventStreams {
         })
     }
 
+    /// Whether there is one.
+    pub(super) fn exists(&self, session: SessionId, id: SessionId) -> bool {
+        let sessions = self.lock();
+        let of_session = sessions.by_id.get(&session);
+        of_session.is_some_and(|of_session| of_session.streams.iter().any(|stream| stream.id == id))
+    }
+
     /// Ends one. Whether there was one.
     pub(super) fn remove(&self, session: SessionId, id: SessionId) -> bool {
         let mut sessions = self.lock();

@@ -27,6 +27,9 @@ use super::problem::{ACCEPT_POST, JSON, Problem};
 use super::{AppState, body, path};
 use crate::gateway::{Events, LayerStatus, MediaLayers, SessionError, SessionKind, StreamEvent};
 
+/// Some proxies hold back what does not come in one piece.
+const UNBUFFERED: [(HeaderName, &str); 1] = [(HeaderName::from_static("x-accel-buffering"), "no")];
+
 /// After this much silence a comment shows that the stream is alive.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
@@ -36,6 +39,7 @@ pub(super) fn routes() -> Router<AppState> {
         .options(async || [(ACCEPT_POST, JSON)])
         .fallback(body::method_not_allowed);
     let stream = get(read)
+        .head(head)
         .delete(delete)
         .options(async || StatusCode::OK)
         .fallback(body::method_not_allowed);
@@ -171,9 +175,38 @@ async fn try_read(
     tokio::spawn(pump(events, reading, sender));
     let body = Sse::new(ReceiverStream::new(receiver))
         .keep_alive(KeepAlive::new().interval(HEARTBEAT).text("still here"));
-    // Some proxies hold back what does not come in one piece.
-    let unbuffered = [(HeaderName::from_static("x-accel-buffering"), "no")];
-    Ok((unbuffered, body).into_response())
+    Ok((UNBUFFERED, body).into_response())
+}
+
+/// What GET would answer, but nothing is read: that would take the place of who reads.
+async fn head(
+    State(state): State<AppState>,
+    Extension(streams): Extension<Arc<EventStreams>>,
+    request: Request,
+) -> Response {
+    let (mut parts, _) = request.into_parts();
+    match try_head(&state, &streams, &mut parts).await {
+        Ok(response) => response,
+        Err(problem) => problem.into_response(),
+    }
+}
+
+async fn try_head(
+    state: &AppState,
+    streams: &EventStreams,
+    request: &mut Parts,
+) -> Result<Response, Problem> {
+    let (stream, session, id) = path::event_stream(request).await?;
+    if !streams.exists(session, id) {
+        return Err(Problem::Session(SessionError::NotFound));
+    }
+    let exists = state.gateway.exists(SessionKind::Whep, stream, session);
+    exists.await.map_err(Problem::Session)?;
+    let headers = [
+        (header::CONTENT_TYPE, "text/event-stream"),
+        (header::CACHE_CONTROL, "no-cache"),
+    ];
+    Ok((headers, UNBUFFERED).into_response())
 }
 
 async fn delete(
@@ -263,7 +296,11 @@ fn layer(status: &LayerStatus) -> Value {
     add("rid", (!rid.is_empty()).then(|| rid.as_str().into()));
     add("spatialLayerId", status.spatial.map(Value::from));
     add("temporalLayerId", status.temporal.map(Value::from));
-    add("bitrate", Some(status.bitrate.into()));
+    // A layer without it is inactive.
+    add(
+        "bitrate",
+        (status.bitrate > 0).then(|| status.bitrate.into()),
+    );
     add("targetBitrate", status.target_bitrate.map(Value::from));
     add("width", status.width.map(Value::from));
     add("height", status.height.map(Value::from));
@@ -319,7 +356,7 @@ mod tests {
         };
         let expected = json!({"1": [
             {"rid": "h", "temporalLayerId": 1, "bitrate": 2_000_000, "width": 1280, "height": 640},
-            {"temporalLayerId": 1, "bitrate": 0},
+            {"temporalLayerId": 1},
         ]});
         assert_eq!(layers(&[media]), expected);
         assert!(!expected.to_string().contains('\n'));

@@ -84,6 +84,12 @@ pub(super) const ROWS: &[Row] = &[
         "/whep{session}/events/ffffffffffffffffffffffffffffffff",
         404,
     ),
+    Row::new(
+        "X1: whether there is one",
+        "HEAD",
+        "/whep{session}/events/ffffffffffffffffffffffffffffffff",
+        404,
+    ),
     Row::new("X1: no id", "GET", "/whep{session}/events/x", 404),
     Row::new(
         "X1 E5: a page may end it",
@@ -299,6 +305,21 @@ async fn a_stream_of_events_ends_with_its_delete() {
     assert_eq!(player.next().await, None);
     assert_eq!(stage.status(&url).await, 404);
     assert_eq!(stage.ask("DELETE", &url, "").await.status, 404);
+}
+
+#[tokio::test]
+async fn who_only_asks_for_the_head_takes_nobodys_place() {
+    let stage = Stage::new(true);
+    let url = stage.make("[\"active\",\"inactive\"]").await;
+    let mut player = Player::open(&stage.router, &url).await;
+    let event = player.next().await;
+    assert_eq!(event.as_deref(), Some("event: active|data: {}"));
+    let answer = send(&stage.router, "HEAD", &url, &[], "").await;
+    assert_eq!((answer.status.as_u16(), answer.body.as_str()), (200, ""));
+    assert_eq!(answer.headers["content-type"], "text/event-stream");
+    stage.tell(|teller| teller.set(false, 3));
+    let event = player.next().await;
+    assert_eq!(event.as_deref(), Some("event: inactive|data: {}"));
 }
 
 #[tokio::test]
