@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
 use super::problem::Problem;
-use super::{AppState, path};
+use super::{AppState, etag, path};
 
 const HTML: &str = "text/html; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
@@ -118,13 +118,9 @@ impl Page {
 
     /// The content, or 304 when the browser has it.
     fn answer(&self, request: &HeaderMap) -> Response {
-        let etag = format!("\"{:016x}\"", fingerprint(self.content.as_bytes()));
-        let known = request.get_all(header::IF_NONE_MATCH).iter().any(|value| {
-            let mut tags = value.to_str().unwrap_or_default().split(',');
-            tags.any(|tag| tag.trim().trim_start_matches("W/") == etag)
-        });
+        let tag = format!("\"{:016x}\"", fingerprint(self.content.as_bytes()));
         let headers = [
-            (header::ETAG, etag.as_str()),
+            (header::ETAG, tag.as_str()),
             (header::CACHE_CONTROL, "no-cache"),
             (header::CONTENT_SECURITY_POLICY, self.policy),
             (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -134,7 +130,7 @@ impl Page {
                 PERMISSIONS,
             ),
         ];
-        if known {
+        if etag::is_known(request, &tag) {
             return (StatusCode::NOT_MODIFIED, headers).into_response();
         }
         let content_type = [(header::CONTENT_TYPE, self.content_type)];

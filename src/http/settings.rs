@@ -18,7 +18,7 @@ pub struct Settings {
     pub trusted_proxies: Vec<IpNet>,
     /// How many connections there may be.
     pub connections: ConnectionLimits,
-    /// How often one address may ask for a change: POST, PATCH and DELETE.
+    /// How often one address may ask for what costs something: POST, PATCH, DELETE, and OPTIONS that is no preflight.
     pub address_rate: Rate,
     /// How often that may be asked with one token.
     pub token_rate: Rate,
