@@ -7,7 +7,8 @@ use std::str::FromStr;
 
 use axum::extract::{ConnectInfo, Query};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, Uri, header};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, HeaderValue, Method, Uri, header};
 use serde::Deserialize;
 use subtle::{Choice, ConstantTimeEq};
 
@@ -85,6 +86,8 @@ pub(super) enum Denied {
     MetricsNotLocal,
     /// Publishing needs none, and a page of another site asked, through a browser of this machine.
     OtherSite,
+    /// The metrics need none, but the name in the URL may have been led here by another site.
+    OtherName,
 }
 
 /// The address that a connection came to, as a request extension beside `ConnectInfo`.
@@ -122,7 +125,10 @@ impl Tokens {
     /// Whether the request may read the metrics.
     pub(super) fn check_metrics(&self, request: &Parts, allow_query: bool) -> Result<(), Denied> {
         let Some(token) = &self.metrics else {
-            return require_local(request).map_err(|_| Denied::MetricsNotLocal);
+            return require_local(request).map_err(|denied| match denied {
+                Denied::OtherName => denied,
+                _ => Denied::MetricsNotLocal,
+            });
         };
         match presented(request, allow_query) {
             Presented::Token(presented) if bool::from(token.is(&presented)) => Ok(()),
@@ -292,8 +298,9 @@ fn query_token(uri: &Uri) -> Presented {
 }
 
 /// Lets a client of this machine pass, unless it is a browser that shows a page of another site: any
-/// page that the user visits may send requests to this machine. A request that came through a proxy
-/// is not of this machine, though the proxy itself may be.
+/// page that the user visits may send requests to this machine, and read the answers to those that it
+/// makes to its own name once that leads here. A request that came through a proxy is not of this
+/// machine, though the proxy itself may be.
 fn require_local(request: &Parts) -> Result<(), Denied> {
     let here = |ip: IpAddr| {
         let ip = ip.to_canonical();
@@ -305,36 +312,46 @@ fn require_local(request: &Parts) -> Result<(), Denied> {
     if is_forwarded(&request.headers) || !peer.is_some_and(|peer| here(peer.ip())) {
         return Err(Denied::NotLocal);
     }
-    let mut origins = request.headers.get_all(header::ORIGIN).iter();
+    let mut origins = request.headers.get_all(header::ORIGIN).iter().peekable();
+    // Browsers name the origin with every method but these two: a page that asks its own origin need not.
+    let need_not_say = matches!(request.method, Method::GET | Method::HEAD);
+    if origins.peek().is_none()
+        && need_not_say
+        && !asked(request).is_some_and(|to| is_ours(&to, here))
+    {
+        return Err(Denied::OtherName);
+    }
     match origins.all(|origin| is_own_page(origin, request, here)) {
         true => Ok(()),
         false => Err(Denied::OtherSite),
     }
 }
 
-/// Whether `origin` is where this request went, by a name that nobody else can lead here: another
-/// site may let its own name point to this machine after its page has loaded.
+/// Whether `origin` is where this request went, by a name that nobody else can lead here.
 fn is_own_page(origin: &HeaderValue, request: &Parts, here: impl Fn(IpAddr) -> bool) -> bool {
-    let Some(origin) = origin
-        .to_str()
-        .ok()
-        .and_then(|origin| origin.parse::<Uri>().ok())
-        .and_then(|origin| origin.into_parts().authority)
-    else {
+    let origin = origin.to_str().ok();
+    let origin = origin.and_then(|origin| origin.parse::<Uri>().ok());
+    let Some(origin) = origin.and_then(|origin| origin.into_parts().authority) else {
         return false;
     };
-    // HTTP/2 has :authority in the place of Host.
-    let asked = match request.uri.authority() {
-        Some(authority) => Some(authority.as_str()),
-        None => request
-            .headers
-            .get(header::HOST)
-            .and_then(|host| host.to_str().ok()),
-    };
-    let name = origin.host();
+    is_ours(&origin, here) && asked(request).is_some_and(|asked| asked == origin)
+}
+
+/// Host and port of the request. HTTP/2 has `:authority` in the place of `Host`.
+fn asked(request: &Parts) -> Option<Authority> {
+    if let Some(authority) = request.uri.authority() {
+        return Some(authority.clone());
+    }
+    let host = request.headers.get(header::HOST)?;
+    host.to_str().ok()?.parse().ok()
+}
+
+/// Whether nobody else can lead this name here: another site may let its own name point to this machine after its page
+/// has loaded.
+fn is_ours(authority: &Authority, here: impl Fn(IpAddr) -> bool) -> bool {
+    let name = authority.host();
     let address = name.trim_matches(['[', ']']).parse::<IpAddr>();
-    let certain = name.eq_ignore_ascii_case("localhost") || address.is_ok_and(here);
-    certain && asked.is_some_and(|asked| asked.eq_ignore_ascii_case(origin.as_str()))
+    name.eq_ignore_ascii_case("localhost") || address.is_ok_and(here)
 }
 
 #[cfg(test)]

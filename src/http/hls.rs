@@ -92,24 +92,37 @@ pub(super) fn routes() -> Router<AppState> {
 struct Shared {
     /// Those that wait for what comes next.
     waiting: Holdings,
-    /// Held by who compresses a long playlist.
-    compressing: Mutex<()>,
+    /// Held while a long playlist is compressed.
+    compressing: Arc<Mutex<()>>,
+    /// Those who read the past.
+    readers: filed::Readers,
 }
 
 impl Shared {
-    /// Compresses a playlist of hours, for the first who takes it so, where that holds up nobody else.
-    async fn compress_if_long(&self, rendered: &Arc<Rendered>, request: &Parts) {
-        let is_long = rendered.text.len() >= LONG && !rendered.is_compressed();
-        if !is_long || !cache::takes_gzip(&request.headers) {
-            return;
+    /// Whether the playlist is to be sent compressed. One of hours is compressed before, for the first who takes it so,
+    /// where that holds up nobody else. If that takes long, it is sent as it is.
+    async fn compress(&self, rendered: &Arc<Rendered>, request: &Parts) -> bool {
+        if !cache::takes_gzip(&request.headers) {
+            return false;
         }
-        // The others wait, but not on a thread.
-        let _compressing = self.compressing.lock().await;
-        if !rendered.is_compressed() {
-            let rendered = Arc::clone(rendered);
-            // If it fails, it is compressed where it is answered.
-            let _ = tokio::task::spawn_blocking(move || rendered.gzip()).await;
+        if rendered.text.len() < LONG || rendered.is_compressed() {
+            return true;
         }
+        let compressed = async {
+            // The others wait, but not on a thread.
+            let compressing = Arc::clone(&self.compressing).lock_owned().await;
+            if !rendered.is_compressed() {
+                let rendered = Arc::clone(rendered);
+                // Who no longer waits for it leaves no room for a second one.
+                let work = move || {
+                    rendered.gzip();
+                    drop(compressing);
+                };
+                let _ = tokio::task::spawn_blocking(work).await;
+            }
+        };
+        let _ = tokio::time::timeout(COMPRESSING, compressed).await;
+        rendered.is_compressed()
     }
 }
 
@@ -148,10 +161,10 @@ async fn try_file(
     if (way, file) == (Way::Dash, dash::TIME) {
         return Ok(dash::time(SystemTime::now()));
     }
-    authorize(state, grant.as_ref(), &stream, request)?;
+    let shown = authorize(state, grant.as_ref(), &stream, request)?;
     let caching = Caching {
         // A signature in the URL is checked by whoever keeps it for others.
-        public: !state.tokens.play.ask(&stream) || matches!(grant, Some(Grant::Signed { .. })),
+        public: !state.tokens.play.ask(&stream) || shown == Shown::Signature,
     };
     let (file, directives) = match way {
         Way::Hls => {
@@ -185,8 +198,14 @@ async fn try_file(
                 Way::Hls => PLAYLIST,
                 Way::Dash => dash::MANIFEST,
             };
-            shared.compress_if_long(&rendered, request).await;
-            Ok(playlist(&rendered, content_type, control, request))
+            let compress = shared.compress(&rendered, request).await;
+            Ok(playlist(
+                &rendered,
+                content_type,
+                control,
+                compress,
+                request,
+            ))
         }
         Resource::Growing(segment) => {
             let control = caching.control(Kind::Segment, answer.target_duration);
@@ -195,7 +214,7 @@ async fn try_file(
         Resource::Media(media) => self::media(&media, &caching, answer.target_duration, request),
         Resource::Filed(segment) => {
             let control = caching.control(Kind::Segment, answer.target_duration);
-            filed::answer(&segment, control, range(request)).await
+            filed::answer(&shared.readers, &segment, control, range(request)).await
         }
         Resource::NotYet => Err(Problem::HlsNotYet),
         Resource::Unavailable(reason) => Err(Problem::HlsUnavailable(reason)),
@@ -221,40 +240,49 @@ fn take_seat(
     seat.map_err(|_| Problem::HlsBusyAddress)
 }
 
-/// Whether the path or the request shows the right to play `stream`.
+/// What showed the right to play.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shown {
+    /// A signature in the path, which is good.
+    Signature,
+    /// A token, or nothing where none is asked for.
+    Token,
+}
+
+/// How the path or the request shows the right to play `stream`.
 fn authorize(
     state: &AppState,
     grant: Option<&Grant<'_>>,
     stream: &StreamName,
     request: &Parts,
-) -> Result<(), Problem> {
+) -> Result<Shown, Problem> {
     let settings = &state.settings;
     match (grant, &settings.hls_secret) {
         (Some(Grant::Signed { expires, signature }), Some(secret)) => {
             match grant::is_good(secret, stream, expires, signature, SystemTime::now()) {
-                true => Ok(()),
+                true => Ok(Shown::Signature),
                 false => Err(Problem::HlsSignature),
             }
         }
         (Some(Grant::Token(token)), _) if settings.allow_query_token => {
             let presented = Presented::from_text(token);
             let checked = state.tokens.play.check(stream, &presented);
-            checked.map_err(Problem::Denied)
+            checked.map_err(Problem::Denied).map(|()| Shown::Token)
         }
         _ => state
             .authorize(SessionKind::Whep, stream, request)
-            .map(|_| ()),
+            .map(|_| Shown::Token),
     }
 }
 
-/// A playlist, compressed for who takes that, or nothing for who has it.
+/// A playlist, or nothing for who has it.
 fn playlist(
     rendered: &Rendered,
     content_type: &'static str,
     control: HeaderValue,
+    compress: bool,
     request: &Parts,
 ) -> Response {
-    let compress = cache::takes_gzip(&request.headers);
     let tag = format!("\"{}{}\"", rendered.tag, if compress { "-gz" } else { "" });
     let known = etag::is_known(&request.headers, &tag);
     let mut response = match (known, compress) {
@@ -307,6 +335,9 @@ fn range(request: &Parts) -> Option<&str> {
 /// A playlist of more bytes takes a millisecond and more to compress.
 const LONG: usize = 64 << 10;
 
+/// So long a request waits for that. It takes a fraction of it, unless all threads that may wait are waiting for something.
+const COMPRESSING: Duration = Duration::from_secs(1);
+
 /// RFC 8216, section 4.
 const PLAYLIST: &str = "application/vnd.apple.mpegurl";
 
@@ -337,5 +368,23 @@ mod tests {
         take("192.0.2.2").unwrap();
         drop(seats);
         take("192.0.2.1").unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_long_for_a_compressed_playlist_gets_it_as_it_is() {
+        let (shared, text) = (Shared::default(), "#EXTM3U\n");
+        let short = Arc::new(Rendered::new(text.into(), "short".into()));
+        let long = Arc::new(Rendered::new(text.repeat(LONG), "long".into()));
+        let (mut request, ()) = axum::http::Request::new(()).into_parts();
+        assert!(!shared.compress(&short, &request).await);
+        let gzip = HeaderValue::from_static("gzip");
+        request.headers.insert(header::ACCEPT_ENCODING, gzip);
+        assert!(shared.compress(&short, &request).await);
+        // Another one takes long.
+        let compressing = Arc::clone(&shared.compressing).lock_owned().await;
+        assert!(!shared.compress(&long, &request).await);
+        assert!(!long.is_compressed());
+        drop(compressing);
+        assert!(shared.compress(&long, &request).await);
     }
 }

@@ -77,6 +77,8 @@ pub(super) enum Problem {
     HlsTooLate(Duration),
     HlsBusy,
     HlsBusyAddress,
+    /// A segment could not be read from disk within this time.
+    HlsDiskSlow(Duration),
     /// The range lies beyond the end of a body of so many bytes.
     Range {
         size: usize,
@@ -137,7 +139,8 @@ impl Problem {
                 Denied::OtherStream
                 | Denied::NotLocal
                 | Denied::MetricsNotLocal
-                | Denied::OtherSite,
+                | Denied::OtherSite
+                | Denied::OtherName,
             ) => StatusCode::FORBIDDEN,
             Self::NoRoute
             | Self::NotASession
@@ -169,7 +172,8 @@ impl Problem {
             | Self::Session(SessionError::ShuttingDown)
             | Self::HlsNotYet
             | Self::HlsTooLate(_)
-            | Self::HlsBusy => StatusCode::SERVICE_UNAVAILABLE,
+            | Self::HlsBusy
+            | Self::HlsDiskSlow(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -261,6 +265,11 @@ impl Problem {
             Self::HlsBusyAddress => "too many requests of this address wait for what comes next; \
                 ask again in a second, or raise `limits.connections_per_address`"
                 .into(),
+            Self::HlsDiskSlow(time) => format!(
+                "the segment could not be read from disk within {} s; ask again in some seconds, \
+                 or go on at the end of the playlist",
+                time.as_secs()
+            ),
             Self::Range { size } => {
                 format!("the range begins after the end of the file, which has {size} bytes")
             }
@@ -289,6 +298,7 @@ impl Problem {
             }) => retry_after(at.as_secs()),
             Self::Offline(_) | Self::HlsOffline(_) => retry_after(2),
             Self::Thumbnail(error) => error.retry_after().and_then(retry_after),
+            Self::HlsDiskSlow(time) => retry_after(time.as_secs()),
             Self::HlsNotYet
             | Self::HlsTooLate(_)
             | Self::HlsBusy
@@ -321,6 +331,12 @@ fn denied_detail(denied: Denied) -> String {
         Denied::MetricsNotLocal => {
             "the metrics are open to this machine only, as no token is configured; \
             set auth.metrics_token to read them from elsewhere"
+                .into()
+        }
+        Denied::OtherName => {
+            "this is open to this machine only, as no token is configured, and pages of other sites may \
+             lead their own names here; use localhost or an address of this machine in the URL, \
+             or set auth.metrics_token"
                 .into()
         }
         Denied::OtherSite => format!(

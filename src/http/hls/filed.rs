@@ -1,25 +1,80 @@
 //! A segment that is only in a file, whole or one range of it.
 
-use std::io;
-use std::path::Path;
+use std::fs::File;
+use std::future::Future;
+use std::io::{self, Read as _, Seek as _};
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
-use tokio::fs::File;
-use tokio::io::{AsyncRead, AsyncSeekExt, ReadBuf};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 use crate::egress::hls::store::Filed;
 use crate::http::problem::Problem;
 use crate::http::range::{Wanted, wanted};
 
+/// Threads that read at once. They are of the runtime's pool, in which others need some too: a disk that hangs keeps each
+/// thread that reads from it.
+const READERS: usize = 64;
+
+/// So long one read may take, with the wait for a thread. A disk that works takes milliseconds.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Bytes that are read at once.
+const PIECE: usize = 64 << 10;
+
+/// Those who read segments from disk.
+#[derive(Clone, Debug)]
+pub(super) struct Readers {
+    threads: Arc<Semaphore>,
+    patience: Duration,
+}
+
+impl Default for Readers {
+    fn default() -> Self {
+        Self::new(READERS, PATIENCE)
+    }
+}
+
+impl Readers {
+    fn new(threads: usize, patience: Duration) -> Self {
+        Self {
+            threads: Arc::new(Semaphore::new(threads)),
+            patience,
+        }
+    }
+
+    /// Does `work` on a thread that may wait. What is not done in time fails, but keeps its thread until it is done.
+    async fn run<T: Send + 'static>(
+        self,
+        work: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        let Self { threads, patience } = self;
+        let done = async {
+            let thread = threads.acquire_owned().await;
+            let thread = thread.map_err(io::Error::other)?;
+            let work = move || {
+                let _thread = thread;
+                work()
+            };
+            tokio::task::spawn_blocking(work).await?
+        };
+        let done = timeout(patience, done).await;
+        done.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
 /// The answer with all of the file, or with what `range` asks for. One that has just been removed is not
 /// there; one that is removed later is sent to its end.
 pub(super) async fn answer(
+    readers: &Readers,
     segment: &Filed,
     cache_control: HeaderValue,
     range: Option<&str>,
@@ -35,37 +90,67 @@ pub(super) async fn answer(
     let size = segment.bytes;
     let part = match range.map_or(Wanted::Whole, |range| wanted(range, size)) {
         Wanted::Whole => {
-            let body = body(&segment.path, 0, size).await?;
+            let body = body(readers, segment, 0, size).await?;
             return Ok((headers, body).into_response());
         }
         Wanted::Nothing => return Err(Problem::Range { size }),
         Wanted::Part(part) => part,
     };
     let content_range = format!("bytes {}-{}/{size}", part.start, part.end - 1);
-    let body = body(&segment.path, part.start, part.len()).await?;
+    let body = body(readers, segment, part.start, part.len()).await?;
     let about = [(header::CONTENT_RANGE, content_range)];
     Ok((StatusCode::PARTIAL_CONTENT, headers, about, body).into_response())
 }
 
-async fn body(path: &Path, start: usize, length: usize) -> Result<Body, Problem> {
-    let open = async {
-        let mut file = File::open(path).await?;
-        file.set_max_buf_size(PIECE);
-        file.seek(io::SeekFrom::Start(start as u64)).await?;
-        io::Result::Ok(file)
+/// The first piece is read before the answer begins, so that a disk that hangs can still be told of.
+async fn body(
+    readers: &Readers,
+    segment: &Filed,
+    start: usize,
+    length: usize,
+) -> Result<Body, Problem> {
+    let path = segment.path.clone();
+    let open = move || {
+        let mut file = File::open(path)?;
+        file.seek(io::SeekFrom::Start(start as u64))?;
+        read(file, length)
     };
-    let file = open.await.map_err(|error| {
-        tracing::debug!(%error, path = %path.display(), "a segment can't be read");
-        Problem::HlsNotFound
+    let reading = readers.clone().run(open);
+    let (file, first) = reading.await.map_err(|error| {
+        tracing::debug!(%error, path = %segment.path.display(), "a segment can't be read");
+        match error.kind() {
+            io::ErrorKind::TimedOut => Problem::HlsDiskSlow(readers.patience),
+            _ => Problem::HlsNotFound,
+        }
     })?;
-    Ok(Body::new(Pieces { file, left: length }))
+    Ok(Body::new(Pieces {
+        readers: readers.clone(),
+        left: length,
+        next: Next::Here(file, first),
+    }))
+}
+
+/// The next piece, of `left` bytes that are to come.
+fn read(mut file: File, left: usize) -> io::Result<(File, Bytes)> {
+    let mut piece = vec![0; left.min(PIECE)];
+    file.read_exact(&mut piece)?;
+    Ok((file, piece.into()))
 }
 
 /// The file, a piece at a time: a player that reads slowly holds one piece in memory.
 struct Pieces {
-    file: File,
+    readers: Readers,
     /// Bytes that are still to come.
     left: usize,
+    next: Next,
+}
+
+enum Next {
+    Here(File, Bytes),
+    Later(File),
+    Reading(Pin<Box<dyn Future<Output = io::Result<(File, Bytes)>> + Send>>),
+    /// It could not be read.
+    Failed,
 }
 
 impl hyper::body::Body for Pieces {
@@ -79,19 +164,32 @@ impl hyper::body::Body for Pieces {
         if self.left == 0 {
             return Poll::Ready(None);
         }
-        let mut piece = BytesMut::zeroed(self.left.min(PIECE));
-        let mut buffer = ReadBuf::new(&mut piece);
-        let read = ready!(Pin::new(&mut self.file).poll_read(context, &mut buffer));
-        let length = buffer.filled().len();
-        Poll::Ready(Some(match read {
-            Ok(()) if length == 0 => Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(()) => {
-                self.left -= length;
-                piece.truncate(length);
-                Ok(Frame::data(piece.freeze()))
+        loop {
+            match std::mem::replace(&mut self.next, Next::Failed) {
+                Next::Here(file, piece) => {
+                    self.left -= piece.len();
+                    self.next = Next::Later(file);
+                    return Poll::Ready(Some(Ok(Frame::data(piece))));
+                }
+                Next::Later(file) => {
+                    let left = self.left;
+                    let reading = self.readers.clone().run(move || read(file, left));
+                    self.next = Next::Reading(Box::pin(reading));
+                }
+                Next::Reading(mut reading) => {
+                    let read = reading.as_mut().poll(context);
+                    match read {
+                        Poll::Pending => {
+                            self.next = Next::Reading(reading);
+                            return Poll::Pending;
+                        }
+                        Poll::Ready(Ok((file, piece))) => self.next = Next::Here(file, piece),
+                        Poll::Ready(Err(error)) => return Poll::Ready(Some(Err(error))),
+                    }
+                }
+                Next::Failed => return Poll::Ready(None),
             }
-            Err(error) => Err(error),
-        }))
+        }
     }
 
     fn is_end_stream(&self) -> bool {
@@ -102,9 +200,6 @@ impl hyper::body::Body for Pieces {
         SizeHint::with_exact(self.left as u64)
     }
 }
-
-/// Bytes that are read at once.
-const PIECE: usize = 64 << 10;
 
 #[cfg(test)]
 mod tests {
@@ -126,10 +221,17 @@ mod tests {
         (segment, bytes)
     }
 
+    async fn ask(
+        readers: &Readers,
+        segment: &Filed,
+        range: Option<&str>,
+    ) -> Result<Response, Problem> {
+        let control = HeaderValue::from_static("public");
+        answer(readers, segment, control, range).await
+    }
+
     async fn get(segment: &Filed, range: Option<&str>) -> (Response<()>, Vec<u8>) {
-        let response = answer(segment, HeaderValue::from_static("public"), range)
-            .await
-            .unwrap();
+        let response = ask(&Readers::default(), segment, range).await.unwrap();
         let (parts, body) = response.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes().to_vec();
         (Response::from_parts(parts, ()), bytes)
@@ -149,12 +251,7 @@ mod tests {
             assert_eq!(header, Some(&HeaderValue::from_str(&told).unwrap()));
             assert!(body == bytes[range], "{text}");
         }
-        let past = answer(
-            &segment,
-            HeaderValue::from_static(""),
-            Some("bytes=999999999-"),
-        )
-        .await;
+        let past = ask(&Readers::default(), &segment, Some("bytes=999999999-")).await;
         assert!(matches!(past, Err(Problem::Range { .. })));
         std::fs::remove_file(&segment.path).unwrap();
     }
@@ -162,16 +259,54 @@ mod tests {
     #[tokio::test]
     async fn a_file_that_has_gone_is_not_found_and_a_short_one_ends_the_connection() {
         let (mut segment, bytes) = filed("gone");
+        let readers = Readers::default();
         segment.bytes = bytes.len() + 1;
-        let response = answer(&segment, HeaderValue::from_static(""), None)
-            .await
-            .unwrap();
+        let response = ask(&readers, &segment, None).await.unwrap();
         assert!(response.into_body().collect().await.is_err());
-        let open = answer(&segment, HeaderValue::from_static(""), Some("bytes=1-4")).await;
+        let open = ask(&readers, &segment, Some("bytes=1-4")).await;
         std::fs::remove_file(&segment.path).unwrap();
         let rest = open.unwrap().into_body().collect().await.unwrap();
         assert_eq!(rest.to_bytes(), bytes[1..5]);
-        let gone = answer(&segment, HeaderValue::from_static(""), None).await;
+        let gone = ask(&readers, &segment, None).await;
         assert!(matches!(gone, Err(Problem::HlsNotFound)));
+    }
+
+    /// A read that hangs, as that of a disk may, until what it returns is dropped.
+    async fn hang(readers: &Readers) -> std::sync::mpsc::Sender<()> {
+        let (go_on, hanging) = std::sync::mpsc::channel::<()>();
+        let read = readers.clone().run(move || {
+            let _ = hanging.recv();
+            Ok(())
+        });
+        let failed = read.await.unwrap_err();
+        assert_eq!(failed.kind(), io::ErrorKind::TimedOut);
+        go_on
+    }
+
+    #[tokio::test]
+    async fn a_disk_that_hangs_keeps_its_threads_and_others_are_told_to_come_back() {
+        let (segment, bytes) = filed("hang");
+        let readers = Readers::new(2, Duration::from_millis(200));
+        let first = hang(&readers).await;
+        assert!(ask(&readers, &segment, None).await.is_ok(), "one is free");
+        let mut begun = ask(&readers, &segment, None).await.unwrap().into_body();
+        let second = hang(&readers).await;
+        let busy = ask(&readers, &segment, None).await.unwrap_err();
+        let busy = busy.into_response();
+        assert_eq!(busy.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(busy.headers().contains_key(header::RETRY_AFTER));
+        // What was read before is sent, and what can't be read ends the answer.
+        assert!(begun.frame().await.is_some_and(|piece| piece.is_ok()));
+        assert!(begun.frame().await.is_some_and(|piece| piece.is_err()));
+        drop((first, second));
+        // Reads that come to an end free their threads.
+        let again = loop {
+            if let Ok(again) = ask(&readers, &segment, None).await {
+                break again;
+            }
+        };
+        let again = again.into_body().collect().await.unwrap();
+        assert!(again.to_bytes() == bytes);
+        std::fs::remove_file(&segment.path).unwrap();
     }
 }

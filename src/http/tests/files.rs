@@ -224,6 +224,12 @@ async fn a_right_may_stand_in_the_path() {
         .await;
         assert_eq!(answer.status, 401, "{grant}");
     }
+    // A signature that nobody has checked is none, whatever else shows the right.
+    let path = format!("/hls/live/{signed}/video-1.m4s");
+    let bearer = [("authorization", "Bearer a/b=")];
+    let answer = send(&closed, "GET", &path, &bearer, "").await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.headers["cache-control"], "private, max-age=3600");
 }
 
 #[tokio::test]

@@ -7,6 +7,8 @@ use crate::http::{Settings, Tokens};
 const LIVE: (&str, &str) = ("authorization", "Bearer live");
 const OTHER: (&str, &str) = ("authorization", "Bearer other");
 const SCRAPE: (&str, &str) = ("authorization", "Bearer scrape");
+const LOCALHOST: (&str, &str) = ("host", "localhost:8080");
+const ELSEWHERE: (&str, &str) = ("host", "evil.example:8080");
 const REMOTE: (&str, &str) = ("x-forwarded-for", "192.0.2.7");
 
 #[tokio::test]
@@ -65,6 +67,7 @@ async fn a_stream_is_told_to_who_plays_or_publishes_it() {
 async fn the_metrics_are_for_this_machine_or_their_token() {
     let rows = [
         Row::new("from here", "GET", "/metrics", 200)
+            .with(&[LOCALHOST])
             .answers(&[
                 ("content-type", "application/openmetrics-text"),
                 ("cache-control", "no-store"),
@@ -103,6 +106,46 @@ async fn the_metrics_are_for_this_machine_or_their_token() {
         Row::new("with it", "GET", "/metrics", 200)
             .with(&[SCRAPE, REMOTE])
             .holds(&["# EOF"]),
+    ];
+    check_all(&app(tokens, Settings::default()), &rows).await;
+}
+
+/// A page of another site may let its name lead here, and then asks its own origin.
+#[tokio::test]
+async fn what_is_for_this_machine_is_not_told_to_who_asks_by_another_name() {
+    let rows = [
+        Row::new("another name", "GET", "/metrics", 403)
+            .with(&[ELSEWHERE])
+            .holds(&["localhost", "auth.metrics_token"]),
+        Row::new("another name", "HEAD", "/metrics", 403).with(&[ELSEWHERE]),
+        Row::new("no name", "GET", "/metrics", 403).with(&[("host", "[")]),
+        Row::new("an address of another machine", "GET", "/metrics", 403)
+            .with(&[("host", "192.0.2.9")]),
+        Row::new("an address", "GET", "/metrics", 200)
+            .with(&[("host", "127.0.0.1:8080")])
+            .holds(&["# EOF"]),
+        Row::new("an address of IPv6", "GET", "/metrics", 200)
+            .with(&[("host", "[::1]:8080")])
+            .holds(&["# EOF"]),
+        Row::new("this machine's address", "GET", "/metrics", 200)
+            .with(&[("host", "192.0.2.1"), ("test-own-address", "yes")])
+            .holds(&["# EOF"]),
+        Row::new("our own page", "GET", "/metrics", 200)
+            .with(&[LOCALHOST, ("origin", "http://localhost:8080")])
+            .holds(&["# EOF"]),
+        Row::new("a page of another site", "GET", "/metrics", 403)
+            .with(&[LOCALHOST, ("origin", "http://evil.example:8080")]),
+    ];
+    check_all(&open_app(), &rows).await;
+    let tokens = Tokens {
+        play: tokens().play,
+        ..Tokens::default()
+    };
+    let rows = [
+        Row::new("another name", "GET", "/streams/live", 401).with(&[ELSEWHERE]),
+        Row::new("to publish", "GET", "/streams/live", 200)
+            .with(&[LOCALHOST])
+            .holds(&["b_frames"]),
     ];
     check_all(&app(tokens, Settings::default()), &rows).await;
 }
