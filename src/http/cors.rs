@@ -1,9 +1,7 @@
 //! Cross-origin use of the API (the Fetch standard, "CORS protocol").
 
 use axum::body::Body;
-use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use axum::middleware::Next;
+use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use axum::response::Response;
 
 use super::problem::{ACCEPT_PATCH, ACCEPT_POST};
@@ -72,30 +70,48 @@ pub(super) fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
         && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
 }
 
-/// Adds the CORS headers to every answer, and turns that to a preflight into a 204.
-pub(super) async fn add_headers(origins: &Origins, request: Request, next: Next) -> Response {
-    let preflight = is_preflight(request.method(), request.headers());
-    let allowed = origins.allow(request.headers().get(header::ORIGIN));
-    let mut response = next.run(request).await;
-    if preflight {
-        response = without_content(&response);
+/// What a request asks of the CORS protocol.
+#[derive(Debug)]
+pub(super) struct Asked {
+    preflight: bool,
+    allowed: Option<HeaderValue>,
+    /// The answer depends on who asks.
+    varies: bool,
+}
+
+impl Asked {
+    pub(super) fn of<B>(origins: &Origins, request: &Request<B>) -> Self {
+        let headers = request.headers();
+        Self {
+            preflight: is_preflight(request.method(), headers),
+            allowed: origins.allow(headers.get(header::ORIGIN)),
+            varies: matches!(origins, Origins::Only(_)),
+        }
     }
-    let headers = response.headers_mut();
-    if matches!(origins, Origins::Only(_)) {
-        headers.append(header::VARY, HeaderValue::from_static("Origin"));
-    }
-    let Some(origin) = allowed else {
-        return response;
-    };
-    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-    headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
-    if preflight || response.headers().contains_key(ACCEPT_POST) {
+
+    /// Adds the CORS headers to the answer, and turns that to a preflight into a 204, whatever it is: browsers take no
+    /// redirect in its place, and show a page no refusal of it.
+    pub(super) fn answer(self, mut response: Response) -> Response {
+        let preflight = self.preflight;
+        if preflight {
+            response = without_content(&response);
+        }
         let headers = response.headers_mut();
-        headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, METHODS);
-        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, REQUEST_HEADERS);
-        headers.insert(header::ACCESS_CONTROL_MAX_AGE, MAX_AGE);
+        if self.varies {
+            headers.append(header::VARY, HeaderValue::from_static("Origin"));
+        }
+        let Some(origin) = self.allowed else {
+            return response;
+        };
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
+        if preflight || headers.contains_key(ACCEPT_POST) {
+            headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, METHODS);
+            headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, REQUEST_HEADERS);
+            headers.insert(header::ACCESS_CONTROL_MAX_AGE, MAX_AGE);
+        }
+        response
     }
-    response
 }
 
 /// A 204 that keeps what the route says of itself.

@@ -43,11 +43,12 @@ impl Holdings {
         let network = address.map(network::holder);
         let mut counts = self.lock();
         let same = network.and_then(|network| counts.of_network.get(&network));
-        if counts.in_all >= limits.in_all {
-            return Err(Full::InAll);
-        }
+        // First, as whoever makes room in all makes none for this address.
         if same.is_some_and(|same| *same >= limits.of_address) {
             return Err(Full::OfAddress);
+        }
+        if counts.in_all >= limits.in_all {
+            return Err(Full::InAll);
         }
         counts.in_all += 1;
         if let Some(network) = network {
@@ -98,6 +99,7 @@ mod tests {
         let third = take("192.0.2.1").unwrap();
         let fourth = take("::ffff:192.0.2.1").unwrap();
         assert_eq!(holdings.take(None, limits).unwrap_err(), Full::InAll);
+        assert_eq!(take("2001:db8::3").unwrap_err(), Full::OfAddress);
         drop((first, third));
         let free = [(); 2].map(|()| holdings.take(None, limits).unwrap());
         drop(free);

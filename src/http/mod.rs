@@ -21,6 +21,7 @@ pub(crate) mod fuzzing;
 mod hls;
 mod holdings;
 mod ice_servers;
+mod idle;
 mod layer;
 mod links;
 mod metrics;
@@ -69,6 +70,7 @@ use crate::stream::StreamName;
 use auth::Right;
 use client::Proxies;
 use event_streams::EventStreams;
+use plain::CamePlain;
 use problem::Problem;
 use rate::Limiter;
 
@@ -170,12 +172,16 @@ async fn surround(
     next: Next,
 ) -> Response {
     let asked = Asked::of(&request);
+    let cors = cors::Asked::of(&surroundings.origins, &request);
     client::identify(&surroundings.proxies, &mut request);
-    let response = if lacks_host(&request) {
+    let response = if let Some(refusal) = CamePlain::refusal(&request) {
+        refusal
+    } else if lacks_host(&request) {
         Problem::NoHost.into_response()
     } else {
-        cors::add_headers(&surroundings.origins, request, next).await
+        next.run(request).await
     };
+    let response = cors.answer(response);
     asked.log(response.status());
     response
 }

@@ -22,13 +22,29 @@ pub enum PlainHttp {
     Refuse,
 }
 
+/// Of a request that came without TLS, as a request extension.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CamePlain {
+    pub(super) rule: PlainHttp,
+    /// This machine asks.
+    pub(super) from_here: bool,
+}
+
 /// The port of `http` URLs that name none (RFC 9110, section 4.2.1), and that of `https` URLs.
 const HTTP_PORT: u16 = 80;
 const HTTPS_PORT: u16 = 443;
 
+impl CamePlain {
+    /// The answer to `request` if it came without TLS and is not to be served.
+    pub(super) fn refusal<B>(request: &Request<B>) -> Option<Response> {
+        let came = request.extensions().get::<Self>()?;
+        came.rule.answer(request, came.from_here)
+    }
+}
+
 impl PlainHttp {
     /// The answer to a request without TLS, `None` if it is to be served.
-    pub(super) fn answer<B>(self, request: &Request<B>, from_here: bool) -> Option<Response> {
+    fn answer<B>(self, request: &Request<B>, from_here: bool) -> Option<Response> {
         match self {
             Self::Serve => None,
             Self::Redirect { .. } if from_here => None,

@@ -16,6 +16,8 @@ use hyper::body::{Body as _, Frame, SizeHint};
 use slab::Slab;
 use tokio::time::{Instant, sleep};
 
+use super::idle::InFlight;
+
 /// So much is handed over at once, so that who reads slowly is seen to read.
 const PIECE: usize = 64 << 10;
 
@@ -53,8 +55,8 @@ impl Progress {
 }
 
 impl Unread {
-    /// The same answer, followed.
-    pub(super) fn follow(&self, response: Response) -> Response {
+    /// The same answer, followed; the request is in flight until the client has all of it.
+    pub(super) fn follow(&self, request: InFlight, response: Response) -> Response {
         let key = self.lock().insert(Progress {
             at: Instant::now(),
             pieces: 0,
@@ -63,6 +65,7 @@ impl Unread {
         let place = Place {
             unread: self.clone(),
             key,
+            _request: Arc::new(request),
         };
         response.map(|body| {
             Body::new(Followed {
@@ -100,6 +103,7 @@ impl Unread {
 struct Place {
     unread: Unread,
     key: usize,
+    _request: Arc<InFlight>,
 }
 
 impl Place {
@@ -217,7 +221,8 @@ mod tests {
     const LIMIT: Duration = Duration::from_secs(30);
 
     fn followed(unread: &Unread, body: Body) -> Body {
-        unread.follow(Response::new(body)).into_body()
+        let request = crate::http::idle::in_flight();
+        unread.follow(request, Response::new(body)).into_body()
     }
 
     /// Whether the client is found to be stuck within some time.

@@ -127,6 +127,8 @@ fn tables() -> impl Iterator<Item = &'static Row> {
         access::QUERY,
         cross_origin::ANY_ORIGIN,
         cross_origin::ONE_ORIGIN,
+        cross_origin::REDIRECTED,
+        cross_origin::REFUSED,
         events::ROWS,
     ]
     .into_iter()

@@ -1,7 +1,10 @@
 //! Pages of other origins: rows E5 and E11.
 
+use axum::Extension;
+
 use super::*;
-use crate::http::{Origins, Rules};
+use crate::http::plain::CamePlain;
+use crate::http::{Origins, PlainHttp, Rules};
 
 const ORIGIN: (&str, &str) = ("origin", "https://page.test");
 const STRANGER: (&str, &str) = ("origin", "https://stranger.test");
@@ -82,6 +85,44 @@ pub(super) const ONE_ORIGIN: &[Row] = &[
     .answers(&[("access-control-allow-origin", ""), ("vary", "Origin")])
     .holds(&["#EXTM3U"]),
 ];
+
+/// Where requests without TLS are sent to HTTPS.
+pub(super) const REDIRECTED: &[Row] = &[
+    Row::new("E5 E11: a question", "OPTIONS", "/{kind}/live", 204)
+        .with(&[ORIGIN, ASKS])
+        .answers(ALLOWED),
+    Row::new("E9 E11: a redirect", "POST", "/{kind}/live", 307)
+        .with(&[ORIGIN, SDP])
+        .body(OFFER)
+        .answers(&[
+            ("location", "https://gateway.test/{kind}/live"),
+            ("access-control-allow-origin", "*"),
+        ]),
+];
+
+/// Where they are refused.
+pub(super) const REFUSED: &[Row] = &[
+    Row::new("E5 E11: a question", "OPTIONS", "/{kind}/live", 204)
+        .with(&[ORIGIN, ASKS])
+        .answers(ALLOWED),
+    Row::new("E11: a refusal without TLS", "POST", "/{kind}/live", 403)
+        .with(&[ORIGIN, SDP])
+        .body(OFFER)
+        .answers(&[("access-control-allow-origin", "*")])
+        .holds(&["https://"]),
+];
+
+#[tokio::test]
+async fn a_page_reads_what_becomes_of_requests_without_tls() {
+    let redirect = PlainHttp::Redirect { port: Some(443) };
+    for (rule, rows) in [(redirect, REDIRECTED), (PlainHttp::Refuse, REFUSED)] {
+        let came = CamePlain {
+            rule,
+            from_here: false,
+        };
+        check_all(&open_app().layer(Extension(came)), rows).await;
+    }
+}
 
 #[tokio::test]
 async fn every_origin_may_ask_by_default_and_no_preflight_needs_a_token() {

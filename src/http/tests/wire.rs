@@ -84,28 +84,36 @@ async fn read_until(stream: &mut TcpStream, text: &str) -> String {
     String::from_utf8_lossy(&got).into_owned()
 }
 
+/// Begins a request that lasts, if it is let in.
+async fn begin(server: &Server) -> Option<TcpStream> {
+    const HEAD: &[u8] = b"POST /whip/live HTTP/1.1\r\nHost: a\r\nContent-Type: application/sdp\r\n\
+        Content-Length: 9\r\nExpect: 100-continue\r\n\r\n";
+    ask(server, HEAD).await
+}
+
+/// Sends a request and reads the first line of the answer, if there is one.
+async fn ask(server: &Server, request: &[u8]) -> Option<TcpStream> {
+    let mut stream = server.connect().await;
+    // What is closed with unread bytes may be reset.
+    let _ = stream.write_all(request).await;
+    let mut answer = [0; 12];
+    let read = tokio::time::timeout(LONG, stream.read_exact(&mut answer)).await;
+    let served = read.expect("an answer or the end").is_ok();
+    served.then_some(stream)
+}
+
 #[tokio::test]
 async fn a_connection_too_many_is_closed_until_another_one_ends() {
-    const REQUEST: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n";
     let server = Server::with(LONG, LONG, 2).await;
-    let ask = async || {
-        let mut stream = server.connect().await;
-        // What is closed with unread bytes may be reset.
-        let _ = stream.write_all(REQUEST).await;
-        let mut answer = [0; 12];
-        let read = tokio::time::timeout(LONG, stream.read_exact(&mut answer)).await;
-        let served = read.expect("an answer or the end").is_ok();
-        served.then_some(stream)
-    };
-    let first = ask().await.expect("served");
-    let _second = ask().await.expect("served");
-    assert!(ask().await.is_none());
-    assert!(ask().await.is_none());
+    let first = begin(&server).await.expect("served");
+    let _second = begin(&server).await.expect("served");
+    assert!(begin(&server).await.is_none());
+    assert!(begin(&server).await.is_none());
     drop(first);
     // It takes a moment until the server has seen it.
     let next = async {
         loop {
-            if let Some(next) = ask().await {
+            if let Some(next) = begin(&server).await {
                 break next;
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -113,6 +121,25 @@ async fn a_connection_too_many_is_closed_until_another_one_ends() {
     };
     let next = tokio::time::timeout(LONG, next).await;
     next.expect("there is room again");
+}
+
+#[tokio::test]
+async fn the_longest_idle_connection_makes_room() {
+    const REQUEST: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n";
+    let server = Server::with(LONG, LONG, 3).await;
+    let _busy = begin(&server).await.expect("served");
+    let mut idle = Vec::new();
+    for _ in 0..2 {
+        let mut stream = ask(&server, REQUEST).await.expect("served");
+        read_until(&mut stream, "ok").await;
+        idle.push(stream);
+    }
+    ask(&server, REQUEST).await.expect("room is made");
+    let end = tokio::time::timeout(LONG, idle[0].read(&mut [0; 16])).await;
+    assert_eq!(end.expect("the end").unwrap(), 0);
+    // The one that was idle for less is still served.
+    idle[1].write_all(REQUEST).await.unwrap();
+    read_until(&mut idle[1], "ok").await;
 }
 
 #[tokio::test]
@@ -196,27 +223,53 @@ async fn the_end_waits_for_no_idle_connection() {
     assert_eq!(idle.read(&mut [0; 16]).await.unwrap(), 0);
 }
 
-#[tokio::test]
-async fn who_does_not_read_an_answer_over_http_2_is_closed() {
-    let server = Server::with(LONG, Duration::from_millis(200), 100).await;
-    let mut stream = server.connect().await;
-    let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
-    // SETTINGS: no room for the bodies of answers, SETTINGS_INITIAL_WINDOW_SIZE = 0 (RFC 9113, section 6.5).
-    bytes.extend(b"\0\0\x06\x04\0\0\0\0\0\0\x04\0\0\0\0");
-    // HEADERS that end stream 1: GET, http, /healthz, a (RFC 7541, section 6).
-    bytes.extend(b"\0\0\x0f\x01\x05\0\0\0\x01\x82\x86\x04\x08/healthz\x01\x01a");
-    stream.write_all(&bytes).await.unwrap();
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// HEADERS that end stream 1: GET, http, /healthz, a (RFC 7541, section 6).
+const HEALTH: &[u8] = b"\0\0\x0f\x01\x05\0\0\0\x01\x82\x86\x04\x08/healthz\x01\x01a";
+/// Types of frames (RFC 9113, section 6).
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const GOAWAY: u8 = 7;
+
+/// The types of the frames that come until the end.
+async fn frames(stream: &mut TcpStream) -> Vec<u8> {
     let mut answer = Vec::new();
     let read = tokio::time::timeout(LONG, stream.read_to_end(&mut answer)).await;
     read.expect("an end").unwrap();
-    // The head, and nothing of the body.
     let (mut rest, mut kinds) = (&*answer, Vec::new());
     while let [_, high, low, kind, ..] = rest {
         kinds.push(*kind);
         rest = &rest[9 + usize::from(u16::from_be_bytes([*high, *low]))..];
     }
-    let [data, headers] = [0, 1].map(|kind| kinds.contains(&kind));
+    kinds
+}
+
+#[tokio::test]
+async fn who_does_not_read_an_answer_over_http_2_is_closed() {
+    let server = Server::with(LONG, Duration::from_millis(200), 100).await;
+    let mut stream = server.connect().await;
+    // SETTINGS: no room for the bodies of answers, SETTINGS_INITIAL_WINDOW_SIZE = 0 (RFC 9113, section 6.5).
+    let settings = b"\0\0\x06\x04\0\0\0\0\0\0\x04\0\0\0\0";
+    let bytes = [PREFACE, &settings[..], HEALTH].concat();
+    stream.write_all(&bytes).await.unwrap();
+    let kinds = frames(&mut stream).await;
+    // The head, and nothing of the body.
+    let [data, headers] = [DATA, HEADERS].map(|kind| kinds.contains(&kind));
     assert!(headers && !data, "{kinds:?}");
+}
+
+/// The client answers nothing, neither GOAWAY nor pings.
+#[tokio::test]
+async fn a_connection_over_http_2_that_asks_for_nothing_more_is_ended() {
+    let server = Server::with(Duration::from_millis(200), LONG, 100).await;
+    let mut stream = server.connect().await;
+    let settings = b"\0\0\0\x04\0\0\0\0\0";
+    let bytes = [PREFACE, &settings[..], HEALTH].concat();
+    stream.write_all(&bytes).await.unwrap();
+    let kinds = frames(&mut stream).await;
+    for kind in [HEADERS, DATA, GOAWAY] {
+        assert!(kinds.contains(&kind), "{kind}: {kinds:?}");
+    }
 }
 
 #[tokio::test]
