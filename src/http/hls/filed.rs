@@ -130,12 +130,15 @@ async fn body(
     }))
 }
 
-/// The next piece, of `left` bytes that are to come.
-fn read(mut file: File, left: usize) -> io::Result<(File, Bytes)> {
+/// The file and the next piece, of `left` bytes that are to come.
+fn read(mut file: File, left: usize) -> io::Result<Read> {
     let mut piece = vec![0; left.min(PIECE)];
     file.read_exact(&mut piece)?;
     Ok((file, piece.into()))
 }
+
+type Read = (File, Bytes);
+type Reading = Pin<Box<dyn Future<Output = io::Result<Read>> + Send>>;
 
 /// The file, a piece at a time: a player that reads slowly holds one piece in memory.
 struct Pieces {
@@ -148,7 +151,7 @@ struct Pieces {
 enum Next {
     Here(File, Bytes),
     Later(File),
-    Reading(Pin<Box<dyn Future<Output = io::Result<(File, Bytes)>> + Send>>),
+    Reading(Reading),
     /// It could not be read.
     Failed,
 }
