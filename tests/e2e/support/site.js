@@ -16,7 +16,7 @@ const page = (script) => `<!doctype html><meta charset="utf-8" /><title>Another 
 
 /**
  * A page whose player plays at once; behind the `#` of its URL stand the playlist, the settings of hls.js, and whether it
- * goes to the live edge when it begins, as docs/hls.md advises.
+ * goes to the live edge when it begins or is late, as docs/hls.md advises.
  */
 const PLAYING = `${page("hls.js")}<script>
   const [playlist, settings, beginsLive] = JSON.parse(decodeURIComponent(location.hash.slice(1)));
@@ -26,10 +26,17 @@ const PLAYING = `${page("hls.js")}<script>
   hls.attachMedia(document.querySelector("video"));
   const video = document.querySelector("video");
   if (beginsLive) {
-    const jump = () => {
-      if (hls.latency > hls.targetLatency + 0.1) video.currentTime = hls.liveSyncPosition;
+    let next = 0;
+    const goLive = (tolerated) => {
+      const now = performance.now();
+      if (now < next || hls.latency <= hls.targetLatency + tolerated) return;
+      next = now + 5000;
+      video.currentTime = hls.liveSyncPosition;
     };
-    video.addEventListener("playing", jump, { once: true });
+    video.addEventListener("playing", () => {
+      goLive(0.1);
+      hls.on(Hls.Events.LEVEL_UPDATED, () => goLive(2));
+    }, { once: true });
   }
   video.play();
 </script>`;
