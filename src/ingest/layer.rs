@@ -238,7 +238,7 @@ impl Layer {
         }
     }
 
-    /// A sender report: the event that it becomes if it is of the current source.
+    /// A sender report: the event that it becomes if it is of the current source, and the first for a while.
     pub(super) fn sender_report(
         &mut self,
         now: Instant,
@@ -250,9 +250,9 @@ impl Layer {
             .current
             .as_mut()
             .filter(|current| current.ssrc == ssrc)?;
-        current.reception.sender_report(now, ntp);
+        let is_new = current.reception.sender_report(now, ntp);
         self.watch.handle_sender_report(now, ntp, timestamp);
-        Some(Event::SenderReport {
+        is_new.then(|| Event::SenderReport {
             track: self.track,
             layer: self.id,
             rtp_timestamp: timestamp.wrapping_add(self.timeline.timestamp_offset()),

@@ -4,12 +4,16 @@
 //! The reading is our own: two types of packets are of interest, in a compound of whatever else,
 //! and one packet of an unknown or broken kind must not take the others with it.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rtc::rtcp::reception_report::ReceptionReport;
 
 const SENDER_REPORT: u8 = 200;
 const GOODBYE: u8 = 203;
+
+/// Sender reports that come sooner after one that was told are not told: each goes to all who have the stream, on every
+/// shard, and says nothing new.
+const TOLD_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Reception of one source, from its first packet on.
 #[derive(Debug)]
@@ -30,6 +34,8 @@ pub(super) struct Reception {
     /// Scaled by 16, as in appendix A.8.
     jitter: u32,
     sender_report: Option<(u32, Instant)>,
+    /// When the last one was told.
+    told: Option<Instant>,
 }
 
 impl Reception {
@@ -46,6 +52,7 @@ impl Reception {
             transit: None,
             jitter: 0,
             sender_report: None,
+            told: None,
         }
     }
 
@@ -73,9 +80,15 @@ impl Reception {
         self.first = self.first.min(number.unwrap_or(self.first));
     }
 
-    /// The source reported; the middle of its clock comes back to it in our reports.
-    pub(super) fn sender_report(&mut self, now: Instant, ntp: u64) {
+    /// The source reported; the middle of its clock comes back to it in our reports. Returns whether others are to be told.
+    pub(super) fn sender_report(&mut self, now: Instant, ntp: u64) -> bool {
         self.sender_report = Some(((ntp >> 16) as u32, now));
+        let since = |told| now.saturating_duration_since(told);
+        let is_new = self.told.is_none_or(|told| since(told) >= TOLD_INTERVAL);
+        if is_new {
+            self.told = Some(now);
+        }
+        is_new
     }
 
     /// In clock units.

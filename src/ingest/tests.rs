@@ -692,6 +692,26 @@ fn a_sender_report_is_told_in_the_continuous_timeline() {
 }
 
 #[test]
+fn a_flood_of_sender_reports_is_told_ten_times_a_second() {
+    let mut rig = Rig::new();
+    rig.receive(&Rtp::video(10, 9_000, IDR)).unwrap();
+    let report = || -> Box<dyn rtcp::Packet> {
+        Box::new(SenderReport {
+            ssrc: VIDEO_SSRC,
+            ..SenderReport::default()
+        })
+    };
+    let mut told = 0;
+    for _ in 0..100 {
+        let reports: Vec<_> = (0..10).map(|_| report()).collect();
+        rig.rtcp(&reports);
+        told += rig.events().len();
+        rig.pass_millis(10);
+    }
+    assert_eq!(told, 10);
+}
+
+#[test]
 fn silence_after_the_goodbye_of_every_source_is_the_end() {
     let mut rig = Rig::new();
     rig.receive(&Rtp::audio(1, 0)).unwrap();

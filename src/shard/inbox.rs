@@ -156,8 +156,7 @@ pub struct ShardHandle {
 }
 
 struct Inbox {
-    /// Not bounded, but a peer can cause few: what it repeats is brought together before it is sent, but for the clocks of a
-    /// publisher, one for each of its reports.
+    /// Not bounded, but a peer can cause few: what it repeats is brought together before it is sent.
     messages: SegQueue<Message>,
     media: ArrayQueue<(StreamKey, Arc<Packet>, Age)>,
     handovers: ArrayQueue<Handover>,
