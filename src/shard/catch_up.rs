@@ -192,14 +192,15 @@ impl State {
                     .rev()
                     .find(|sequence| local.ring.get(*sequence).is_some() && !is_new(*sequence))?;
                 let packets = (start.sequence..=last).filter(move |sequence| !is_new(*sequence));
-                Some((
-                    packets.filter_map(|sequence| local.ring.get(sequence)),
-                    last,
-                    start.sequence,
-                ))
+                let fits = handle.has_room_for_past(last - start.sequence + 1);
+                fits.then(|| {
+                    (
+                        packets.filter_map(|sequence| local.ring.get(sequence)),
+                        last,
+                    )
+                })
             });
-            let room = |past: &(_, u64, u64)| handle.has_room_for_past(past.1 - past.2 + 1);
-            let Some((packets, last, _)) = past.filter(room) else {
+            let Some((packets, last)) = past else {
                 without.insert(track, layer);
                 continue;
             };

@@ -20,7 +20,7 @@ use crate::transport::{self, Path};
 
 pub(super) const WAKE: mio::Token = mio::Token(1);
 
-/// Packets that may wait for a shard: at 100,000 packets per second, 160 ms. Half of it holds what a ring has.
+/// Packets that may wait for a shard at least: at 100,000 packets per second, 160 ms.
 const MEDIA_QUEUE: usize = 16_384;
 /// Datagrams that may wait for the shard that they belong to.
 const HANDOVER_QUEUE: usize = 1024;
@@ -179,10 +179,11 @@ pub(super) struct Handover {
 }
 
 impl ShardHandle {
-    pub(super) fn new(id: ShardId, poll: &mio::Poll) -> io::Result<Self> {
+    /// `past` is how many packets a ring has at most: so many fit into half of the queue for media.
+    pub(super) fn new(id: ShardId, poll: &mio::Poll, past: usize) -> io::Result<Self> {
         let inbox = Inbox {
             messages: SegQueue::new(),
-            media: ArrayQueue::new(MEDIA_QUEUE),
+            media: ArrayQueue::new(MEDIA_QUEUE.max(2 * past)),
             handovers: ArrayQueue::new(HANDOVER_QUEUE),
             spare: ArrayQueue::new(HANDOVER_QUEUE),
             connections: ArrayQueue::new(CONNECTION_QUEUE),
@@ -220,7 +221,7 @@ impl ShardHandle {
     /// Whether there is room for so many packets that are not new, beside new ones: those of all streams come by here, and
     /// nobody asks for them again.
     pub(super) fn has_room_for_past(&self, packets: u64) -> bool {
-        self.inbox.media.len() as u64 + packets <= MEDIA_QUEUE as u64 / 2
+        self.inbox.media.len() as u64 + packets <= self.inbox.media.capacity() as u64 / 2
     }
 
     /// Queues a copy of a datagram and wakes the shard. Returns false when the queue is full, which for
@@ -309,5 +310,25 @@ impl ShardHandle {
 impl fmt::Debug for ShardHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("ShardHandle").field(&self.id).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stream::testing::packet;
+
+    #[test]
+    fn the_past_leaves_half_of_the_queue_to_what_is_new() {
+        const RING: u64 = 32_768;
+        let poll = mio::Poll::new().unwrap();
+        let shard = ShardHandle::new(ShardId(0), &poll, RING as usize).unwrap();
+        assert!(shard.has_room_for_past(RING));
+        assert!(!shard.has_room_for_past(RING + 1));
+        for sequence in 0..2 * RING {
+            assert!(shard.push_media(StreamKey(0), Arc::new(packet(sequence)), Age::New));
+            assert!(!shard.has_room_for_past(RING - sequence.min(RING)));
+        }
+        assert!(!shard.push_media(StreamKey(0), Arc::new(packet(0)), Age::New));
     }
 }

@@ -87,7 +87,7 @@ pub use stream_counters::{DELAY_CLASSES, Delays, SignedMicros, StreamCounters, S
 
 use event_loop::Ended;
 
-use crate::stream::{KeyframeCache, LayerStatus, TrackId};
+use crate::stream::{KeyframeCache, LayerStatus, Ring, TrackId};
 use crate::transport::{CloseReason, Identity};
 
 /// The number of a shard, from 0.
@@ -220,10 +220,11 @@ impl Shards {
             .into_iter()
             .map(|socket| Ok((socket, mio::Poll::new()?)))
             .collect::<io::Result<_>>()?;
+        let past = Ring::slots(config.video_ring, config.keyframe_cache);
         let handles: Arc<[ShardHandle]> = starting
             .iter()
             .enumerate()
-            .map(|(index, (_, poll))| ShardHandle::new(ShardId(index as u8), poll))
+            .map(|(index, (_, poll))| ShardHandle::new(ShardId(index as u8), poll, past))
             .collect::<io::Result<_>>()?;
         let loops: Vec<_> = starting
             .into_iter()

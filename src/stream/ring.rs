@@ -63,14 +63,17 @@ pub struct Ring {
 }
 
 impl Ring {
+    /// How many numbers such a ring reaches back at most.
+    pub fn slots(window: usize, cache: KeyframeCache) -> usize {
+        window.max(1).max(cache.packets()).next_power_of_two()
+    }
+
     /// A ring that reaches back `window` sequence numbers; at least one, rounded up to a power of two. Behind
     /// that, it reaches back to the last keyframe, within `cache`.
     pub fn new(window: usize, cache: KeyframeCache) -> Self {
-        let window = window.max(1).next_power_of_two();
-        let slots = window.max(cache.packets().next_power_of_two());
         Self {
-            slots: vec![None; slots].into_boxed_slice(),
-            window: window as u64,
+            slots: vec![None; Self::slots(window, cache)].into_boxed_slice(),
+            window: window.max(1).next_power_of_two() as u64,
             cache,
             newest: None,
             oldest: 0,
