@@ -5,16 +5,13 @@
 
 use std::collections::BTreeMap;
 use std::mem;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::Version;
 use axum::response::Response;
-use bytes::Bytes;
-use hyper::body::{Frame, SizeHint};
+use http_body_util::BodyExt as _;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
 
@@ -204,37 +201,12 @@ impl Drop for InFlight {
 impl InFlight {
     /// The same answer; the request is in flight until hyper has all of it.
     pub(super) fn until_taken(self, response: Response) -> Response {
-        response.map(|body| {
-            Body::new(Answer {
-                body,
-                _request: self,
-            })
-        })
-    }
-}
-
-struct Answer {
-    body: Body,
-    _request: InFlight,
-}
-
-impl hyper::body::Body for Answer {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        // The body goes when hyper has come to its end, and what it holds goes with it.
+        let hold = move |error| {
+            let _in_flight = &self;
+            error
+        };
+        response.map(|body| Body::new(body.map_err(hold)))
     }
 }
 
@@ -248,6 +220,8 @@ pub(super) fn in_flight() -> InFlight {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+    use hyper::body::Body as _;
     use tokio::time::{advance, timeout};
 
     use super::*;
@@ -304,6 +278,8 @@ mod tests {
         let request = admitted.activity.begin(Version::HTTP_11);
         let answer = request.until_taken(Response::new("ok".into()));
         assert_eq!(in_flight(), 1);
+        let length = answer.body().size_hint().exact();
+        assert_eq!(length, Some(2), "for Content-Length");
         let body = axum::body::to_bytes(answer.into_body(), 10).await;
         assert_eq!((body.unwrap(), in_flight()), (Bytes::from_static(b"ok"), 0));
     }
