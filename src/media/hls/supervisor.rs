@@ -200,6 +200,12 @@ impl Supervisor {
         matches!(&self.state, State::Running { chain, .. } if chain.poll_keyframe_request())
     }
 
+    /// Waits until the pipelines before have ended.
+    #[cfg(test)]
+    pub(super) fn wait_for_end(&mut self) {
+        self.endings.wait();
+    }
+
     #[cfg(test)]
     pub(super) fn break_down(&self) {
         if let State::Running { chain, .. } = &self.state {
