@@ -52,6 +52,8 @@ pub enum Message {
     Subscribe(StreamKey, ShardId, LayersByTrack),
     /// The shard has none any more.
     Unsubscribe(StreamKey, ShardId),
+    /// There will be nothing more of this stream. From the publisher's shard.
+    Ended(StreamKey),
     /// A subscriber needs a keyframe. To the publisher's shard.
     RequestKeyframe(StreamKey, TrackId, LayerId),
     /// The HLS branch needs a keyframe. To the publisher's shard.

@@ -41,6 +41,7 @@ impl State {
             Message::DetachHls(stream) => self.detach_hls(stream),
             Message::Subscribe(stream, shard, needs) => self.subscribe(now, stream, shard, needs),
             Message::Unsubscribe(stream, shard) => self.unsubscribe(stream, shard),
+            Message::Ended(stream) => self.clear_replica(stream),
             Message::RequestKeyframe(stream, track, layer) => {
                 self.request_keyframe(now, stream, track, layer);
             }

@@ -240,6 +240,7 @@ impl State {
                 self.end_line(session.stream);
                 self.flush(now);
                 self.remove_stream(session.stream);
+                self.tell_others(|_| Message::Ended(session.stream));
             }
             Media::Subscriber(_) => self.detach_subscriber(slot, session.stream),
         }

@@ -197,6 +197,16 @@ impl State {
         }
     }
 
+    /// The publisher of a stream is gone. Its viewers here may wait for another one for long: they need not keep
+    /// what nobody begins with any more.
+    pub(super) fn clear_replica(&mut self, key: StreamKey) {
+        if let Some(stream) = self.streams.get_mut(&key) {
+            for layer in stream.tracks.iter_mut().flat_map(|track| &mut track.layers) {
+                layer.ring.clear();
+            }
+        }
+    }
+
     pub(super) fn attach_hls(&mut self, key: StreamKey, feed: HlsFeed) {
         let Some(stream) = self.streams.get_mut(&key) else {
             return;

@@ -155,6 +155,12 @@ impl Ring {
         self.start = None;
     }
 
+    /// Lets go of everything. What comes later is taken as before.
+    pub fn clear(&mut self) {
+        self.forget_start();
+        self.slots.fill(None);
+    }
+
     /// Follows the beginning that the cache has, with a packet that is about to be inserted.
     fn note_keyframe(&mut self, packet: &Packet) {
         if self.cache.bytes == 0 {
@@ -284,6 +290,19 @@ mod tests {
         assert_eq!(released, (10..37).collect::<Vec<_>>());
         assert!(ring.get(37).is_some());
         assert_eq!(ring.start().unwrap().sequence, 40);
+    }
+
+    #[test]
+    fn a_cleared_ring_holds_nothing_and_goes_on() {
+        let mut ring = Ring::new(4, CACHE);
+        let first = Arc::new(picture(10, true, 100));
+        ring.insert(Arc::clone(&first), drop);
+        insert(&mut ring, picture(11, false, 100));
+        ring.clear();
+        assert_eq!(Arc::strong_count(&first), 1);
+        assert_eq!((ring.start(), ring.packets_from(0).count()), (None, 0));
+        insert(&mut ring, picture(12, true, 100));
+        assert_eq!(ring.start().unwrap().sequence, 12);
     }
 
     #[test]

@@ -214,23 +214,27 @@ async fn a_new_subscriber_and_one_that_asks_make_the_publisher_send_a_keyframe()
     }
 }
 
-/// Asks for a packet that came, and has it come again.
-async fn ask_again(subscriber: &mut Peer, packet: &Rtp) -> Rtp {
-    let nack = TransportLayerNack {
-        sender_ssrc: 1,
-        media_ssrc: packet.ssrc,
-        nacks: vec![NackPair {
-            packet_id: packet.sequence_number,
-            lost_packets: 0,
-        }],
-    };
+/// Asks for a packet of a source again.
+pub(crate) fn nack(source: u32, number: u16) -> [Box<dyn rtcp::Packet>; 2] {
     let report = ReceiverReport {
         ssrc: 1,
         ..ReceiverReport::default()
     };
-    subscriber
-        .send_rtcp(&[Box::new(report), Box::new(nack)])
-        .await;
+    let nack = TransportLayerNack {
+        sender_ssrc: 1,
+        media_ssrc: source,
+        nacks: vec![NackPair {
+            packet_id: number,
+            lost_packets: 0,
+        }],
+    };
+    [Box::new(report), Box::new(nack)]
+}
+
+/// Asks for a packet that came, and has it come again.
+async fn ask_again(subscriber: &mut Peer, packet: &Rtp) -> Rtp {
+    let nack = nack(packet.ssrc, packet.sequence_number);
+    subscriber.send_rtcp(&nack).await;
     Rtp::read(&subscriber.recv_rtp().await)
 }
 

@@ -1,13 +1,15 @@
 //! Streams that outlive their publisher: viewers stay connected, and see one stream.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use reqwest::StatusCode;
 use tokio::task::JoinHandle;
 
+use crate::fan_out::nack;
 use crate::lifetime::until;
 use crate::support::broadcast::{Broadcast, Rtp, number_of};
-use crate::support::peer::{Options, PATIENCE, Peer, Session};
+use crate::support::peer::{Options, PATIENCE, Peer, Received, Session};
 use crate::support::server::Server;
 
 /// The time between two frames of a publisher.
@@ -163,6 +165,53 @@ async fn a_second_publisher_takes_the_viewers_over() {
         packets.extend(again.into_iter().flat_map(|(_, packets)| packets));
         is_one_stream(&packets);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_kept_of_a_publisher_that_left_while_its_viewers_wait() {
+    let server = Server::start(|settings| settings.media.shards = 2).await;
+    let mut publisher = Peer::publish(&server.whip("demo"), None).await;
+    let mut broadcast = Broadcast::new(publisher.video());
+    // One beside the publisher, the other on the other shard.
+    let mut watching = Vec::new();
+    for _ in 0..2 {
+        let viewer = Peer::subscribe(&server.whep("demo"), None).await;
+        watching.push(watch(viewer, 0));
+    }
+    let mut seen = broadcast_until_seen(&mut publisher, &mut broadcast, watching).await;
+    for (viewer, packets) in &mut seen {
+        let number = packets.pop().unwrap().sequence_number;
+        assert!(comes_again(viewer, number).await);
+    }
+    assert_eq!(publisher.delete().await, StatusCode::OK);
+    publisher.recv_closed().await;
+    for (viewer, packets) in &mut seen {
+        until("the end of what is kept", async || {
+            // Each once: what has just come again would not come again in any case.
+            let packet = packets.pop().expect("it is told before all are asked for");
+            !comes_again(viewer, packet.sequence_number).await
+        })
+        .await;
+        assert!(viewer.session.exists().await);
+    }
+}
+
+/// Asks for a packet again, and then whether the server is there, so that its answer comes after the packet.
+async fn comes_again(viewer: &mut Peer, number: u16) -> bool {
+    let (video, rtx) = (viewer.video().ssrc, viewer.video().rtx_ssrc);
+    viewer.send_rtcp(&nack(video, number)).await;
+    viewer.link.restart(viewer.link.check.clone());
+    let mut received = VecDeque::new();
+    let asking = async {
+        while !viewer.link.is_reached() {
+            viewer.link.turn(&mut received).await;
+        }
+    };
+    let answered = tokio::time::timeout(PATIENCE, asking).await;
+    assert!(answered.is_ok(), "no check was answered");
+    received.iter().any(
+        |received| matches!(received, Received::Rtp(packet) if Some(Rtp::read(packet).ssrc) == rtx),
+    )
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
