@@ -8,7 +8,9 @@ use crate::egress::whep::{Outlet, Subscriber};
 use crate::ingest::{self, Ingested, Publisher};
 use crate::rtp::dependency_descriptor::Descriptor;
 use crate::rtp::red::{self, Red};
-use crate::rtp::rtcp::{ReceiverFeedback, SenderReport, read_feedback};
+use crate::rtp::rtcp::{
+    ReceiverFeedback, SenderReport, SourceReport, read_feedback, read_source_reports,
+};
 use crate::rtp::{Codec, Extension, ExtensionMap, Header, MediaKind, header, keyframe};
 use crate::sdp::session::{Feedback, PublishedLayer, PublishedTrack, PublisherSpec};
 use crate::sdp::{SubscribedTrack, SubscriberSpec};
@@ -91,7 +93,7 @@ pub(super) fn red(data: &[u8]) {
     }
 }
 
-/// A compound packet of a viewer, and our own reports.
+/// A compound packet of a viewer or a publisher, and our own reports.
 pub(super) fn rtcp(data: &[u8]) {
     let mut found = 0;
     read_feedback(data, |feedback| {
@@ -104,6 +106,10 @@ pub(super) fn rtcp(data: &[u8]) {
         }
     });
     assert!(found <= 17 * data.len() / 4, "{found}");
+
+    let mut sources = 0;
+    read_source_reports(data, |_| sources += 1);
+    assert!(sources <= data.len() / 4, "{sources}");
 
     let cname = String::from_utf8_lossy(data);
     let mut compound = Vec::new();
@@ -119,6 +125,15 @@ pub(super) fn rtcp(data: &[u8]) {
     assert!(read_feedback(&compound, |_| panic!(
         "a report without blocks"
     )));
+    let mut said = None;
+    assert!(read_source_reports(&compound, |report| said = Some(report)));
+    let (ssrc, ntp, rtp_timestamp) = (1, 2, 3);
+    let expected = SourceReport::Sender {
+        ssrc,
+        ntp,
+        rtp_timestamp,
+    };
+    assert_eq!(said, Some(expected));
 }
 
 /// The life of a publisher with one viewer: packets, feedback both ways, time.

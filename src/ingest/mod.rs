@@ -30,6 +30,7 @@ pub mod verdict;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use crate::rtp::rtcp::{SourceReport, read_source_reports};
 use crate::rtp::{Extension, Header, MediaKind, PlayoutDelay};
 use crate::sdp::session::PublisherSpec;
 use crate::stream::{LayerId, Packet, TrackId};
@@ -46,7 +47,6 @@ use nack::RoundTrip;
 use outbox::Outbox;
 use playout_delay::Delays;
 use redundancy::Redundancy;
-use reports::Report;
 use scalable::Scalable;
 use source::Sources;
 use transport_cc::Arrivals;
@@ -263,14 +263,14 @@ impl Publisher {
     /// Takes a whole decrypted RTCP packet, compound or reduced-size (RFC 5506).
     pub fn handle_rtcp(&mut self, now: Instant, bytes: &[u8]) {
         let (layers, events) = (&mut self.layers, &mut self.events);
-        let read = reports::read(bytes, |report| match report {
-            Report::Sender {
+        let is_whole = read_source_reports(bytes, |report| match report {
+            SourceReport::Sender {
                 ssrc,
                 ntp,
-                timestamp,
+                rtp_timestamp,
             } => {
                 let reported = layers.iter_mut().find_map(|layer| {
-                    Some((layer.sender_report(now, ssrc, ntp, timestamp)?, layer))
+                    Some((layer.sender_report(now, ssrc, ntp, rtp_timestamp)?, layer))
                 });
                 if let Some((event, layer)) = reported {
                     let lesser = layer.scalable().into_iter().flat_map(Scalable::lesser);
@@ -279,9 +279,11 @@ impl Publisher {
                     push_event(events, event);
                 }
             }
-            Report::Goodbye { ssrc } => layers.iter_mut().for_each(|layer| layer.goodbye(ssrc)),
+            SourceReport::Goodbye { ssrc } => {
+                layers.iter_mut().for_each(|layer| layer.goodbye(ssrc))
+            }
         });
-        if read.is_err() {
+        if !is_whole {
             self.malformed += 1;
         }
         let mut sources = self.layers.iter().filter_map(Layer::has_ended).peekable();

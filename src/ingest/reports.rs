@@ -1,15 +1,8 @@
-//! What arrived of a source, for receiver reports (RFC 3550, sections 6.4 and A.3), and the reading
-//! of what the publisher reports.
-//!
-//! The reading is our own: two types of packets are of interest, in a compound of whatever else,
-//! and one packet of an unknown or broken kind must not take the others with it.
+//! What arrived of a source, for receiver reports (RFC 3550, sections 6.4 and A.3).
 
 use std::time::{Duration, Instant};
 
 use rtc::rtcp::reception_report::ReceptionReport;
-
-const SENDER_REPORT: u8 = 200;
-const GOODBYE: u8 = 203;
 
 /// Sender reports that come sooner after one that was told are not told: each goes to all who have the stream, on every
 /// shard, and says nothing new.
@@ -131,59 +124,9 @@ impl Reception {
     }
 }
 
-/// A packet of the publisher's RTCP that matters here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Report {
-    Sender { ssrc: u32, ntp: u64, timestamp: u32 },
-    Goodbye { ssrc: u32 },
-}
-
-/// The bytes are no RTCP from here on; what came before was read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Malformed;
-
-/// Reads a compound or reduced-size packet, and gives what matters of it to `tell`.
-pub(super) fn read(mut bytes: &[u8], mut tell: impl FnMut(Report)) -> Result<(), Malformed> {
-    if bytes.is_empty() {
-        return Err(Malformed);
-    }
-    while !bytes.is_empty() {
-        let &[first, kind, high, low] = bytes.first_chunk().ok_or(Malformed)?;
-        if first >> 6 != 2 {
-            return Err(Malformed);
-        }
-        let len = 4 * usize::from(u16::from_be_bytes([high, low])) + 4;
-        let (packet, rest) = bytes.split_at_checked(len).ok_or(Malformed)?;
-        bytes = rest;
-        let mut words = packet[4..]
-            .chunks_exact(4)
-            .map(|word| u32::from_be_bytes([word[0], word[1], word[2], word[3]]));
-        match kind {
-            SENDER_REPORT => {
-                let mut word = || words.next().ok_or(Malformed);
-                tell(Report::Sender {
-                    ssrc: word()?,
-                    ntp: u64::from(word()?) << 32 | u64::from(word()?),
-                    timestamp: word()?,
-                });
-            }
-            GOODBYE => {
-                let count = usize::from(first & 0x1F);
-                words
-                    .take(count)
-                    .for_each(|ssrc| tell(Report::Goodbye { ssrc }));
-            }
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
-    use std::time::Duration;
 
     #[test]
     fn a_report_counts_losses_of_its_interval() {
@@ -233,31 +176,5 @@ mod tests {
         let report = reception.report(now + Duration::from_millis(500)).unwrap();
         assert_eq!(report.last_sender_report, 0x2222_3333);
         assert_eq!(report.delay, 32_768);
-    }
-
-    #[test]
-    fn what_follows_an_unknown_packet_is_read() {
-        let bytes = [
-            0x80, 207, 0, 1, 9, 9, 9, 9, // extended report
-            0x81, 203, 0, 1, 0, 0, 0, 5, // goodbye
-        ];
-        let mut reports = Vec::new();
-        assert_eq!(read(&bytes, |report| reports.push(report)), Ok(()));
-        assert_eq!(reports, [Report::Goodbye { ssrc: 5 }]);
-    }
-
-    #[test]
-    fn lies_about_lengths_are_malformed() {
-        assert_eq!(read(&[], |_| ()), Err(Malformed));
-        assert_eq!(read(&[0x80, 200, 0, 6], |_| ()), Err(Malformed));
-        assert_eq!(read(&[0x80, 200, 0, 1, 0, 0, 0, 1], |_| ()), Err(Malformed));
-        assert_eq!(read(&[0x00, 200, 0, 0], |_| ()), Err(Malformed));
-    }
-
-    proptest! {
-        #[test]
-        fn any_bytes_are_survived(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = read(&bytes, |_| ());
-        }
     }
 }

@@ -1,7 +1,8 @@
-//! The RTCP that subscribers send and receive (RFC 3550, section 6; RFC 4585; RFC 5104).
+//! The RTCP that publishers and subscribers send, and that subscribers receive (RFC 3550, section 6; RFC 4585; RFC 5104).
 //!
-//! A reader over compound packets that allocates nothing, because every viewer sends some each
-//! second, and writers for what the server sends. What publishers need stands in [`crate::ingest`].
+//! Readers over compound packets that allocate nothing, because every viewer sends some each
+//! second, and writers for what the server sends. A packet of an unknown kind is passed over. What
+//! publishers are sent stands in [`crate::ingest`].
 
 use super::transport_feedback::TransportFeedback;
 
@@ -10,6 +11,7 @@ mod packet_type {
     pub(super) const SENDER_REPORT: u8 = 200;
     pub(super) const RECEIVER_REPORT: u8 = 201;
     pub(super) const SOURCE_DESCRIPTION: u8 = 202;
+    pub(super) const GOODBYE: u8 = 203;
     pub(super) const TRANSPORT_FEEDBACK: u8 = 205;
     pub(super) const PAYLOAD_FEEDBACK: u8 = 206;
 }
@@ -129,6 +131,65 @@ pub fn read_feedback<'a>(compound: &'a [u8], mut found: impl FnMut(ReceiverFeedb
                 for entry in packet.get(12..).unwrap_or_default().chunks_exact(8) {
                     if let Some(ssrc) = word(entry, 0) {
                         found(ReceiverFeedback::KeyframeRequest { ssrc });
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    true
+}
+
+/// One thing that a source says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SourceReport {
+    /// A sender report (RFC 3550, section 6.4.1).
+    Sender {
+        /// The source.
+        ssrc: u32,
+        /// NTP time, 32.32 fixed point seconds since 1900.
+        ntp: u64,
+        /// The RTP timestamp of the same instant.
+        rtp_timestamp: u32,
+    },
+    /// The source sends nothing any more (RFC 3550, section 6.6).
+    Goodbye {
+        /// The source.
+        ssrc: u32,
+    },
+}
+
+/// Calls `found` for everything in a compound packet that a receiver of media cares for.
+///
+/// Returns false where the bytes stop being RTCP; what stood before was told.
+pub fn read_source_reports(compound: &[u8], mut found: impl FnMut(SourceReport)) -> bool {
+    let mut rest = compound;
+    while !rest.is_empty() {
+        let Some((packet, tail)) = split_packet(rest) else {
+            return false;
+        };
+        rest = tail;
+        match packet[1] {
+            packet_type::SENDER_REPORT => {
+                let (Some(ssrc), Some(high), Some(low), Some(rtp_timestamp)) = (
+                    word(packet, 4),
+                    word(packet, 8),
+                    word(packet, 12),
+                    word(packet, 16),
+                ) else {
+                    return false;
+                };
+                found(SourceReport::Sender {
+                    ssrc,
+                    ntp: u64::from(high) << 32 | u64::from(low),
+                    rtp_timestamp,
+                });
+            }
+            packet_type::GOODBYE => {
+                let count = usize::from(packet[0] & 0x1F);
+                for source in packet[4..].chunks_exact(4).take(count) {
+                    if let Some(ssrc) = word(source, 0) {
+                        found(SourceReport::Goodbye { ssrc });
                     }
                 }
             }
@@ -361,8 +422,46 @@ mod tests {
         }
     }
 
+    fn read_sources(bytes: &[u8]) -> (Vec<SourceReport>, bool) {
+        let mut all = Vec::new();
+        let whole = read_source_reports(bytes, |report| all.push(report));
+        (all, whole)
+    }
+
+    #[test]
+    fn what_a_source_says_is_found_behind_what_nobody_knows() {
+        let mut bytes = vec![0x80, 207, 0, 1, 9, 9, 9, 9];
+        let report = SenderReport {
+            ssrc: 7,
+            ntp: 0x0102_0304_0506_0708,
+            rtp_timestamp: 90_000,
+            packets: 3,
+            bytes: 4_000,
+        };
+        report.write("demo", &mut bytes);
+        bytes.extend([0x82, 203, 0, 3, 0, 0, 0, 5, 0, 0, 0, 6, 0, 0, 0, 9]);
+        let said = [
+            SourceReport::Sender {
+                ssrc: 7,
+                ntp: 0x0102_0304_0506_0708,
+                rtp_timestamp: 90_000,
+            },
+            SourceReport::Goodbye { ssrc: 5 },
+            SourceReport::Goodbye { ssrc: 6 },
+        ];
+        assert_eq!(read_sources(&bytes), (said.to_vec(), true));
+        // Fewer than it says.
+        bytes.extend([0x9F, 203, 0, 1, 0, 0, 0, 8, 0x80, 200, 0, 1, 0, 0, 0, 7]);
+        let (all, whole) = read_sources(&bytes);
+        assert_eq!(all[3..], [SourceReport::Goodbye { ssrc: 8 }]);
+        assert!(!whole, "a sender report that ends too soon");
+    }
+
     #[test]
     fn a_length_beyond_the_end_is_noticed() {
+        for bytes in [&[0x80, 200, 0, 6][..], &[0, 201, 0, 1, 0, 0, 0, 1]] {
+            assert_eq!(read_sources(bytes), (Vec::new(), false));
+        }
         assert!(!read_feedback(&[0x81, 206, 0, 9, 0, 0, 0, 1], |_| panic!(
             "nothing is there"
         )));
@@ -378,6 +477,7 @@ mod tests {
                 bytes[0] = bytes[0] & 0x3F | 0x80;
                 bytes[1] = kind;
             }
+            read_source_reports(&bytes, |_| ());
             read_feedback(&bytes, |feedback| {
                 if let ReceiverFeedback::Nack { lost, .. } = feedback {
                     assert!(lost.iter().count() <= 17 * 75);
