@@ -32,6 +32,22 @@ pub enum Error {
     Excess,
 }
 
+/// The frame number, which can be read without a structure (section A.8.1); none where the value ends before it does.
+pub fn frame_number(value: &[u8]) -> Option<u16> {
+    match value {
+        [_, high, low, ..] => Some(u16::from_be_bytes([*high, *low])),
+        _ => None,
+    }
+}
+
+/// Adds `frames` to the frame number, where there is one.
+pub fn shift_frame_number(value: &mut [u8], frames: u16) {
+    let number = frame_number(value);
+    if let (Some(number), Some(place)) = (number, value.get_mut(1..MANDATORY_LEN)) {
+        place.copy_from_slice(&number.wrapping_add(frames).to_be_bytes());
+    }
+}
+
 /// What a decode target makes of a frame (section A.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Indication {

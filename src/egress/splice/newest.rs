@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::{Segment, Shift};
-use crate::rtp::Extension;
+use crate::rtp::{Extension, dependency_descriptor};
 use crate::stream::Packet;
 
 /// Of the newest packet, as it left.
@@ -65,8 +65,7 @@ impl Newest {
     }
 }
 
-/// The frame number of a dependency descriptor: 16 bits behind flags and template id (the AV1 RTP
-/// specification, section A.8.1).
+/// The frame number of its dependency descriptor.
 fn frame_number(packet: &Packet) -> Option<u16> {
     if packet.extensions.is_empty() {
         return None;
@@ -75,8 +74,5 @@ fn frame_number(packet: &Packet) -> Option<u16> {
         .extensions
         .iter()
         .find(|(extension, _)| *extension == Extension::DependencyDescriptor)?;
-    match value {
-        [_, high, low, ..] => Some(u16::from_be_bytes([*high, *low])),
-        _ => None,
-    }
+    dependency_descriptor::frame_number(value)
 }

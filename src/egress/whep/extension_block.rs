@@ -1,5 +1,6 @@
 //! The header extensions of a packet, as one viewer agreed on them. Pure; allocates nothing.
 
+use crate::rtp::dependency_descriptor::shift_frame_number;
 use crate::rtp::{Extension, ExtensionMap};
 use crate::stream::ExtensionValues;
 
@@ -51,10 +52,10 @@ impl ExtensionBlock {
                 block.buffer[len] = id << 4 | (value.len() - 1) as u8;
                 len += 1;
             }
-            block.buffer[len..len + value.len()].copy_from_slice(value);
-            if extension == Extension::DependencyDescriptor && value.len() >= 3 {
-                let number = u16::from_be_bytes([value[1], value[2]]).wrapping_add(frame);
-                block.buffer[len + 1..len + 3].copy_from_slice(&number.to_be_bytes());
+            let own = &mut block.buffer[len..len + value.len()];
+            own.copy_from_slice(value);
+            if extension == Extension::DependencyDescriptor {
+                shift_frame_number(own, frame);
             }
             len += value.len();
         }

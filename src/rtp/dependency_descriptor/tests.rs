@@ -366,6 +366,14 @@ proptest! {
         };
         let value = write(&descriptor, index as u8, &structure, custom);
         let known = (!brings).then_some(&structure);
+        prop_assert_eq!(super::frame_number(&value), Some(frame_number));
+        let mut shifted = value.clone();
+        shift_frame_number(&mut shifted, active as u16);
+        let expected = Descriptor {
+            frame_number: frame_number.wrapping_add(active as u16),
+            ..descriptor.clone()
+        };
+        prop_assert_eq!(Descriptor::read(&shifted, known), Ok(expected));
         prop_assert_eq!(Descriptor::read(&value, known), Ok(descriptor));
         for end in 0..value.len() - 1 {
             let _ = Descriptor::read(&value[..end], known);
@@ -375,6 +383,7 @@ proptest! {
     #[test]
     fn any_value_is_survived(value in vec(any::<u8>(), 0..96), structure in structures()) {
         let _ = Descriptor::read(&value, Some(&structure));
+        shift_frame_number(&mut value.clone(), 1);
         if let Ok(read) = Descriptor::read(&value, None) {
             prop_assert!(read.structure.is_some());
         }
