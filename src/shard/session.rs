@@ -71,3 +71,94 @@ impl Session {
             .min()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rtc::rtcp::payload_feedbacks::receiver_estimated_maximum_bitrate::ReceiverEstimatedMaximumBitrate;
+    use rtc::shared::marshal::Marshal as _;
+
+    use super::*;
+    use crate::rtp::{ExtensionMap, MediaKind};
+    use crate::sdp::{DtlsRole, Feedback, SubscribedTrack, SubscriberSpec};
+    use crate::stream::{LayerId, LayerStatus, RankedLayer, TrackId};
+    use crate::transport::ConnectionId;
+    use crate::transport::srtp::Profile;
+    use crate::transport::testing::{Pair, client_path};
+
+    const SSRC: u32 = 1111;
+
+    struct Nowhere;
+
+    impl crate::egress::whep::Outlet for Nowhere {
+        fn send(&mut self, _: usize, _: usize, _: u64, _: impl FnOnce(&mut [u8])) {}
+    }
+
+    /// A viewer who may try whether its link carries a better layer, since its player told of the worse.
+    fn adapting(now: Instant) -> Subscriber {
+        let track = SubscribedTrack {
+            track: TrackId(0),
+            kind: MediaKind::Video,
+            clock_rate: 90_000,
+            mid: "0".into(),
+            payload_type: 102,
+            red_payload_type: None,
+            rtx_payload_type: Some(103),
+            ssrc: SSRC,
+            rtx_ssrc: Some(2222),
+            extensions: ExtensionMap::default(),
+            feedback: Feedback::default(),
+        };
+        let tracks = vec![track];
+        let mut subscriber = Subscriber::new(&SubscriberSpec { tracks }, "demo", || 0);
+        let layer = |id, bitrate| RankedLayer {
+            id: LayerId(id),
+            is_active: true,
+            needs_descriptor: false,
+            status: LayerStatus {
+                bitrate,
+                ..LayerStatus::default()
+            },
+        };
+        let layers = [layer(0, 2_000_000), layer(1, 400_000)];
+        subscriber.set_layers(TrackId(0), &layers);
+        let told = ReceiverEstimatedMaximumBitrate {
+            sender_ssrc: 1,
+            bitrate: 500_000.0,
+            ssrcs: vec![SSRC],
+        };
+        let told = told.marshal().unwrap();
+        let _ = subscriber.handle_rtcp(now, &told, |_, _| None, &mut Nowhere);
+        subscriber.adapt(now, |_| Some(&layers), |_, _| None, &mut Nowhere);
+        subscriber
+    }
+
+    #[test]
+    fn one_between_two_connections_is_not_woken_to_adapt() {
+        let mut pair = Pair::new(DtlsRole::Server, &[Profile::AeadAes128Gcm]);
+        let connection = ConnectionId {
+            index: 0,
+            generation: 1,
+        };
+        pair.path = Path::tcp(client_path(1000).remote, connection);
+        pair.connect();
+        let subscriber = adapting(pair.now);
+        let adapts_at = subscriber.poll_timeout();
+        let mut session = Session {
+            key: SessionKey(0),
+            stream: StreamKey(0),
+            transport: pair.transport,
+            media: Media::Subscriber(subscriber),
+            flow: None,
+            ufrags: Vec::new(),
+            paths: vec![pair.path],
+            ssrcs: Vec::new(),
+            scheduled: None,
+            is_behind: false,
+            standing: Standing::default(),
+        };
+        assert!(adapts_at.is_some());
+        assert_eq!(session.poll_timeout(), adapts_at);
+        session.transport.forget_path(pair.now, pair.path);
+        assert_eq!(session.poll_timeout(), session.transport.poll_timeout());
+    }
+}

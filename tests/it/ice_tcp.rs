@@ -203,8 +203,11 @@ async fn ten_thousand_half_open_connections_leave_room_for_a_viewer() {
             is_closed(&mut open.pop_front().unwrap()).await;
         }
     }
-    let counters = server.counters();
-    assert!(counters.tcp_refused as usize >= 10_000 - 5 * HALF_OPEN);
+    // The last may wait to be accepted, and would be newer than the viewer.
+    until("the last has its place", async || {
+        server.counters().tcp_refused as usize == 10_000 - HALF_OPEN
+    })
+    .await;
     let viewers = vec![viewer(&server, door).await];
     broadcast_to(&mut publisher, &mut broadcast, viewers, 10).await;
     let counters = server.counters();

@@ -328,6 +328,17 @@ fn a_lost_picture_comes_back_from_the_cache() {
 }
 
 #[test]
+fn a_layer_that_is_held_ends_its_past() {
+    let mut lost = Lost::new();
+    assert!(!lost.ask(Duration::from_millis(500)));
+    lost.subscriber.forwarders[0].hold(None);
+    assert!(!lost.subscriber.is_catching_up());
+    assert_eq!(lost.past(), []);
+    let waiting = lost.subscriber.waiting_for_keyframe();
+    assert!(waiting.iter().eq([(VIDEO, LAYER)]));
+}
+
+#[test]
 fn a_keyframe_that_does_not_help_is_asked_for() {
     // The newest is still on its way.
     let mut lost = Lost::new();
