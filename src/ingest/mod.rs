@@ -280,7 +280,7 @@ impl Publisher {
                 }
             }
             SourceReport::Goodbye { ssrc } => {
-                layers.iter_mut().for_each(|layer| layer.goodbye(ssrc))
+                layers.iter_mut().for_each(|layer| layer.goodbye(ssrc));
             }
         });
         if !is_whole {

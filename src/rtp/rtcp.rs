@@ -298,6 +298,14 @@ mod tests {
     use rtc::rtcp::packet::unmarshal;
     use rtc::shared::marshal::Marshal as _;
 
+    const REPORT: SenderReport = SenderReport {
+        ssrc: 7,
+        ntp: 0x0102_0304_0506_0708,
+        rtp_timestamp: 90_000,
+        packets: 3,
+        bytes: 4_000,
+    };
+
     fn read(bytes: &[u8]) -> Vec<ReceiverFeedback<'_>> {
         let mut all = Vec::new();
         assert!(read_feedback(bytes, |feedback| all.push(feedback)));
@@ -406,16 +414,9 @@ mod tests {
 
     #[test]
     fn a_sender_report_is_a_valid_compound_for_every_name_length() {
-        let report = SenderReport {
-            ssrc: 7,
-            ntp: 0x0102_0304_0506_0708,
-            rtp_timestamp: 90_000,
-            packets: 3,
-            bytes: 4_000,
-        };
         for len in 0..12 {
             let mut compound = Vec::new();
-            report.write(&"x".repeat(len), &mut compound);
+            REPORT.write(&"x".repeat(len), &mut compound);
             assert_eq!(compound.len() % 4, 0);
             let packets = unmarshal(&mut &compound[..]).unwrap();
             assert_eq!(packets.len(), 2, "cname of {len}");
@@ -431,20 +432,13 @@ mod tests {
     #[test]
     fn what_a_source_says_is_found_behind_what_nobody_knows() {
         let mut bytes = vec![0x80, 207, 0, 1, 9, 9, 9, 9];
-        let report = SenderReport {
-            ssrc: 7,
-            ntp: 0x0102_0304_0506_0708,
-            rtp_timestamp: 90_000,
-            packets: 3,
-            bytes: 4_000,
-        };
-        report.write("demo", &mut bytes);
+        REPORT.write("demo", &mut bytes);
         bytes.extend([0x82, 203, 0, 3, 0, 0, 0, 5, 0, 0, 0, 6, 0, 0, 0, 9]);
         let said = [
             SourceReport::Sender {
-                ssrc: 7,
-                ntp: 0x0102_0304_0506_0708,
-                rtp_timestamp: 90_000,
+                ssrc: REPORT.ssrc,
+                ntp: REPORT.ntp,
+                rtp_timestamp: REPORT.rtp_timestamp,
             },
             SourceReport::Goodbye { ssrc: 5 },
             SourceReport::Goodbye { ssrc: 6 },

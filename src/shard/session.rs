@@ -78,9 +78,9 @@ mod tests {
     use rtc::shared::marshal::Marshal as _;
 
     use super::*;
-    use crate::rtp::{ExtensionMap, MediaKind};
-    use crate::sdp::{DtlsRole, Feedback, SubscribedTrack, SubscriberSpec};
-    use crate::stream::{LayerId, LayerStatus, RankedLayer, TrackId};
+    use crate::sdp::DtlsRole;
+    use crate::simulation::{VIDEO, agreed};
+    use crate::stream::{LayerId, LayerStatus, RankedLayer};
     use crate::transport::ConnectionId;
     use crate::transport::srtp::Profile;
     use crate::transport::testing::{Pair, client_path};
@@ -95,21 +95,8 @@ mod tests {
 
     /// A viewer who may try whether its link carries a better layer, since its player told of the worse.
     fn adapting(now: Instant) -> Subscriber {
-        let track = SubscribedTrack {
-            track: TrackId(0),
-            kind: MediaKind::Video,
-            clock_rate: 90_000,
-            mid: "0".into(),
-            payload_type: 102,
-            red_payload_type: None,
-            rtx_payload_type: Some(103),
-            ssrc: SSRC,
-            rtx_ssrc: Some(2222),
-            extensions: ExtensionMap::default(),
-            feedback: Feedback::default(),
-        };
-        let tracks = vec![track];
-        let mut subscriber = Subscriber::new(&SubscriberSpec { tracks }, "demo", || 0);
+        let spec = agreed::subscriber([SSRC, 2222, 3333], true, false, false);
+        let mut subscriber = Subscriber::new(&spec, "demo", || 0);
         let layer = |id, bitrate| RankedLayer {
             id: LayerId(id),
             is_active: true,
@@ -120,7 +107,7 @@ mod tests {
             },
         };
         let layers = [layer(0, 2_000_000), layer(1, 400_000)];
-        subscriber.set_layers(TrackId(0), &layers);
+        subscriber.set_layers(VIDEO, &layers);
         let told = ReceiverEstimatedMaximumBitrate {
             sender_ssrc: 1,
             bitrate: 500_000.0,
@@ -128,7 +115,8 @@ mod tests {
         };
         let told = told.marshal().unwrap();
         let _ = subscriber.handle_rtcp(now, &told, |_, _| None, &mut Nowhere);
-        subscriber.adapt(now, |_| Some(&layers), |_, _| None, &mut Nowhere);
+        let of = |track| (track == VIDEO).then_some(&layers[..]);
+        subscriber.adapt(now, of, |_, _| None, &mut Nowhere);
         subscriber
     }
 

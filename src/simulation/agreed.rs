@@ -30,7 +30,7 @@ pub(super) fn publisher(rtx: bool, layers: usize) -> PublisherSpec {
 
 /// A viewer, with the SSRCs of video, its retransmissions and audio, who takes transport-wide numbers or
 /// does not, and redundancy or does not.
-pub(super) fn subscriber(ssrcs: [u32; 3], rtx: bool, numbers: bool, red: bool) -> SubscriberSpec {
+pub(crate) fn subscriber(ssrcs: [u32; 3], rtx: bool, numbers: bool, red: bool) -> SubscriberSpec {
     let mut extensions = ExtensionMap::default();
     extensions.set(Extension::AbsCaptureTime, CAPTURE_EXTENSION);
     if numbers {

@@ -23,7 +23,7 @@
 //! | `loss` | how much of it they can show when packets are lost: the tables of `docs/loss.md` |
 
 mod abuse;
-mod agreed;
+pub(crate) mod agreed;
 mod bandwidth;
 mod catch_up;
 mod clocks;
@@ -51,7 +51,7 @@ use std::time::Duration;
 use crate::stream::TrackId;
 use crate::transport::Path;
 
-const VIDEO: TrackId = TrackId(0);
+pub(crate) const VIDEO: TrackId = TrackId(0);
 const AUDIO: TrackId = TrackId(1);
 const VIDEO_PAYLOAD_TYPE: u8 = 102;
 const RTX_PAYLOAD_TYPE: u8 = 103;
